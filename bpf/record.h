@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The one owner of every byte that crosses between the kernel and user space:
+ * ring records, map values, reason codes and limits. src/capture/record.ts
+ * mirrors it; test/layout.test.ts compiles this header and proves them equal.
+ *
+ * Only fixed-width integers, no padding: every struct is a multiple of 8 bytes.
+ */
+#ifndef FLAMETAP_RECORD_H
+#define FLAMETAP_RECORD_H
+
+#ifndef __bpf__
+#include <stdint.h>
+typedef uint8_t ft_u8;
+typedef uint16_t ft_u16;
+typedef uint32_t ft_u32;
+typedef uint64_t ft_u64;
+typedef int32_t ft_s32;
+#else
+typedef unsigned char ft_u8;
+typedef unsigned short ft_u16;
+typedef unsigned int ft_u32;
+typedef unsigned long long ft_u64;
+typedef int ft_s32;
+#endif
+
+#define FT_COMM_LENGTH 16
+/* The kernel's own limit for bpf_get_stack (perf_event_max_stack). */
+#define FT_MAX_KERNEL_FRAMES 127
+#define FT_MAX_USER_FRAMES 1024
+/* How much of the stack a deferred sample carries at most. */
+#define FT_STACK_COPY_BYTES 16384
+#define FT_REGISTER_COUNT 17
+
+/* Text regions: the unit in which unwind tables are loaded. The full table has
+ * a row for every change of the rule and serves leaf frames; the call-site
+ * table keeps only rows that can hold a return address. */
+#define FT_FULL_REGION_SHIFT 16 /* 64 KiB of text */
+#define FT_FULL_PAGE_SHIFT 10   /* index entry per 1 KiB */
+#define FT_CALL_REGION_SHIFT 18 /* 256 KiB of text */
+#define FT_CALL_PAGE_SHIFT 12   /* index entry per 4 KiB */
+#define FT_PAGES_PER_REGION 64  /* both shapes: 64 index entries */
+
+/* A user address that is an exact pc (leaf, or interrupted by a signal)
+ * carries this bit; all others are return addresses, to be looked up at - 1. */
+#define FT_EXACT_PC 0x8000000000000000ULL
+
+enum ft_record_type {
+	FT_RECORD_SAMPLE = 1,   /* unwound in the kernel */
+	FT_RECORD_DEFERRED = 2, /* registers and stack bytes; unwound in user space */
+	FT_RECORD_EXEC = 3,
+	FT_RECORD_EXIT = 4,
+	FT_RECORD_FORK = 5,
+};
+
+/* How the user part of a stack ended. FT_END_ROOT and FT_END_NO_USER are whole;
+ * every other value is shown as a marker frame at the root of the stack. */
+#define FT_END_REASONS(X)                                                      \
+	X(ROOT, root)                         /* the outermost frame was reached */  \
+	X(NO_USER, no_user)                   /* kernel thread: no user stack */     \
+	X(DEPTH, depth_limit)                 /* more than the configured depth */   \
+	X(NO_MAPPING, no_mapping)             /* pc outside every known mapping */   \
+	X(NO_TABLE, no_table)                 /* table region not loaded yet */      \
+	X(NO_CFI, no_unwind_info)             /* pc covered by no unwind rule */     \
+	X(STACK_READ, stack_unreadable)       /* stack memory could not be read */   \
+	X(COMPLEX, complex_rule)              /* rule for the user-space unwinder */ \
+	X(BAD_FRAME, bad_frame)               /* CFA not above the last one */       \
+	X(NO_PROCESS, unknown_process)        /* process not known to the kernel */  \
+	X(NO_REGISTERS, no_registers)         /* user registers out of reach */      \
+	X(COMPAT, compat_mode)                /* 32-bit code */                      \
+	X(SHORT_COPY, stack_copy_short)       /* deferred copy ended before root */  \
+	X(FRAME_POINTER, frame_pointer_end)   /* frame-pointer chain ended */        \
+	X(UNREADABLE_FILE, unreadable_file)   /* binary could not be read or parsed */ \
+	X(GO_SWITCH, go_stack_switch)         /* Go stack switch not followable */   \
+	X(GONE, process_gone)                 /* process left before being read */
+
+enum ft_end {
+#define X(name, text) FT_END_##name,
+	FT_END_REASONS(X)
+#undef X
+	FT_END_COUNT
+};
+
+/* What became of every tick that the sampler's programs saw. */
+#define FT_COUNTERS(X)                                                         \
+	X(TICKS, ticks)                       /* sampler entered */                  \
+	X(IDLE, idle)                         /* idle task skipped */                \
+	X(OUT_OF_SCOPE, out_of_scope)         /* filtered before unwinding */        \
+	X(SENT, sent)                         /* unwound sample put into a ring */   \
+	X(DEFERRED, deferred)                 /* deferred sample put into a ring */  \
+	X(RING_FULL, ring_full)               /* sample lost: ring full */           \
+	X(NO_RING, no_ring)                   /* sample lost: no ring for this CPU */ \
+	X(NO_SCRATCH, no_scratch)             /* sample lost: scratch map missing */ \
+	X(NESTED, nested)                     /* sample lost: sampler interrupted itself */ \
+	X(EVENT_RING_FULL, event_ring_full)   /* exec/exit/fork record lost */       \
+	X(PROCESS_MAP_FULL, process_map_full) /* process map update failed */        \
+	X(KERNEL_STACK_FAILED, kernel_stack_failed)                                \
+	X(USER_FRAMES, user_frames)           /* sum, for cost per frame */
+
+enum ft_counter {
+#define X(name, text) FT_COUNTER_##name,
+	FT_COUNTERS(X)
+#undef X
+	FT_COUNTER_COUNT
+};
+
+#define FT_SAMPLE_KERNEL_MODE 1u /* the tick hit kernel code */
+#define FT_SAMPLE_STACK_CUT 2u   /* deferred copy is shorter than wanted */
+
+/* A process instance is (pid, start_ns, exec_id). start_ns is the leader's
+ * start_boottime; exec_id the leader's self_exec_id, which grows with exec. */
+struct ft_identity {
+	ft_u32 pid; /* host pid of the thread group */
+	ft_u32 exec_id;
+	ft_u64 start_ns;
+};
+
+struct ft_header {
+	ft_u32 length; /* of the whole record, a multiple of 8 */
+	ft_u16 type;   /* enum ft_record_type */
+	ft_u16 cpu;
+	ft_u64 time_ns; /* CLOCK_MONOTONIC */
+	struct ft_identity process;
+};
+
+/* SAMPLE: followed by kernel_count kernel addresses, then user_count user
+ * addresses, both leaf first, u64 each.
+ * DEFERRED: followed by kernel_count kernel addresses, then struct ft_stack. */
+struct ft_sample {
+	struct ft_header header;
+	ft_u32 tid;
+	ft_u32 layout; /* generation of the mapping list used; 0 when deferred */
+	ft_u16 kernel_count;
+	ft_u16 user_count;
+	ft_u16 end;   /* enum ft_end; for DEFERRED why it was deferred */
+	ft_u16 flags; /* FT_SAMPLE_* */
+	char thread[FT_COMM_LENGTH];
+	char comm[FT_COMM_LENGTH]; /* of the thread group's leader */
+	ft_u64 cgroup_id;
+};
+
+/* Registers in DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip. */
+struct ft_stack {
+	ft_u64 registers[FT_REGISTER_COUNT];
+	ft_u64 fs_base; /* thread pointer */
+	ft_u64 base;    /* address of the first byte copied (rsp rounded down by the red zone) */
+	ft_u32 bytes;   /* multiple of 8, follows */
+	ft_u32 reserved;
+};
+
+/* EXEC, EXIT and FORK. header.process is the process after exec, the one that
+ * ends, or the new child. For EXEC the auxiliary values place the executable. */
+struct ft_process_event {
+	struct ft_header header;
+	ft_u32 parent_pid;
+	ft_u32 parent_exec_id;
+	ft_u64 parent_start_ns;
+	char comm[FT_COMM_LENGTH];
+};
+
+/* ---- maps written by user space ---- */
+
+/* Value of `processes`, keyed by host pid (u32). */
+struct ft_process {
+	struct ft_identity identity;
+	ft_u32 first; /* slice of `mappings`, sorted by start */
+	ft_u32 count;
+	ft_u32 layout;
+	ft_u32 flags; /* FT_PROCESS_* */
+	ft_u16 go_g_offset; /* minus the offset of g from fs_base, 0 = not Go */
+	ft_u16 go_m;        /* offsetof(g, m) */
+	ft_u16 go_curg;     /* offsetof(m, curg) */
+	ft_u16 go_g0;       /* offsetof(m, g0) */
+	ft_u64 reserved;
+};
+
+enum ft_mapping_kind {
+	FT_MAPPING_FILE = 0,       /* has tables */
+	FT_MAPPING_ANON = 1,       /* JIT code: frame pointers */
+	FT_MAPPING_UNREADABLE = 2, /* file without usable tables: frame pointers are not trusted */
+};
+
+/* Element of `mappings`. */
+struct ft_mapping {
+	ft_u64 start;
+	ft_u64 end;
+	ft_u64 bias; /* file-relative text offset = address - bias (see ft_file) */
+	ft_u32 file; /* index into `files` */
+	ft_u32 kind; /* enum ft_mapping_kind */
+};
+
+/* Element of `files`. Text offsets are relative to the lowest executable
+ * virtual address of the file and fit 32 bits. Directories live in `tables`:
+ * one u64 per region, 0 = not loaded, else index of the region's block. A block
+ * is FT_PAGES_PER_REGION index entries, then rows. Index entry: low 32 bits =
+ * index (in `tables`) of the row in force at the start of the page, high 32
+ * bits = how many rows to search from there (at least 1). */
+struct ft_file {
+	ft_u32 call_directory;
+	ft_u32 call_regions;
+	ft_u32 full_directory;
+	ft_u32 full_regions;
+};
+
+/* Row, one u64 of `tables`: low 32 bits text offset, high 32 bits rule.
+ * Rule: bits 0-3 kind, 4-11 rbp rule, 12-31 operand.
+ * The return address is at CFA - 8 for every kind but END, SIGNAL, COMPLEX. */
+enum ft_rule {
+	FT_RULE_NONE = 0,       /* no unwind information here */
+	FT_RULE_RSP = 1,        /* CFA = rsp + 8 * s20 */
+	FT_RULE_RBP = 2,        /* CFA = rbp + 8 * s20 */
+	FT_RULE_END = 3,        /* outermost frame */
+	FT_RULE_SIGNAL = 4,     /* registers from the rt_sigframe at rsp */
+	FT_RULE_PLT = 5,        /* CFA = rsp + 8 + (((rip & 15) >= 11) << 3) */
+	FT_RULE_RSP_DEREF = 6,  /* CFA = *(rsp + 8 * s12) + 8 * u8 (bits 24-31) */
+	FT_RULE_RBP_DEREF = 7,  /* CFA = *(rbp + 8 * s12) + 8 * u8 (bits 24-31) */
+	FT_RULE_REGISTER = 8,   /* CFA = DWARF register u4 (bits 12-15) + 8 * s16; leaf only */
+	FT_RULE_COMPLEX = 9,    /* leave to user space */
+	FT_RULE_GO_SWITCH = 10, /* systemstack, asmcgocall: continue at curg.sched.sp */
+	FT_RULE_GO_MORESTACK = 11, /* continue at curg.sched.pc and .sp */
+};
+
+/* rbp rule: 0 = unchanged, n = saved at CFA - 8 * n, 255 = saved at *(rbp). */
+#define FT_RBP_SAME 0u
+#define FT_RBP_AT_RBP 255u
+
+#endif

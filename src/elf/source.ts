@@ -1,0 +1,45 @@
+/** How parsers get at bytes: they never open or read a file themselves. */
+
+/**
+ * Random access to the bytes of one file or memory image. Implementations may
+ * read on demand; the returned array is only valid until the next call.
+ */
+export interface ByteSource {
+  /** Total size in bytes. */
+  readonly size: number;
+  /**
+   * Exactly `length` bytes at `offset`.
+   * @throws ParseError (`out_of_bounds`) when the range is not inside the file
+   *   or the file shrank meanwhile.
+   */
+  read(offset: number, length: number): Uint8Array;
+}
+
+/** Why bytes of a stranger's file were refused. `reason` is a stable counter name. */
+export class ParseError extends Error {
+  readonly reason: string;
+  constructor(reason: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ParseError';
+    this.reason = reason;
+  }
+}
+
+/** A ByteSource over bytes already in memory. */
+export class MemorySource implements ByteSource {
+  readonly size: number;
+  readonly #bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.size = bytes.length;
+  }
+  read(offset: number, length: number): Uint8Array {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
+      throw new ParseError(
+        'out_of_bounds',
+        `${length} bytes at ${offset} are outside the ${this.size} bytes there are`,
+      );
+    }
+    return this.#bytes.subarray(offset, offset + length);
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The profile as plain data: what aggregation produces and every encoder,
+ * store and view reads. Tables are interned: equal things have equal indices.
+ */
+import type { Nanoseconds, UnixTime } from '../units/units.ts';
+
+/**
+ * Who runs a frame's code, by OpenTelemetry's `profile.frame.type` values, plus
+ * `jit` (code generated at run time whose language is not known) and `marker`
+ * (not code: says why a stack is not whole).
+ */
+export type FrameType =
+  | 'native'
+  | 'kernel'
+  | 'go'
+  | 'rust'
+  | 'v8js'
+  | 'jvm'
+  | 'cpython'
+  | 'jit'
+  | 'marker';
+
+/** A mapped binary. Index 0 of `Profile.mappings` is "none". */
+export interface Mapping {
+  /** Where it was mapped when first seen, process address. */
+  readonly start: number;
+  readonly end: number;
+  readonly fileOffset: number;
+  /** Path as the process sees it, or `[kernel]`, `[vdso]`, `[anon]`. */
+  readonly file: string;
+  /** GNU build id, lower-case hex, '' when the file has none. */
+  readonly buildId: string;
+  /** Go build id, '' when the file has none. */
+  readonly goBuildId: string;
+}
+
+/** One function activation at one location; several when calls were inlined. */
+export interface Line {
+  /** Index into `Profile.functions`. */
+  readonly function: number;
+  /** 1-based, 0 = not known. */
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface FunctionName {
+  /** As shown: demangled. */
+  readonly name: string;
+  /** As the linker knows it. */
+  readonly systemName: string;
+  /** Source file, '' = not known. */
+  readonly file: string;
+  /** First line of the function, 0 = not known. */
+  readonly startLine: number;
+}
+
+export interface Location {
+  /** Index into `Profile.mappings`. */
+  readonly mapping: number;
+  /** ELF virtual address for files, process or kernel address (low 52 bits) otherwise. */
+  readonly address: number;
+  readonly type: FrameType;
+  /** Innermost inlined call first, the enclosing function last; empty = no name found. */
+  readonly lines: readonly Line[];
+}
+
+export interface Process {
+  /** Host pid. */
+  readonly pid: number;
+  /** Comm of the thread-group leader, cleaned to valid text. */
+  readonly name: string;
+  /** Path of the executable, '' = not known. */
+  readonly executable: string;
+  /** Nanoseconds since boot; with `execId` tells instances of one pid apart. */
+  readonly startNs: number;
+  readonly execId: number;
+}
+
+/** What became of every sample; all counts are samples unless said otherwise. */
+export interface Tally {
+  /** Ticks in scope that the kernel side took up. taken = exported + sum of lost. */
+  readonly taken: number;
+  /** Samples that are in the profile. */
+  readonly exported: number;
+  /** Samples that are not, by reason. */
+  readonly lost: Readonly<Record<string, number>>;
+  /** Exported samples whose user stack does not reach its root, by reason. */
+  readonly truncated: Readonly<Record<string, number>>;
+  /** Exported samples that were unwound in user space, by the reason why. */
+  readonly deferred: Readonly<Record<string, number>>;
+  /** Frames (weighted by samples) with and without a name. */
+  readonly framesNamed: number;
+  readonly framesUnnamed: number;
+  /** Process events (exec, exit, fork, mapping) lost, by reason. */
+  readonly eventsLost: Readonly<Record<string, number>>;
+}
+
+/**
+ * Samples as columns; row i of every column belongs to sample i. Rows are
+ * unique in (process, thread, stack, labels).
+ */
+export interface SampleColumns {
+  readonly length: number;
+  /** Index into `Profile.processes`. */
+  readonly process: Uint32Array;
+  /** Index into `Profile.threads`; 0 = '' when threads are not told apart. */
+  readonly thread: Uint32Array;
+  /** Index into `Profile.stacks`. */
+  readonly stack: Uint32Array;
+  readonly count: Uint32Array;
+  /** Index into `Profile.labelSets`; 0 = no labels. */
+  readonly labels: Uint32Array;
+}
+
+export interface Label {
+  readonly key: string;
+  readonly value: string;
+}
+
+export interface Profile {
+  readonly startTime: UnixTime;
+  readonly duration: Nanoseconds;
+  /** CPU time that one sample stands for. */
+  readonly period: Nanoseconds;
+  readonly mappings: readonly Mapping[];
+  readonly functions: readonly FunctionName[];
+  readonly locations: readonly Location[];
+  /** Location indices, leaf first (kernel frames before user frames); a marker comes last. */
+  readonly stacks: readonly Uint32Array[];
+  readonly processes: readonly Process[];
+  /** Thread names; [0] = ''. */
+  readonly threads: readonly string[];
+  /** [0] = no labels. */
+  readonly labelSets: readonly (readonly Label[])[];
+  readonly samples: SampleColumns;
+  readonly tally: Tally;
+  /** Host the profile was taken on, '' = not known. */
+  readonly host: string;
+}
