@@ -1,0 +1,66 @@
+/** Sections that the linker or objcopy compressed: SHF_COMPRESSED and the older `.zdebug_*`. */
+import { inflateSync, zstdDecompressSync } from 'node:zlib';
+import { readUnsigned64, SECTION_COMPRESSED, type Section, viewOf } from './headers.ts';
+import { type ByteSource, MemorySource, ParseError } from './source.ts';
+
+/** Decompressed sections live in memory; a larger one is refused. */
+export const MAX_DECOMPRESSED_SIZE = 256 << 20;
+const ZLIB = 1;
+const ZSTD = 2;
+const CHDR_SIZE = 24;
+const ZDEBUG_HEADER_SIZE = 12;
+/** Deflate cannot do better than 1,032 to 1; a larger claim is a lie. */
+const MAX_DEFLATE_RATIO = 1032;
+
+/**
+ * The contents of a section as the program would see them.
+ * @throws ParseError `section_compression` (broken data or unknown kind),
+ *   `section_too_big`.
+ */
+export function decompressed(section: Section, raw: ByteSource): ByteSource {
+  if (Math.floor(section.flags / SECTION_COMPRESSED) % 2 === 1) {
+    if (raw.size < CHDR_SIZE) throw broken(section, 'too short');
+    const header = viewOf(raw.read(0, CHDR_SIZE));
+    const kind = header.getUint32(0, true);
+    const size = readUnsigned64(header, 8);
+    return inflate(section, raw, CHDR_SIZE, kind, size);
+  }
+  if (section.name.startsWith('.zdebug_') && raw.size >= ZDEBUG_HEADER_SIZE) {
+    const header = viewOf(raw.read(0, ZDEBUG_HEADER_SIZE));
+    if (header.getUint32(0) !== 0x5a4c4942) return raw;
+    const size = header.getUint32(4) * 0x1_0000_0000 + header.getUint32(8);
+    return inflate(section, raw, ZDEBUG_HEADER_SIZE, ZLIB, size);
+  }
+  return raw;
+}
+
+function inflate(
+  section: Section,
+  raw: ByteSource,
+  start: number,
+  kind: number,
+  size: number,
+): ByteSource {
+  if (kind !== ZLIB && kind !== ZSTD) throw broken(section, `kind ${kind}`);
+  if (size > MAX_DECOMPRESSED_SIZE || raw.size > MAX_DECOMPRESSED_SIZE) {
+    throw new ParseError('section_too_big', `${section.name} claims ${size} bytes`);
+  }
+  if (kind === ZLIB && size > raw.size * MAX_DEFLATE_RATIO) {
+    throw broken(section, `${size} bytes out of ${raw.size}`);
+  }
+  if (size === 0) return new MemorySource(new Uint8Array());
+  const input = raw.read(start, raw.size - start);
+  let output: Uint8Array;
+  try {
+    const decode = kind === ZLIB ? inflateSync : zstdDecompressSync;
+    output = decode(input, { maxOutputLength: size });
+  } catch (cause) {
+    throw broken(section, String(cause), { cause });
+  }
+  if (output.length !== size) throw broken(section, `${output.length} bytes instead of ${size}`);
+  return new MemorySource(output);
+}
+
+function broken(section: Section, what: string, options?: ErrorOptions): ParseError {
+  return new ParseError('section_compression', `${section.name}: ${what}`, options);
+}
