@@ -1,0 +1,87 @@
+/** Builds the BPF object, the addon and the JavaScript bundles; only what changed. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { nodeHeaders } from './node-runtime.mjs';
+import { SetupError, say } from './say.mjs';
+
+/** Bundle entry points: what is run, by the name it gets in dist/. */
+const BUNDLES = {
+  cli: 'src/cli/main.ts',
+  resolver: 'src/agent/resolver-worker.ts',
+};
+const STAMP = 'build/bundles.stamp';
+
+/**
+ * Runs a folder's Makefile, which itself knows what is up to date.
+ * @param {string} root
+ * @param {string} folder
+ * @param {string} what
+ */
+function make(root, folder, what) {
+  const args = ['-C', join(root, folder), `NODE_HEADERS=${nodeHeaders(root)}`];
+  const dry = spawnSync('make', ['-q', ...args], { stdio: 'ignore' });
+  if (dry.status === 0) return;
+  say(`building ${what}`);
+  const result = spawnSync('make', ['-s', ...args], { stdio: ['ignore', 2, 2] });
+  if (result.status !== 0)
+    throw new SetupError(`${what} did not build; see the compiler's words above`);
+}
+
+/**
+ * @param {string} root
+ * @returns {string} hash over everything that can change a bundle
+ */
+function bundleInputs(root) {
+  const hash = createHash('sha256');
+  const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => !file.includes('.test.') && /\.(ts|js|css|html|json)$/.test(file))
+    .map((file) => join('src', file))
+    .sort();
+  for (const file of [...files, 'package-lock.json', 'scripts/build.mjs'])
+    hash
+      .update(file)
+      .update('\0')
+      .update(readFileSync(join(root, file)));
+  return hash.digest('hex');
+}
+
+/** @param {string} root */
+async function bundle(root) {
+  const entries = Object.entries(BUNDLES).filter(([, file]) => existsSync(join(root, file)));
+  const inputs = bundleInputs(root);
+  const stamp = join(root, STAMP);
+  const built = entries.every(([name]) => existsSync(join(root, 'dist', `${name}.js`)));
+  if (built && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return;
+  say('bundling JavaScript');
+  const { build } = await import('esbuild');
+  try {
+    await build({
+      absWorkingDir: root,
+      entryPoints: Object.fromEntries(entries),
+      outdir: 'dist',
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node24',
+      legalComments: 'linked',
+      logLevel: 'warning',
+      // CommonJS dependencies in an ES module ask for Node's own modules through require().
+      banner: {
+        js: "import { createRequire as flametapRequire } from 'node:module'; const require = flametapRequire(import.meta.url);",
+      },
+    });
+  } catch {
+    throw new SetupError('the bundles did not build; see the messages above');
+  }
+  mkdirSync(join(root, 'build'), { recursive: true });
+  writeFileSync(stamp, inputs);
+}
+
+/** @param {string} root */
+export async function buildAll(root) {
+  make(root, 'bpf', 'the BPF object');
+  make(root, 'native', 'the native addon');
+  await bundle(root);
+}
