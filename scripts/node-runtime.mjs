@@ -45,14 +45,14 @@ export function modulesAreCurrent(root) {
 /** @param {string} root */
 export function ensureModules(root) {
   if (!modulesAreCurrent(root)) {
-    say('installing npm packages (npm ci)');
+    say('installing npm packages (npm install)');
     const result = spawnSync(
       'npm',
-      ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'],
+      ['install', '--no-save', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'],
       { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
     );
     if (result.status !== 0)
-      throw new SetupError('npm ci failed; see above. The first start needs the network.');
+      throw new SetupError('npm install failed; see above. The first start needs the network.');
   }
   ensurePackagedNode(root);
 }
