@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Maps and load-time configuration. Sizes marked "load" are set before loading. */
+#ifndef FLAMETAP_MAPS_H
+#define FLAMETAP_MAPS_H
+
+#include "kernel.h"
+
+/* ---- configuration, read-only: the verifier removes what is switched off ---- */
+const volatile u32 ft_max_depth = FT_MAX_USER_FRAMES;
+const volatile u32 ft_kernel_stacks = 1;
+/* Bytes waiting in a ring from which on the reader is woken up. */
+const volatile u32 ft_watermark = 64 * 1024;
+/* A deferred sample wakes the reader unless it was woken within this time, so
+ * that a new process is learnt early in its life. */
+const volatile u64 ft_defer_wakeup_ns = 20 * 1000 * 1000;
+/* Truth mode: also send every sample unwound here as a deferred copy. */
+const volatile u32 ft_copy_every_sample = 0;
+const volatile u32 ft_scope_pids = 0;
+const volatile u32 ft_scope_children = 0;
+const volatile u32 ft_scope_comm = 0;
+const volatile char ft_scope_comm_name[FT_COMM_LENGTH] = {};
+const volatile u64 ft_scope_cgroup = 0;
+
+/* ---- rings: one per CPU, so that producers never wait for each other ---- */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(u32));
+	__uint(max_entries, 1); /* load: possible CPUs */
+} ft_rings SEC(".maps");
+
+/* ---- written by user space ---- */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH); /* preallocated: lookups from interrupts on 5.10 */
+	__type(key, u32);
+	__type(value, struct ft_process);
+	__uint(max_entries, 4096); /* load */
+} ft_processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct ft_mapping);
+	__uint(max_entries, 16384); /* load */
+} ft_mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct ft_file);
+	__uint(max_entries, 4096); /* load */
+} ft_files SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, u64);
+	__uint(max_entries, 262144); /* load */
+} ft_tables SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, u32);
+	__type(value, u8);
+	__uint(max_entries, 4096); /* load: 1 when pids are not filtered */
+} ft_scope SEC(".maps");
+
+/* ---- per-CPU scratch and counters ---- */
+struct ft_counters {
+	u64 values[FT_COUNTER_COUNT];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct ft_counters);
+	__uint(max_entries, 1);
+} ft_counts SEC(".maps");
+
+/* The bytes of stack read at once. Real frames are fat (about 400 B in large
+ * C++ programs) and every read costs 25 ns however small. */
+#define STACK_CHUNK_BYTES 2048
+
+struct ft_scratch {
+	/* the record, sent as it stands */
+	struct ft_sample sample;
+	u64 addresses[FT_MAX_KERNEL_FRAMES + 1 + FT_MAX_USER_FRAMES];
+	/* the unwinder */
+	u64 pc, sp, bp;
+	u32 exact; /* pc is not a return address */
+	u32 leaf;  /* registers other than rsp and rbp are those of this frame */
+	u32 by_frame_pointer; /* the last step had no rule but rbp */
+	u32 count;            /* user frames so far */
+	struct ft_process process;
+	struct ft_mapping mapping; /* the last one used */
+	struct ft_file file;
+	struct ft_registers regs;
+	u64 fs_base;
+	u64 chunk_base;
+	u64 chunk_bytes; /* 0 = nothing read */
+	u8 chunk[STACK_CHUNK_BYTES];
+	u64 last_wakeup;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct ft_scratch);
+	__uint(max_entries, 1);
+} ft_scratches SEC(".maps");
+
+/* A deferred record under construction. clang turns `+ 4096` into `| 8192`, which
+ * the verifier bounds one page too high: hence the slack, which is never used. */
+#define VERIFIER_SLACK 8192
+struct ft_deferred {
+	struct ft_sample sample;
+	u8 body[FT_MAX_KERNEL_FRAMES * 8 + 8 + sizeof(struct ft_stack) + FT_STACK_COPY_BYTES + VERIFIER_SLACK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct ft_deferred);
+	__uint(max_entries, 1);
+} ft_deferreds SEC(".maps");
+
+static __always_inline void count(enum ft_counter which, u64 by) {
+	u32 zero = 0;
+	struct ft_counters *counters = bpf_map_lookup_elem(&ft_counts, &zero);
+	if (counters)
+		counters->values[which] += by;
+}
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Who is running, who is in scope, and what happens to processes. */
+#ifndef FLAMETAP_PROCESS_H
+#define FLAMETAP_PROCESS_H
+
+#include "maps.h"
+
+static __always_inline void read_identity(struct task_struct *leader, struct ft_identity *out) {
+	out->pid = BPF_CORE_READ(leader, tgid);
+	out->start_ns = BPF_CORE_READ(leader, start_boottime);
+	out->exec_id = (u32)BPF_CORE_READ(leader, self_exec_id);
+}
+
+/* Decided before any stack is touched. */
+static __always_inline int in_scope(u32 pid, const char *comm) {
+	if (ft_scope_pids && !bpf_map_lookup_elem(&ft_scope, &pid))
+		return 0;
+	if (ft_scope_comm) {
+#pragma unroll
+		for (int i = 0; i < FT_COMM_LENGTH; i++) {
+			if (comm[i] != ft_scope_comm_name[i])
+				return 0;
+			if (!comm[i])
+				break;
+		}
+	}
+	if (ft_scope_cgroup && bpf_get_current_cgroup_id() != ft_scope_cgroup)
+		return 0;
+	return 1;
+}
+
+static __always_inline void send_event(struct ft_process_event *event, u16 type) {
+	u32 cpu = bpf_get_smp_processor_id();
+	void *ring = bpf_map_lookup_elem(&ft_rings, &cpu);
+	event->header.length = sizeof(*event);
+	event->header.type = type;
+	event->header.cpu = cpu;
+	event->header.time_ns = bpf_ktime_get_ns();
+	if (!ring || bpf_ringbuf_output(ring, event, sizeof(*event), BPF_RB_NO_WAKEUP))
+		count(FT_COUNTER_EVENT_RING_FULL, 1);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(ft_exec, struct task_struct *task) {
+	struct ft_process_event event = {};
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	u32 pid = BPF_CORE_READ(task, tgid);
+	/* The old image is gone: rules placed by its mappings would be wrong now. */
+	bpf_map_delete_elem(&ft_processes, &pid);
+	if (ft_scope_pids && !bpf_map_lookup_elem(&ft_scope, &pid))
+		return 0;
+	read_identity(leader, &event.header.process);
+	BPF_CORE_READ_STR_INTO(&event.comm, leader, comm);
+	send_event(&event, FT_RECORD_EXEC);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(ft_exit, struct task_struct *task) {
+	/* Called for each thread; `live` counts those that have not come here. */
+	if (BPF_CORE_READ(task, signal, live.counter) != 0)
+		return 0;
+	struct ft_process_event event = {};
+	u32 pid = BPF_CORE_READ(task, tgid);
+	bpf_map_delete_elem(&ft_processes, &pid);
+	if (ft_scope_pids && bpf_map_delete_elem(&ft_scope, &pid))
+		return 0;
+	read_identity(BPF_CORE_READ(task, group_leader), &event.header.process);
+	send_event(&event, FT_RECORD_EXIT);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(ft_fork, struct task_struct *parent, struct task_struct *child) {
+	u32 parent_pid = BPF_CORE_READ(parent, tgid);
+	u32 child_pid = BPF_CORE_READ(child, tgid);
+	if (parent_pid == child_pid)
+		return 0; /* a thread */
+	if (ft_scope_pids) {
+		u8 one = 1;
+		if (!ft_scope_children || !bpf_map_lookup_elem(&ft_scope, &parent_pid))
+			return 0;
+		if (bpf_map_update_elem(&ft_scope, &child_pid, &one, BPF_ANY))
+			count(FT_COUNTER_PROCESS_MAP_FULL, 1);
+	}
+	struct ft_process_event event = {};
+	read_identity(child, &event.header.process);
+	read_identity(BPF_CORE_READ(parent, group_leader), (void *)&event.parent_pid);
+	BPF_CORE_READ_STR_INTO(&event.comm, child, comm);
+	/* A child starts with its parent's mappings, so with its slice. */
+	struct ft_process *known = bpf_map_lookup_elem(&ft_processes, &parent_pid);
+	if (known) {
+		struct ft_process copy = *known;
+		if (copy.identity.exec_id == event.parent_exec_id && copy.identity.start_ns == event.parent_start_ns) {
+			copy.identity = event.header.process;
+			if (bpf_map_update_elem(&ft_processes, &child_pid, &copy, BPF_ANY))
+				count(FT_COUNTER_PROCESS_MAP_FULL, 1);
+		}
+	}
+	send_event(&event, FT_RECORD_FORK);
+	return 0;
+}
+
+#endif

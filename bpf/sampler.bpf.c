@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+/* From a timer tick to a record in the ring of this CPU. */
+#include "kernel.h"
+#include "maps.h"
+#include "process.h"
+#include "unwind.h"
+
+static __always_inline u64 wakeup_flags(struct ft_scratch *s, void *ring, u64 now, int deferred) {
+	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= ft_watermark ||
+	    (deferred && now - s->last_wakeup >= ft_defer_wakeup_ns)) {
+		s->last_wakeup = now;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	return BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void send_unwound(struct ft_scratch *s, void *ring) {
+	u32 words = s->sample.kernel_count + s->count;
+	if (words > FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES)
+		words = FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES;
+	u32 length = sizeof(struct ft_sample) + words * 8;
+	s->sample.header.type = FT_RECORD_SAMPLE;
+	s->sample.header.length = length;
+	s->sample.user_count = s->count;
+	s->sample.layout = s->process.layout;
+	if (bpf_ringbuf_output(ring, &s->sample, length, wakeup_flags(s, ring, s->sample.header.time_ns, 0))) {
+		count(FT_COUNTER_RING_FULL, 1);
+		return;
+	}
+	count(FT_COUNTER_SENT, 1);
+	count(FT_COUNTER_USER_FRAMES, s->count);
+}
+
+/* Sends registers and stack bytes instead of user frames. */
+static __always_inline void send_deferred(struct ft_scratch *s, void *ring, int copy_only) {
+	u32 zero = 0;
+	struct ft_deferred *d = bpf_map_lookup_elem(&ft_deferreds, &zero);
+	if (!d) {
+		count(FT_COUNTER_NO_SCRATCH, 1);
+		return;
+	}
+	d->sample = s->sample;
+	d->sample.header.type = FT_RECORD_DEFERRED;
+	d->sample.layout = 0;
+	d->sample.user_count = 0;
+	u32 at = s->sample.kernel_count;
+	if (at > FT_MAX_KERNEL_FRAMES)
+		at = FT_MAX_KERNEL_FRAMES;
+	at *= 8;
+	if (bpf_probe_read_kernel(d->body, at, s->addresses))
+		d->sample.kernel_count = 0;
+
+	struct ft_stack *stack = (void *)(d->body + at);
+	struct ft_registers *r = &s->regs;
+	stack->registers[0] = r->rax;
+	stack->registers[1] = r->rdx;
+	stack->registers[2] = r->rcx;
+	stack->registers[3] = r->rbx;
+	stack->registers[4] = r->rsi;
+	stack->registers[5] = r->rdi;
+	stack->registers[6] = r->rbp;
+	stack->registers[7] = r->rsp;
+	stack->registers[8] = r->r8;
+	stack->registers[9] = r->r9;
+	stack->registers[10] = r->r10;
+	stack->registers[11] = r->r11;
+	stack->registers[12] = r->r12;
+	stack->registers[13] = r->r13;
+	stack->registers[14] = r->r14;
+	stack->registers[15] = r->r15;
+	stack->registers[16] = r->rip;
+	stack->fs_base = s->fs_base;
+	stack->reserved = 0;
+
+	/* Leaf functions keep data up to 128 bytes below rsp (the red zone). */
+	u64 base = (r->rsp - 128) & ~7ULL;
+	u8 *bytes = (u8 *)(stack + 1);
+	u32 copied = 0;
+	/* Whole pages fail or succeed together: up to the end of the first page,
+	 * then three more. The verifier can follow these bounds without help. */
+	u32 piece = 4096 - (base & 4095);
+	if (!bpf_probe_read_user(bytes, piece, (void *)base)) {
+		copied = piece;
+#pragma unroll
+		for (int i = 1; i < FT_STACK_COPY_BYTES / 4096; i++) {
+			if (bpf_probe_read_user(bytes + copied, 4096, (void *)(base + copied)))
+				break;
+			copied += 4096;
+		}
+	}
+	stack->base = base;
+	stack->bytes = copied;
+	if (copied <= FT_STACK_COPY_BYTES - 4096)
+		d->sample.flags |= FT_SAMPLE_STACK_CUT;
+	u32 length = sizeof(struct ft_sample) + at + sizeof(struct ft_stack) + copied;
+	d->sample.header.length = length;
+	if (length > sizeof(*d))
+		return;
+	if (bpf_ringbuf_output(ring, d, length, wakeup_flags(s, ring, s->sample.header.time_ns, !copy_only))) {
+		if (!copy_only)
+			count(FT_COUNTER_RING_FULL, 1);
+		return;
+	}
+	if (!copy_only)
+		count(FT_COUNTER_DEFERRED, 1);
+}
+
+/* Unwinds the user part; returns enum ft_end. */
+static __always_inline u32 unwind_user(struct ft_scratch *s) {
+	u32 pid = s->sample.header.process.pid;
+	struct ft_process *known = bpf_map_lookup_elem(&ft_processes, &pid);
+	if (!known || known->identity.exec_id != s->sample.header.process.exec_id ||
+	    known->identity.start_ns != s->sample.header.process.start_ns)
+		return FT_END_NO_PROCESS;
+	s->process = *known;
+	s->pc = s->regs.rip;
+	s->sp = s->regs.rsp;
+	s->bp = s->regs.rbp;
+	s->exact = 1;
+	s->leaf = 1;
+	s->by_frame_pointer = 0;
+	s->mapping.start = 0;
+	s->mapping.end = 0;
+	s->chunk_bytes = 0;
+	s->chunk_base = 0;
+	int stop = 0;
+	for (u32 i = 0; i <= FT_MAX_USER_FRAMES; i++) {
+		stop = ft_step(i);
+		if (stop)
+			break;
+	}
+	return stop ? stop - 1 : FT_END_DEPTH;
+}
+
+SEC("perf_event")
+int ft_sample(struct ft_perf_context *ctx) {
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u32 tid = (u32)pid_tgid;
+	count(FT_COUNTER_TICKS, 1);
+	if (tid == 0) {
+		count(FT_COUNTER_IDLE, 1);
+		return 0;
+	}
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
+	if (!s) {
+		count(FT_COUNTER_NO_SCRATCH, 1);
+		return 0;
+	}
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	BPF_CORE_READ_STR_INTO(&s->sample.comm, leader, comm);
+	if (!in_scope(pid_tgid >> 32, s->sample.comm)) {
+		count(FT_COUNTER_OUT_OF_SCOPE, 1);
+		return 0;
+	}
+	u32 cpu = bpf_get_smp_processor_id();
+	void *ring = bpf_map_lookup_elem(&ft_rings, &cpu);
+	if (!ring) {
+		count(FT_COUNTER_NO_RING, 1);
+		return 0;
+	}
+	s->sample.header.cpu = cpu;
+	s->sample.header.time_ns = bpf_ktime_get_ns();
+	s->sample.header.process.pid = pid_tgid >> 32;
+	s->sample.header.process.start_ns = BPF_CORE_READ(leader, start_boottime);
+	s->sample.header.process.exec_id = (u32)BPF_CORE_READ(leader, self_exec_id);
+	s->sample.tid = tid;
+	s->sample.flags = 0;
+	s->sample.kernel_count = 0;
+	s->sample.cgroup_id = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(&s->sample.thread, sizeof(s->sample.thread));
+	s->count = 0;
+	s->process.layout = 0;
+
+	int user_mode = (ctx->regs.cs & CS_RING_MASK) == CS_RING_MASK;
+	if (!user_mode) {
+		s->sample.flags |= FT_SAMPLE_KERNEL_MODE;
+		if (ft_kernel_stacks) {
+			long bytes = bpf_get_stack(ctx, s->addresses, FT_MAX_KERNEL_FRAMES * 8, 0);
+			if (bytes < 0)
+				count(FT_COUNTER_KERNEL_STACK_FAILED, 1);
+			else
+				s->sample.kernel_count = bytes / 8;
+		}
+	}
+
+	u32 end;
+	if ((BPF_CORE_READ(task, flags) & TASK_KERNEL_THREAD) || !BPF_CORE_READ(task, mm)) {
+		end = FT_END_NO_USER;
+	} else {
+		if (user_mode) {
+			/* Copied field by field: contexts allow no block reads. */
+			s->regs.r15 = ctx->regs.r15;
+			s->regs.r14 = ctx->regs.r14;
+			s->regs.r13 = ctx->regs.r13;
+			s->regs.r12 = ctx->regs.r12;
+			s->regs.rbp = ctx->regs.rbp;
+			s->regs.rbx = ctx->regs.rbx;
+			s->regs.r11 = ctx->regs.r11;
+			s->regs.r10 = ctx->regs.r10;
+			s->regs.r9 = ctx->regs.r9;
+			s->regs.r8 = ctx->regs.r8;
+			s->regs.rax = ctx->regs.rax;
+			s->regs.rcx = ctx->regs.rcx;
+			s->regs.rdx = ctx->regs.rdx;
+			s->regs.rsi = ctx->regs.rsi;
+			s->regs.rdi = ctx->regs.rdi;
+			s->regs.rip = ctx->regs.rip;
+			s->regs.cs = ctx->regs.cs;
+			s->regs.rsp = ctx->regs.rsp;
+		} else if (read_user_registers(task, &s->regs)) {
+			s->regs.cs = 0;
+		}
+		s->fs_base = BPF_CORE_READ(task, thread.fsbase);
+		if ((s->regs.cs & CS_RING_MASK) != CS_RING_MASK)
+			end = FT_END_NO_REGISTERS;
+		else if ((s->regs.cs & 0xffff) != CS_USER_64)
+			end = FT_END_COMPAT;
+		else
+			end = unwind_user(s);
+	}
+	s->sample.end = end;
+	if (end == FT_END_NO_PROCESS || end == FT_END_NO_TABLE || end == FT_END_COMPLEX ||
+	    end == FT_END_NO_MAPPING) {
+		send_deferred(s, ring, 0);
+		return 0;
+	}
+	send_unwound(s, ring);
+	if (ft_copy_every_sample && end != FT_END_NO_USER && end != FT_END_NO_REGISTERS && end != FT_END_COMPAT)
+		send_deferred(s, ring, 1);
+	return 0;
+}
+
+/* GPL-compatible helpers are used; the kernel knows this spelling of a dual licence. */
+char LICENSE[] SEC("license") = "GPL";

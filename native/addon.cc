@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Wires the parts of the addon; nothing else.
+#include <napi.h>
+
+#include "maps.h"
+#include "process.h"
+#include "sampler.h"
+
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  flametap::Sampler::Init(env, exports);
+  flametap::InitMaps(env, exports);
+  flametap::InitProcess(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(flametap, Init)
