@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 
 export const REPOSITORY = join(import.meta.dirname, '..', '..');
 const SOURCES = join(REPOSITORY, 'test', 'programs');
@@ -168,13 +168,19 @@ export function readReports(path: string): ProgramReport[] {
   const reports: ProgramReport[] = [];
   for (const line of readFileSync(path, 'utf8').split('\n')) {
     if (!line.startsWith('{')) continue;
-    const raw = JSON.parse(line) as Record<string, never>;
+    const raw = JSON.parse(line) as {
+      program: string;
+      pid: number;
+      cpu_ns: number;
+      switches: number;
+      chains: string[][];
+    };
     reports.push({
-      program: basename(raw['program'] as string),
-      pid: raw['pid'] as number,
-      cpuNs: raw['cpu_ns'] as number,
-      switches: raw['switches'] as number,
-      chains: raw['chains'] as string[][],
+      program: raw.program,
+      pid: raw.pid,
+      cpuNs: raw.cpu_ns,
+      switches: raw.switches,
+      chains: raw.chains,
     });
   }
   return reports;

@@ -9,6 +9,9 @@
 #include <sys/time.h>
 #include <ucontext.h>
 
+/* glibc's own note of where the stack began, before _start ran. */
+extern void *__libc_stack_end;
+
 static FILE *out;
 static volatile int taken;
 static int wanted = 50;
@@ -28,7 +31,7 @@ static void dump(int number, siginfo_t *info, void *context)
 	/* the frame of this handler lies below the red zone: the bytes above it are as they were */
 	uint64_t base = (uint64_t)registers[REG_RSP] & ~7ULL;
 	fprintf(out, "\nstack %llx ", (unsigned long long)base);
-	for (const unsigned char *at = (const unsigned char *)(uintptr_t)base, *end = at + 1600; at < end; at++)
+	for (const unsigned char *at = (const unsigned char *)(uintptr_t)base, *end = (const unsigned char *)__libc_stack_end + 64; at < end; at++)
 		fprintf(out, "%02x", *at);
 	fprintf(out, "\n");
 	taken++;
@@ -68,14 +71,11 @@ int main(int argc, char **argv)
 		    flags[2] == 'x')
 			fprintf(out, "map %llx %llx %llx %s\n", start, end, offset, path);
 	}
-	/* the stack above main also holds argv and the environment: enough bytes to copy */
-	volatile char room[2048];
-	room[0] = 1;
 	struct sigaction action = {.sa_sigaction = dump, .sa_flags = SA_SIGINFO | SA_RESTART};
 	sigaction(SIGPROF, &action, NULL);
 	struct itimerval every = {{0, 4000}, {0, 4000}};
 	setitimer(ITIMER_PROF, &every, NULL);
-	volatile uint64_t sink = (uint64_t)room[0];
+	volatile uint64_t sink = 1;
 	while (taken < wanted)
 		sink ^= b1(sink);
 	fclose(out);
