@@ -5,10 +5,7 @@
  */
 #include <stdio.h>
 
-__attribute__((visibility("hidden"))) FILE *__wrap_stderr;
-extern FILE *__real_stderr;
+__attribute__((visibility("hidden"))) FILE* __wrap_stderr;
+extern FILE* __real_stderr;
 
-__attribute__((constructor)) static void set_stderr(void)
-{
-	__wrap_stderr = __real_stderr;
-}
+__attribute__((constructor)) static void set_stderr(void) { __wrap_stderr = __real_stderr; }
