@@ -1,0 +1,296 @@
+/**
+ * Counts samples by raw addresses, before any name is known. This is the hot
+ * path of the main thread: a sample that was seen before allocates nothing.
+ *
+ * Two samples are one row when process instance, layout generation, end reason,
+ * thread, labels and every address word agree.
+ */
+import { ByteBudget, WordTable } from './word-table.ts';
+
+export interface AggregatorOptions {
+  /** Bytes that all tables of one aggregator may take, old and new arrays of a growing one both counted. */
+  readonly maxBytes: number;
+}
+
+/** Raw stacks; stack i is `words[2 * n], words[2 * n + 1]` = low and high half of address n, for `start[i] <= 2 * n < start[i + 1]`, leaf first. */
+export interface RawStacks {
+  readonly length: number;
+  /** One more than stacks; the last is the end of the last stack. */
+  readonly start: Uint32Array;
+  /** The first so many addresses are the kernel's. */
+  readonly kernelCount: Uint16Array;
+  readonly words: Uint32Array;
+}
+
+export interface Instance {
+  readonly pid: number;
+  /** Nanoseconds since boot. */
+  readonly startNs: number;
+  readonly execId: number;
+  /** Index into `Aggregated.comms`. */
+  readonly comm: number;
+}
+
+/** Row i of every column belongs together. Rows are unique in all columns but `count`. */
+export interface Aggregated {
+  readonly rows: number;
+  /** Index into `instances`. */
+  readonly instance: Uint32Array;
+  readonly layout: Uint32Array;
+  /** `enum ft_end` of bpf/record.h. */
+  readonly end: Uint32Array;
+  /** Index into `comms`. */
+  readonly thread: Uint32Array;
+  /** As given by the caller; 0 = no labels. */
+  readonly labels: Uint32Array;
+  /** Index into `stacks`. */
+  readonly stack: Uint32Array;
+  readonly count: Uint32Array;
+  readonly stacks: RawStacks;
+  readonly instances: readonly Instance[];
+  /** Names of processes and threads, valid text. */
+  readonly comms: readonly string[];
+  /** Sum of `count`. */
+  readonly samples: number;
+  /** Samples that could not be counted, by reason. */
+  readonly lost: Readonly<Record<string, number>>;
+  /** Samples in the rows that were unwound in user space, by `enum ft_end` of why. */
+  readonly deferred: ReadonlyMap<number, number>;
+}
+
+/** Given as `deferred` for samples that the kernel unwound. */
+export const NOT_DEFERRED = -1;
+
+const commWords = 4;
+const rowWords = 6;
+const maxCount = 0xffff_ffff;
+
+export class Aggregator {
+  readonly #budget: ByteBudget;
+  readonly #comms: WordTable;
+  readonly #instances: WordTable;
+  readonly #stacks: WordTable;
+  readonly #rows: WordTable;
+  readonly #key = new Uint32Array(rowWords);
+  readonly #deferred = new Map<number, number>();
+  #instanceComm: Uint32Array;
+  #counts: Uint32Array;
+  #samples = 0;
+  #full = 0;
+  #malformed = 0;
+
+  constructor(options: AggregatorOptions) {
+    this.#budget = new ByteBudget(options.maxBytes);
+    this.#comms = new WordTable(this.#budget);
+    this.#instances = new WordTable(this.#budget);
+    this.#stacks = new WordTable(this.#budget);
+    this.#rows = new WordTable(this.#budget);
+    this.#instanceComm = this.#counters(256);
+    this.#counts = this.#counters(256);
+  }
+
+  /** Memory of all tables. */
+  get bytes(): number {
+    return this.#budget.used;
+  }
+
+  /** Samples counted since the last drain, lost ones not among them. */
+  get samples(): number {
+    return this.#samples;
+  }
+
+  /**
+   * Id of a 16-byte comm (of a process or a thread), valid until the next
+   * drain; -1 when memory is used up, which `instance` and `add` understand.
+   */
+  comm(words: Uint32Array, first: number): number {
+    if (first + commWords > words.length) return -1;
+    return this.#comms.intern(words, first, commWords, 0);
+  }
+
+  /**
+   * Id of a process instance, valid until the next drain; -1 when memory is
+   * used up. The comm is not part of the identity: the last one given counts,
+   * because a process may rename itself.
+   */
+  instance(pid: number, startLow: number, startHigh: number, execId: number, comm: number): number {
+    if (comm < 0) return -1;
+    const key = this.#key;
+    key[0] = pid;
+    key[1] = startLow;
+    key[2] = startHigh;
+    key[3] = execId;
+    const id = this.#instances.intern(key, 0, 4, 0);
+    if (id < 0) return -1;
+    if (id >= this.#instanceComm.length) {
+      const larger = this.#larger(this.#instanceComm);
+      if (larger === undefined) return -1;
+      this.#instanceComm = larger;
+    }
+    this.#instanceComm[id] = comm;
+    return id;
+  }
+
+  /**
+   * Counts `weight` samples. Addresses are u64 little-endian words in `words`
+   * from index `firstWord`, the low half first: `kernelCount` kernel addresses
+   * and then `userCount` user addresses, leaf first. `deferred` is the `enum
+   * ft_end` for which the sample was unwound in user space.
+   *
+   * False when the sample was lost: `aggregation_full` over the byte limit,
+   * `malformed_sample` when the words are not all there.
+   */
+  add(
+    instance: number,
+    layout: number,
+    end: number,
+    thread: number,
+    labels: number,
+    words: Uint32Array,
+    firstWord: number,
+    kernelCount: number,
+    userCount: number,
+    weight = 1,
+    deferred: number = NOT_DEFERRED,
+  ): boolean {
+    const length = (kernelCount + userCount) * 2;
+    if (firstWord + length > words.length || kernelCount > 0xffff) {
+      this.#malformed += weight;
+      return false;
+    }
+    const row =
+      instance < 0 || thread < 0 || labels < 0
+        ? -1
+        : this.#row(instance, layout, end, thread, labels, words, firstWord, length, kernelCount);
+    if (row < 0 || this.#counts[row]! + weight > maxCount) {
+      this.#full += weight;
+      return false;
+    }
+    this.#counts[row]! += weight;
+    this.#samples += weight;
+    if (deferred >= 0) {
+      this.#deferred.set(deferred, (this.#deferred.get(deferred) ?? 0) + weight);
+    }
+    return true;
+  }
+
+  /** Hands out what was counted and starts anew; ids of comms and instances are void after it. */
+  drain(): Aggregated {
+    // A row beyond the counters was refused when these could not grow.
+    const rows = Math.min(this.#rows.length, this.#counts.length);
+    const keys = this.#rows.words;
+    const column = (field: number): Uint32Array => {
+      const values = new Uint32Array(rows);
+      for (let row = 0; row < rows; row++) values[row] = keys[row * rowWords + field]!;
+      return values;
+    };
+    const aggregated: Aggregated = {
+      rows,
+      instance: column(0),
+      layout: column(1),
+      end: column(2),
+      thread: column(3),
+      labels: column(4),
+      stack: column(5),
+      count: this.#counts.slice(0, rows),
+      stacks: {
+        length: this.#stacks.length,
+        start: this.#stacks.starts.slice(),
+        kernelCount: Uint16Array.from(this.#stacks.tags),
+        words: this.#stacks.words.slice(),
+      },
+      instances: this.#drainInstances(),
+      comms: this.#drainComms(),
+      samples: this.#samples,
+      lost: lostByReason(this.#full, this.#malformed),
+      deferred: new Map(this.#deferred),
+    };
+    this.#clear();
+    return aggregated;
+  }
+
+  #row(
+    instance: number,
+    layout: number,
+    end: number,
+    thread: number,
+    labels: number,
+    words: Uint32Array,
+    firstWord: number,
+    length: number,
+    kernelCount: number,
+  ): number {
+    const stack = this.#stacks.intern(words, firstWord, length, kernelCount);
+    if (stack < 0) return -1;
+    const key = this.#key;
+    key[0] = instance;
+    key[1] = layout;
+    key[2] = end;
+    key[3] = thread;
+    key[4] = labels;
+    key[5] = stack;
+    const row = this.#rows.intern(key, 0, rowWords, 0);
+    if (row >= this.#counts.length) {
+      const larger = this.#larger(this.#counts);
+      if (larger === undefined) return -1;
+      this.#counts = larger;
+    }
+    return row;
+  }
+
+  #clear(): void {
+    this.#comms.clear();
+    this.#instances.clear();
+    this.#stacks.clear();
+    this.#rows.clear();
+    this.#counts.fill(0);
+    this.#deferred.clear();
+    this.#samples = 0;
+    this.#full = 0;
+    this.#malformed = 0;
+  }
+
+  #drainInstances(): Instance[] {
+    const keys = this.#instances.words;
+    const length = Math.min(this.#instances.length, this.#instanceComm.length);
+    return Array.from({ length }, (_, id) => ({
+      pid: keys[id * 4]!,
+      startNs: keys[id * 4 + 2]! * 2 ** 32 + keys[id * 4 + 1]!,
+      execId: keys[id * 4 + 3]!,
+      comm: this.#instanceComm[id]!,
+    }));
+  }
+
+  #drainComms(): string[] {
+    const bytes = new Uint8Array(this.#comms.words.slice().buffer);
+    const decoder = new TextDecoder();
+    return Array.from({ length: this.#comms.length }, (_, id) => {
+      const comm = bytes.subarray(id * commWords * 4, (id + 1) * commWords * 4);
+      const end = comm.indexOf(0);
+      return decoder.decode(end < 0 ? comm : comm.subarray(0, end));
+    });
+  }
+
+  #counters(length: number): Uint32Array {
+    const counters = new Uint32Array(length);
+    if (!this.#budget.take(counters.byteLength)) {
+      throw new Error(`maxBytes of ${this.#budget.limit} is too small for an aggregator`);
+    }
+    return counters;
+  }
+
+  #larger(counters: Uint32Array): Uint32Array | undefined {
+    if (!this.#budget.take(counters.byteLength * 2)) return undefined;
+    const larger = new Uint32Array(counters.length * 2);
+    larger.set(counters);
+    this.#budget.give(counters.byteLength);
+    return larger;
+  }
+}
+
+function lostByReason(full: number, malformed: number): Record<string, number> {
+  const lost: Record<string, number> = {};
+  if (full > 0) lost['aggregation_full'] = full;
+  if (malformed > 0) lost['malformed_sample'] = malformed;
+  return lost;
+}
