@@ -1,0 +1,78 @@
+/** What end-to-end tests demand of recordings; the limits are those of the issue's "Truth". */
+import assert from 'node:assert/strict';
+import {
+  countNamed,
+  countShapes,
+  countTolerance,
+  type JsonSample,
+  type Shape,
+  type ShapeCounts,
+} from './chains.ts';
+import type { ProgramReport } from './programs.ts';
+import { countOf, ofPid, type Recording } from './record.ts';
+
+const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(2)} %`;
+
+/** The only report of `program`. */
+export function reportOf(recording: Recording, program: string): ProgramReport {
+  const found = recording.reports.filter((report) => report.program === program);
+  assert.equal(found.length, 1, `${program} reported ${found.length} times`);
+  return found[0]!;
+}
+
+/**
+ * At least 99.5 % of `samples` have exactly one of `shapes`; start-up and exit
+ * of the process are counted apart (at most 3 % of a short run).
+ */
+export function expectShapes(
+  samples: readonly JsonSample[],
+  shapes: readonly Shape[],
+  wrongAllowed = 0.005,
+): ShapeCounts {
+  const counts = countShapes(samples, shapes);
+  const examples = counts.examples.join('\n');
+  assert.ok(counts.total >= 100, `only ${counts.total} samples`);
+  assert.ok(
+    counts.wrong <= wrongAllowed * counts.total,
+    `${percent(counts.wrong, counts.total)} of ${counts.total} samples are wrong:\n${examples}`,
+  );
+  assert.ok(
+    counts.outside <= 0.03 * counts.total,
+    `${counts.outside} of ${counts.total} samples are outside of main`,
+  );
+  return counts;
+}
+
+/** At least 99 % of all frames have a name. */
+export function expectNames(samples: readonly JsonSample[]): void {
+  const { named, total } = countNamed(samples);
+  const nameless = new Map<string, number>();
+  for (const sample of samples) {
+    for (const frame of sample.stack) {
+      if (frame.name === '') nameless.set(frame.module, (nameless.get(frame.module) ?? 0) + 1);
+    }
+  }
+  assert.ok(
+    named >= 0.99 * total,
+    `${percent(named, total)} of ${total} frames have a name; without: ${JSON.stringify([...nameless])}`,
+  );
+}
+
+/** The count of samples agrees with the CPU time that the process says it used. */
+export function expectCount(recording: Recording, report: ProgramReport): void {
+  const counted = countOf(ofPid(recording, report.pid));
+  const expected = (report.cpuNs / 1e9) * recording.hz;
+  const allowed = countTolerance(expected, report.switches);
+  assert.ok(
+    Math.abs(counted - expected) <= allowed,
+    `${counted} samples, but ${expected.toFixed(1)} ± ${allowed.toFixed(1)} by CPU time`,
+  );
+}
+
+/** taken = exported + lost, and the tally agrees with the samples that are there. */
+export function expectTally({ tally, samples }: Recording): void {
+  const lost = Object.values(tally.lost).reduce((sum, count) => sum + count, 0);
+  assert.equal(tally.taken, tally.exported + lost, `tally ${JSON.stringify(tally)}`);
+  assert.equal(tally.exported, countOf(samples), 'exported and samples in the profile');
+  for (const reason of Object.keys(tally.lost)) assert.match(reason, /^[a-z_]+$/);
+}

@@ -1,0 +1,116 @@
+/** Runs `flametap record --format json` the way a user would and reads what it wrote. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { JsonSample } from './chains.ts';
+import { type ProgramReport, REPOSITORY, readReports } from './programs.ts';
+
+/** The CLI under test. FLAMETAP_CLI names another one, as peers do that mimic its contract. */
+export const CLI = process.env.FLAMETAP_CLI ?? join(REPOSITORY, 'flametap');
+
+export interface JsonTally {
+  readonly taken: number;
+  readonly exported: number;
+  readonly lost: Readonly<Record<string, number>>;
+  readonly truncated: Readonly<Record<string, number>>;
+  readonly deferred: Readonly<Record<string, number>>;
+  readonly framesNamed: number;
+  readonly framesUnnamed: number;
+}
+
+export interface Recording {
+  readonly samples: readonly JsonSample[];
+  readonly tally: JsonTally;
+  /** What the test programs under it reported. */
+  readonly reports: readonly ProgramReport[];
+  readonly hz: number;
+}
+
+export interface RecordOptions {
+  readonly hz?: number;
+  /** Options of `record` such as `--pid N` or `--duration 5s`. */
+  readonly options?: readonly string[];
+  /** A command to start and profile until it ends. */
+  readonly command?: readonly string[];
+  /** Runs while the recording runs, some time after it began. */
+  readonly during?: () => Promise<void>;
+  /** For the command. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Exit code and output of a finished command. */
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Runs a command to its end. Never rejects for an exit code.
+ * @param timeout milliseconds until it is killed
+ */
+export function execute(
+  command: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+  timeout = 120_000,
+): Promise<Finished> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command[0]!, command.slice(1), {
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout,
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+/**
+ * One profile as JSON.
+ * @throws Error with the CLI's own words when it fails or writes nothing.
+ */
+export async function record(options: RecordOptions): Promise<Recording> {
+  const folder = mkdtempSync(join(tmpdir(), 'record-'));
+  const hz = options.hz ?? 99;
+  const output = join(folder, 'profile.json');
+  const reports = join(folder, 'reports');
+  try {
+    const args = ['record', '--format', 'json', '--output', output, '--hz', String(hz)];
+    args.push(...(options.options ?? []));
+    if (options.command) args.push('--', ...options.command);
+    const running = execute([CLI, ...args], { TEST_REPORT: reports, ...options.environment });
+    const during = options.during?.();
+    const finished = await running;
+    await during;
+    if (finished.code !== 0 || !existsSync(output)) {
+      const words = finished.stderr.slice(-2000);
+      throw new Error(`flametap ${args.join(' ')} ended with ${finished.code}\n${words}`);
+    }
+    const profile = JSON.parse(readFileSync(output, 'utf8')) as Pick<
+      Recording,
+      'samples' | 'tally'
+    >;
+    return { samples: profile.samples, tally: profile.tally, reports: readReports(reports), hz };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits. Milliseconds. */
+export const pause = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Samples of one process. */
+export const ofPid = (recording: Recording, pid: number): JsonSample[] =>
+  recording.samples.filter((sample) => sample.pid === pid);
+
+export const countOf = (samples: readonly JsonSample[]): number =>
+  samples.reduce((sum, sample) => sum + sample.count, 0);
