@@ -290,7 +290,7 @@ export class Aggregator {
 
 function lostByReason(full: number, malformed: number): Record<string, number> {
   const lost: Record<string, number> = {};
-  if (full > 0) lost['aggregation_full'] = full;
-  if (malformed > 0) lost['malformed_sample'] = malformed;
+  if (full > 0) lost.aggregation_full = full;
+  if (malformed > 0) lost.malformed_sample = malformed;
   return lost;
 }

@@ -1,0 +1,83 @@
+/**
+ * From aggregated rows to questions for the resolver: each address once per
+ * process instance and layout, kernel addresses once.
+ */
+import type { Aggregated } from './aggregator.ts';
+import { WordTable } from './word-table.ts';
+
+/** `AddressQueries.instance` of kernel addresses. */
+export const KERNEL_INSTANCE = 0xffff_ffff;
+
+/** Columns, so that they can be transferred to the resolver's thread. */
+export interface AddressQueries {
+  readonly length: number;
+  /** Index into `Aggregated.instances`, or KERNEL_INSTANCE. */
+  readonly instance: Uint32Array;
+  /** Layout generation; 0 for kernel addresses. */
+  readonly layout: Uint32Array;
+  /** Address words as the kernel side sent them: bit 31 of `high` says exact pc in user addresses. */
+  readonly low: Uint32Array;
+  readonly high: Uint32Array;
+}
+
+export interface AddressCollection {
+  readonly queries: AddressQueries;
+  /** Index into `start` for each row of the aggregate. */
+  readonly rowStack: Uint32Array;
+  /** Frames of stack s are `frames[start[s]]` up to `start[s + 1]`, leaf first. */
+  readonly start: Uint32Array;
+  /** Indices into the queries. */
+  readonly frames: Uint32Array;
+}
+
+const queryWords = 4;
+const contextWords = 3;
+
+export function collectAddresses(aggregated: Aggregated): AddressCollection {
+  const { stacks } = aggregated;
+  // A raw stack means something only together with the instance and its layout.
+  const contexts = new WordTable();
+  const key = new Uint32Array(queryWords);
+  const rowStack = new Uint32Array(aggregated.rows);
+  for (let row = 0; row < aggregated.rows; row++) {
+    key[0] = aggregated.instance[row]!;
+    key[1] = aggregated.layout[row]!;
+    key[2] = aggregated.stack[row]!;
+    rowStack[row] = contexts.intern(key, 0, contextWords, 0);
+  }
+
+  const contextKeys = contexts.words;
+  const start = new Uint32Array(contexts.length + 1);
+  for (let context = 0; context < contexts.length; context++) {
+    const stack = contextKeys[context * contextWords + 2]!;
+    start[context + 1] = start[context]! + (stacks.start[stack + 1]! - stacks.start[stack]!) / 2;
+  }
+
+  const queries = new WordTable();
+  const frames = new Uint32Array(start[contexts.length]!);
+  for (let context = 0; context < contexts.length; context++) {
+    const stack = contextKeys[context * contextWords + 2]!;
+    const firstWord = stacks.start[stack]!;
+    const kernelEnd = firstWord + 2 * stacks.kernelCount[stack]!;
+    let frame = start[context]!;
+    for (let word = firstWord; word < stacks.start[stack + 1]!; word += 2) {
+      const isKernel = word < kernelEnd;
+      key[0] = isKernel ? KERNEL_INSTANCE : contextKeys[context * contextWords]!;
+      key[1] = isKernel ? 0 : contextKeys[context * contextWords + 1]!;
+      key[2] = stacks.words[word]!;
+      key[3] = stacks.words[word + 1]!;
+      frames[frame++] = queries.intern(key, 0, queryWords, 0);
+    }
+  }
+  return { queries: columnsOf(queries), rowStack, start, frames };
+}
+
+function columnsOf(table: WordTable): AddressQueries {
+  const { length, words } = table;
+  const column = (field: number): Uint32Array => {
+    const values = new Uint32Array(length);
+    for (let i = 0; i < length; i++) values[i] = words[i * queryWords + field]!;
+    return values;
+  };
+  return { length, instance: column(0), layout: column(1), low: column(2), high: column(3) };
+}

@@ -1,0 +1,258 @@
+/**
+ * Turns aggregated rows and the resolver's answers into a `Profile`. Rows that
+ * become equal once addresses are resolved are merged; nothing is dropped.
+ */
+import type { Nanoseconds, UnixTime } from '../units/units.ts';
+import { type AddressCollection, KERNEL_INSTANCE } from './address-collection.ts';
+import type { Aggregated, Instance } from './aggregator.ts';
+import { endReason, markerName } from './end-reason.ts';
+import { isNamed } from './frame.ts';
+import type { Label, Process, Profile, Tally } from './model.ts';
+import { cleanText, ProfileTables, type ResolvedLocation } from './profile-tables.ts';
+import { addCounts, checkTally, sumOf } from './tally.ts';
+import { WordTable } from './word-table.ts';
+
+export interface BuilderOptions {
+  /** Tells threads apart; otherwise they are merged. */
+  readonly threads: boolean;
+}
+
+/** What is known of a process beyond its samples. */
+export interface ProcessInformation {
+  /** '' = use the comm of the samples. */
+  readonly name: string;
+  readonly executable: string;
+}
+
+export interface Answers {
+  /** Parallel to the collection's queries; undefined = nothing is known of that address. */
+  readonly locations: readonly (ResolvedLocation | undefined)[];
+  /** Parallel to `Aggregated.instances`. */
+  readonly processes?: readonly (ProcessInformation | undefined)[];
+  /** By the label ids given to the aggregator; [0] = no labels. */
+  readonly labelSets?: readonly (readonly Label[])[];
+}
+
+export interface ProfileFacts {
+  readonly startTime: UnixTime;
+  readonly duration: Nanoseconds;
+  readonly period: Nanoseconds;
+  readonly host: string;
+  /** What the kernel side counted; without it, exported + lost. */
+  readonly taken?: number;
+  /** Losses outside of the aggregates, by reason. */
+  readonly lost?: Readonly<Record<string, number>>;
+  readonly eventsLost?: Readonly<Record<string, number>>;
+}
+
+const rowWords = 4;
+const emptyStackName = '[no stack]';
+
+export class ProfileBuilder {
+  readonly #threadsApart: boolean;
+  readonly #tables = new ProfileTables();
+  readonly #processes: Process[] = [];
+  readonly #processIds = new Map<string, number>();
+  readonly #stacks = new WordTable();
+  readonly #rows = new WordTable();
+  readonly #counts: number[] = [];
+  readonly #lost: Record<string, number> = {};
+  readonly #truncated: Record<string, number> = {};
+  readonly #deferred: Record<string, number> = {};
+
+  constructor(options: BuilderOptions) {
+    this.#threadsApart = options.threads;
+  }
+
+  /** May be called for several aggregates of one period. */
+  add(aggregated: Aggregated, collection: AddressCollection, answers: Answers): void {
+    const locations = this.#locate(collection, answers);
+    const processes = aggregated.instances.map((instance, index) =>
+      this.#process(instance, aggregated.comms[instance.comm] ?? '', answers.processes?.[index]),
+    );
+    const threads = memo((comm) =>
+      this.#threadsApart ? this.#tables.thread(aggregated.comms[comm] ?? '') : 0,
+    );
+    const labelSets = memo((labels) => this.#tables.labelSet(answers.labelSets?.[labels] ?? []));
+    const stackIds = new WordTable();
+    const key = new Uint32Array(rowWords);
+    const resolved: number[] = [];
+    for (let row = 0; row < aggregated.rows; row++) {
+      const count = aggregated.count[row]!;
+      if (count === 0) continue;
+      const end = aggregated.end[row]!;
+      const context = collection.rowStack[row]!;
+      key[0] = context;
+      key[1] = end;
+      const known = stackIds.intern(key, 0, 2, 0);
+      if (known === resolved.length)
+        resolved.push(this.#stack(collection, context, locations, end));
+      key[0] = processes[aggregated.instance[row]!]!;
+      key[1] = threads(aggregated.thread[row]!);
+      key[2] = resolved[known]!;
+      key[3] = labelSets(aggregated.labels[row]!);
+      const id = this.#rows.intern(key, 0, rowWords, 0);
+      this.#counts[id] = (this.#counts[id] ?? 0) + count;
+      if (markerName(end) !== undefined)
+        addCounts(this.#truncated, { [endReason(end).code]: count });
+    }
+    addCounts(this.#lost, aggregated.lost);
+    for (const [end, count] of aggregated.deferred) {
+      addCounts(this.#deferred, { [endReason(end).code]: count });
+    }
+  }
+
+  /** @throws TallyError when `taken` is not what was exported and lost. */
+  finish(facts: ProfileFacts): Profile {
+    const lost = { ...this.#lost };
+    addCounts(lost, facts.lost ?? {});
+    const stacks = this.#stackList();
+    const samples = this.#sampleColumns();
+    let exported = 0;
+    for (const count of samples.count) exported += count;
+    const tally: Tally = {
+      taken: facts.taken ?? exported + sumOf(lost),
+      exported,
+      lost,
+      truncated: { ...this.#truncated },
+      deferred: { ...this.#deferred },
+      ...this.#countFrames(stacks, samples),
+      eventsLost: { ...facts.eventsLost },
+    };
+    checkTally(tally);
+    return {
+      startTime: facts.startTime,
+      duration: facts.duration,
+      period: facts.period,
+      mappings: this.#tables.mappings,
+      functions: this.#tables.functions,
+      locations: this.#tables.locations,
+      stacks,
+      processes: this.#processes,
+      threads: this.#tables.threads,
+      labelSets: this.#tables.labelSets,
+      samples,
+      tally,
+      host: cleanText(facts.host),
+    };
+  }
+
+  #locate({ queries }: AddressCollection, answers: Answers): Uint32Array {
+    const locations = new Uint32Array(queries.length);
+    for (let query = 0; query < queries.length; query++) {
+      const answer =
+        answers.locations[query] ??
+        unresolved(
+          queries.instance[query] === KERNEL_INSTANCE,
+          queries.low[query]!,
+          queries.high[query]!,
+        );
+      locations[query] = this.#tables.location(answer);
+    }
+    return locations;
+  }
+
+  #stack(
+    collection: AddressCollection,
+    context: number,
+    locations: Uint32Array,
+    end: number,
+  ): number {
+    const first = collection.start[context]!;
+    const length = collection.start[context + 1]! - first;
+    const marker = markerName(end) ?? (length === 0 ? emptyStackName : undefined);
+    const ids = new Uint32Array(length + (marker === undefined ? 0 : 1));
+    for (let i = 0; i < length; i++) ids[i] = locations[collection.frames[first + i]!]!;
+    if (marker !== undefined) ids[length] = this.#tables.location(markerLocation(marker));
+    return this.#stacks.intern(ids, 0, ids.length, 0);
+  }
+
+  #process(instance: Instance, comm: string, known: ProcessInformation | undefined): number {
+    const key = `${instance.pid} ${instance.startNs} ${instance.execId}`;
+    let id = this.#processIds.get(key);
+    if (id === undefined) {
+      id = this.#processes.length;
+      this.#processIds.set(key, id);
+    }
+    this.#processes[id] = {
+      pid: instance.pid,
+      name: cleanText(known?.name || comm),
+      executable: cleanText(known?.executable || this.#processes[id]?.executable || ''),
+      startNs: instance.startNs,
+      execId: instance.execId,
+    };
+    return id;
+  }
+
+  #stackList(): Uint32Array[] {
+    const words = this.#stacks.words.slice();
+    const { starts } = this.#stacks;
+    return Array.from({ length: this.#stacks.length }, (_, stack) =>
+      words.subarray(starts[stack]!, starts[stack + 1]!),
+    );
+  }
+
+  #sampleColumns(): Profile['samples'] {
+    const { length, words } = this.#rows;
+    const column = (field: number): Uint32Array => {
+      const values = new Uint32Array(length);
+      for (let row = 0; row < length; row++) values[row] = words[row * rowWords + field]!;
+      return values;
+    };
+    return {
+      length,
+      process: column(0),
+      thread: column(1),
+      stack: column(2),
+      labels: column(3),
+      count: Uint32Array.from(this.#counts),
+    };
+  }
+
+  #countFrames(
+    stacks: readonly Uint32Array[],
+    samples: Profile['samples'],
+  ): { framesNamed: number; framesUnnamed: number } {
+    const { locations } = this.#tables;
+    const named = locations.map((location) => isNamed(this.#tables, location));
+    let framesNamed = 0;
+    let framesUnnamed = 0;
+    for (let row = 0; row < samples.length; row++) {
+      for (const location of stacks[samples.stack[row]!]!) {
+        if (locations[location]!.type === 'marker') continue;
+        if (named[location]) framesNamed += samples.count[row]!;
+        else framesUnnamed += samples.count[row]!;
+      }
+    }
+    return { framesNamed, framesUnnamed };
+  }
+}
+
+/** Works each index out once and only when asked, so that tables hold nothing unused. */
+function memo(compute: (index: number) => number): (index: number) => number {
+  const known = new Map<number, number>();
+  return (index) => {
+    let value = known.get(index);
+    if (value === undefined) {
+      value = compute(index);
+      known.set(index, value);
+    }
+    return value;
+  };
+}
+
+/** An address that the resolver knows nothing of, cut to what a number holds exactly. */
+function unresolved(isKernel: boolean, low: number, high: number): ResolvedLocation {
+  const upper = isKernel ? high & 0x000f_ffff : high & 0x001f_ffff;
+  return {
+    mapping: undefined,
+    address: upper * 2 ** 32 + low,
+    type: isKernel ? 'kernel' : 'native',
+    lines: [],
+  };
+}
+
+function markerLocation(name: string): ResolvedLocation {
+  const line = { name, systemName: name, file: '', line: 0, column: 0, startLine: 0 };
+  return { mapping: undefined, address: 0, type: 'marker', lines: [line] };
+}

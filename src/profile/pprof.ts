@@ -1,0 +1,211 @@
+/**
+ * pprof files: https://github.com/google/pprof/blob/main/proto/profile.proto,
+ * gzipped. Values are (samples, count) and (cpu, nanoseconds). The tally
+ * travels as comments, one `flametap.tally.KEY=VALUE` each.
+ */
+import { gzipSync } from 'node:zlib';
+import {
+  Function as PprofFunction,
+  Label as PprofLabel,
+  Line as PprofLine,
+  Location as PprofLocation,
+  Mapping as PprofMapping,
+  Profile as PprofProfile,
+  Sample as PprofSample,
+  StringTable,
+  ValueType,
+} from 'pprof-format';
+import { type Frame, framesOf, isNamed, processText } from './frame.ts';
+import type { Location, Profile } from './model.ts';
+import { tallyLines } from './tally.ts';
+
+/** The gzipped file, as `go tool pprof` reads it. */
+export function encodePprof(profile: Profile): Uint8Array {
+  return gzipSync(encodePprofMessage(profile));
+}
+
+/** The message before compression. */
+export function encodePprofMessage(profile: Profile): Uint8Array {
+  const strings = new StringTable();
+  const cpu = { type: strings.dedup('cpu'), unit: strings.dedup('nanoseconds') };
+  const samples = { type: strings.dedup('samples'), unit: strings.dedup('count') };
+  const locations = new LocationEncoder(profile, strings);
+  const message = new PprofProfile({
+    sampleType: [new ValueType(samples), new ValueType(cpu)],
+    sample: encodeSamples(profile, strings),
+    location: profile.locations.map((location, index) => locations.encode(location, index + 1)),
+    mapping: encodeMappings(profile, strings),
+    function: locations.functions,
+    timeNanos: profile.startTime,
+    durationNanos: Math.round(profile.duration),
+    periodType: new ValueType(cpu),
+    period: Math.round(profile.period),
+    comment: tallyLines(profile.tally).map((line) => strings.dedup(line)),
+    defaultSampleType: cpu.type,
+    stringTable: strings,
+  });
+  return message.encode();
+}
+
+function encodeSamples(profile: Profile, strings: StringTable): PprofSample[] {
+  const { samples } = profile;
+  const labels = new LabelEncoder(profile, strings);
+  // Rows share the arrays of their stack: a million rows are then a million small objects.
+  const locationIds = profile.stacks.map((stack) => Array.from(stack, (location) => location + 1));
+  const period = Math.round(profile.period);
+  const encoded: PprofSample[] = [];
+  for (let row = 0; row < samples.length; row++) {
+    const count = samples.count[row]!;
+    // Receivers drop zero values, and some fail on them.
+    if (count === 0) continue;
+    encoded.push(
+      new PprofSample({
+        locationId: locationIds[samples.stack[row]!]!,
+        value: [count, exactProduct(count, period)],
+        label: labels.encode(samples.process[row]!, samples.thread[row]!, samples.labels[row]!),
+      }),
+    );
+  }
+  return encoded;
+}
+
+function exactProduct(count: number, period: number): number | bigint {
+  const product = count * period;
+  return Number.isSafeInteger(product) ? product : BigInt(count) * BigInt(period);
+}
+
+class LabelEncoder {
+  readonly #profile: Profile;
+  readonly #strings: StringTable;
+  readonly #processes = new Map<number, readonly PprofLabel[]>();
+  readonly #threads = new Map<number, readonly PprofLabel[]>();
+  readonly #sets = new Map<number, readonly PprofLabel[]>();
+
+  constructor(profile: Profile, strings: StringTable) {
+    this.#profile = profile;
+    this.#strings = strings;
+  }
+
+  encode(process: number, thread: number, set: number): PprofLabel[] {
+    return [
+      ...cached(this.#processes, process, () => this.#process(process)),
+      ...cached(this.#threads, thread, () => this.#text('thread', this.#profile.threads[thread]!)),
+      ...cached(this.#sets, set, () =>
+        this.#profile.labelSets[set]!.flatMap(({ key, value }) => this.#text(key, value)),
+      ),
+    ];
+  }
+
+  #process(index: number): PprofLabel[] {
+    const process = this.#profile.processes[index]!;
+    const pid = new PprofLabel({ key: this.#strings.dedup('pid'), num: process.pid });
+    return [...this.#text('process', processText(process)), pid];
+  }
+
+  /** Nothing for an empty text: without a string the label would be read as the number 0. */
+  #text(key: string, value: string): PprofLabel[] {
+    if (key === '' || value === '') return [];
+    return [new PprofLabel({ key: this.#strings.dedup(key), str: this.#strings.dedup(value) })];
+  }
+}
+
+class LocationEncoder {
+  readonly functions: PprofFunction[] = [];
+  readonly #profile: Profile;
+  readonly #strings: StringTable;
+  readonly #ids = new Map<string, number>();
+
+  constructor(profile: Profile, strings: StringTable) {
+    this.#profile = profile;
+    this.#strings = strings;
+  }
+
+  /** Always with a line: viewers show nothing for a location without. */
+  encode(location: Location, id: number): PprofLocation {
+    return new PprofLocation({
+      id,
+      mappingId: location.mapping,
+      address: location.type === 'kernel' ? kernelAddress(location.address) : location.address,
+      line: framesOf(this.#profile, location).map(
+        (frame, depth) =>
+          new PprofLine({
+            functionId: this.#function(frame),
+            line: frame.line,
+            column: location.lines[depth]?.column ?? 0,
+          }),
+      ),
+    });
+  }
+
+  #function(frame: Frame): number {
+    const name = this.#strings.dedup(frame.name);
+    const systemName = this.#strings.dedup(frame.systemName);
+    const filename = this.#strings.dedup(frame.file);
+    const key = `${name} ${systemName} ${filename} ${frame.startLine}`;
+    return cached(this.#ids, key, () => {
+      const id = this.functions.length + 1;
+      this.functions.push(
+        new PprofFunction({ id, name, systemName, filename, startLine: frame.startLine }),
+      );
+      return id;
+    });
+  }
+}
+
+function encodeMappings(profile: Profile, strings: StringTable): PprofMapping[] {
+  const features = profile.mappings.map(() => ({
+    hasFunctions: false,
+    hasFilenames: false,
+    hasLineNumbers: false,
+    hasInlineFrames: false,
+    isKernel: false,
+  }));
+  for (const location of profile.locations) {
+    const known = features[location.mapping]!;
+    if (location.type === 'kernel') known.isKernel = true;
+    if (!isNamed(profile, location)) continue;
+    known.hasFunctions = true;
+    if (location.lines.length > 1) known.hasInlineFrames = true;
+    for (const line of location.lines) {
+      if (line.line > 0) known.hasLineNumbers = true;
+      if (profile.functions[line.function]!.file !== '') known.hasFilenames = true;
+    }
+  }
+  return profile.mappings.slice(1).map((mapping, index) => {
+    const { isKernel, ...has } = features[index + 1]!;
+    const common = {
+      ...has,
+      id: index + 1,
+      filename: strings.dedup(mapping.file),
+      buildId: strings.dedup(mapping.buildId || mapping.goBuildId),
+    };
+    if (!mapping.file.startsWith('[')) {
+      // Locations carry the file's own addresses. pprof takes a mapping of the
+      // whole address space at offset 0 as "already adjusted" (elfexec.GetBase).
+      return new PprofMapping({ ...common, memoryStart: 0, memoryLimit: wholeAddressSpace });
+    }
+    const place = (address: number) => (isKernel ? kernelAddress(address) : address);
+    return new PprofMapping({
+      ...common,
+      memoryStart: mapping.start === 0 ? 0 : place(mapping.start),
+      memoryLimit: mapping.end === 0 ? wholeAddressSpace : place(mapping.end),
+      fileOffset: mapping.fileOffset,
+    });
+  });
+}
+
+const wholeAddressSpace = 0xffff_ffff_ffff_ffffn;
+
+/** The model keeps the low 52 bits, the others are ones. */
+function kernelAddress(low: number): bigint {
+  return 0xfff0_0000_0000_0000n | BigInt(low);
+}
+
+function cached<Key, Value>(map: Map<Key, Value>, key: Key, compute: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = compute();
+    map.set(key, value);
+  }
+  return value;
+}

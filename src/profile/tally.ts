@@ -1,0 +1,75 @@
+/** The account of all samples: nothing may be lost without a reason. */
+import type { Tally } from './model.ts';
+
+export class TallyError extends Error {
+  override readonly name = 'TallyError';
+}
+
+/**
+ * @throws TallyError unless every sample that was taken is either exported or
+ * lost for a named reason, and no other count exceeds the exported samples.
+ */
+export function checkTally(tally: Tally): void {
+  const numbers = [
+    tally.taken,
+    tally.exported,
+    tally.framesNamed,
+    tally.framesUnnamed,
+    ...Object.values(tally.lost),
+    ...Object.values(tally.truncated),
+    ...Object.values(tally.deferred),
+    ...Object.values(tally.eventsLost),
+  ];
+  if (!numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) {
+    throw new TallyError('the tally holds something that is no count');
+  }
+  const lost = sumOf(tally.lost);
+  if (tally.taken !== tally.exported + lost) {
+    throw new TallyError(
+      `${tally.taken} samples taken, but ${tally.exported} exported + ${lost} lost = ${tally.exported + lost}`,
+    );
+  }
+  for (const part of ['truncated', 'deferred'] as const) {
+    const sum = sumOf(tally[part]);
+    if (sum > tally.exported) {
+      throw new TallyError(`${sum} samples ${part}, but only ${tally.exported} exported`);
+    }
+  }
+}
+
+/** The tally as `key=value` lines, for formats that have only comments. Keys in a stable order. */
+export function tallyLines(tally: Tally): readonly string[] {
+  const lines = [
+    `taken=${tally.taken}`,
+    `exported=${tally.exported}`,
+    `frames_named=${tally.framesNamed}`,
+    `frames_unnamed=${tally.framesUnnamed}`,
+  ];
+  const parts = {
+    lost: tally.lost,
+    truncated: tally.truncated,
+    deferred: tally.deferred,
+    events_lost: tally.eventsLost,
+  };
+  for (const [part, counts] of Object.entries(parts)) {
+    for (const reason of Object.keys(counts).sort()) {
+      lines.push(`${part}.${reason}=${counts[reason]}`);
+    }
+  }
+  return lines.map((line) => `flametap.tally.${line}`);
+}
+
+export function addCounts(
+  target: Record<string, number>,
+  source: Readonly<Record<string, number>>,
+): void {
+  for (const [key, count] of Object.entries(source)) {
+    if (count > 0) target[key] = (target[key] ?? 0) + count;
+  }
+}
+
+export function sumOf(counts: Readonly<Record<string, number>>): number {
+  let sum = 0;
+  for (const count of Object.values(counts)) sum += count;
+  return sum;
+}
