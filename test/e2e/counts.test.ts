@@ -1,0 +1,83 @@
+/** How many samples there are, whose they are, and that none is lost without a word. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { test } from 'node:test';
+import { expectCount, expectTally, reportOf } from '../harness/expect.ts';
+import { buildProgram } from '../harness/programs.ts';
+import { countOf, ofPid, pause, record } from '../harness/record.ts';
+
+// 20 s of one thread at 99 Hz are 1,980 ticks; they are periodic, so no 1/sqrt(n) noise.
+test('samples agree with CPU time', async () => {
+  const recording = await record({ hz: 99, command: [buildProgram('recurse'), '20', '10'] });
+  expectCount(recording, reportOf(recording, 'recurse'));
+  expectTally(recording);
+});
+
+// Two threads on two CPUs at once count twice.
+test('samples of two threads agree with CPU time', async () => {
+  const recording = await record({ hz: 199, command: [buildProgram('chain'), '8', '2'] });
+  expectCount(recording, reportOf(recording, 'chain'));
+  expectTally(recording);
+});
+
+// At 1,000 Hz the sampler itself must not lose samples.
+test('a high rate loses nothing', async () => {
+  const recording = await record({ hz: 997, command: [buildProgram('chain'), '6', '2'] });
+  expectCount(recording, reportOf(recording, 'chain'));
+  expectTally(recording);
+  assert.equal(
+    recording.tally.taken,
+    recording.tally.exported,
+    JSON.stringify(recording.tally.lost),
+  );
+});
+
+// The whole machine: each program's frames are only in its own processes.
+test('pids never mix', async () => {
+  const programs = ['recurse', 'vdso', 'frames', 'chain'] as const;
+  const own = { recurse: 'descend', vdso: 'ask', frames: 'shape_alloca', chain: 'a1' };
+  const children = programs.map((name) => spawn(buildProgram(name), ['4'], { stdio: 'ignore' }));
+  await pause(300);
+  const recording = await record({ hz: 499, options: ['--duration', '4s'] });
+  for (const [index, name] of programs.entries()) {
+    const samples = ofPid(recording, children[index]!.pid!);
+    assert.ok(countOf(samples) > 100, `${name}: ${countOf(samples)} samples`);
+    for (const sample of samples) {
+      assert.equal(sample.process, name);
+      for (const frame of sample.stack) {
+        for (const other of programs) {
+          assert.ok(other === name || frame.name !== own[other], `${frame.name} in ${name}`);
+        }
+      }
+    }
+    const marked = samples.filter((one) => one.stack.some((frame) => frame.name === own[name]));
+    assert.ok(countOf(marked) > 0.98 * countOf(samples), `${name} without ${own[name]}`);
+  }
+  expectTally(recording);
+});
+
+// --pid leaves out everybody else, before unwinding and in the tally.
+test('scope by pid', async () => {
+  const inside = spawn(buildProgram('recurse'), ['6'], { stdio: 'ignore' });
+  const outside = spawn(buildProgram('vdso'), ['6'], { stdio: 'ignore' });
+  await pause(200);
+  const options = ['--pid', String(inside.pid), '--duration', '2s'];
+  const recording = await record({ hz: 199, options });
+  inside.kill();
+  outside.kill();
+  assert.ok(countOf(recording.samples) > 100);
+  assert.ok(recording.samples.every((sample) => sample.pid === inside.pid));
+  expectTally(recording);
+});
+
+// --comm takes in every process of that name and nobody else.
+test('scope by comm', async () => {
+  const inside = spawn(buildProgram('recurse'), ['6'], { stdio: 'ignore' });
+  const outside = spawn(buildProgram('vdso'), ['6'], { stdio: 'ignore' });
+  await pause(200);
+  const recording = await record({ hz: 199, options: ['--comm', 'recurse', '--duration', '2s'] });
+  inside.kill();
+  outside.kill();
+  assert.ok(countOf(recording.samples) > 100);
+  assert.ok(recording.samples.every((sample) => sample.process === 'recurse'));
+});
