@@ -197,6 +197,8 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   side.config = PERF_COUNT_SW_DUMMY;
   side.mmap = 1;
   side.mmap2 = 1;
+  side.comm = 1;
+  side.comm_exec = 1;
   side.sample_id_all = 1;
   side.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
   side.use_clockid = 1;
