@@ -1,0 +1,110 @@
+/** What the kernel is and has switched on. */
+import { type Check, check, missing, ok, warn } from './doctor-check.ts';
+import { holds, kernelAtLeast, type Machine, readNumber } from './doctor-machine.ts';
+
+const BTF = '/sys/kernel/btf/vmlinux';
+/** The rate we ask for by default; below it the kernel throttles us from the start. */
+const DEFAULT_HZ = 99;
+
+export function checkKernel(machine: Machine): Check[] {
+  return [
+    check('architecture', 'Architecture', architecture(machine)),
+    check('kernel', 'Kernel version', version(machine)),
+    check('btf', 'Kernel types (BTF)', btf(machine)),
+    check('ring-buffer', 'BPF ring buffers', ringBuffer(machine)),
+    check('lockdown', 'Kernel lockdown', lockdown(machine)),
+    check('memlock', 'Locked memory', memlock(machine)),
+    check('sample-rate', 'Sampling rate limit', sampleRate(machine)),
+    check('perf-cpu-time', 'Sampling time limit', cpuTime(machine)),
+    check('cgroup', 'Cgroup version', cgroup(machine)),
+  ];
+}
+
+function architecture({ platform, architecture: found }: Machine) {
+  return platform === 'linux' && found === 'x64'
+    ? ok('Linux on x86-64')
+    : missing(`${platform} on ${found}`, 'use a Linux machine with an x86-64 CPU');
+}
+
+function version(machine: Machine) {
+  const release = machine.read('/proc/sys/kernel/osrelease')?.trim() ?? 'not known';
+  return kernelAtLeast(machine, 5, 10)
+    ? ok(`${release}, at least 5.10`)
+    : missing(`${release}, older than 5.10`, 'boot Linux 5.10 or later');
+}
+
+function btf(machine: Machine) {
+  return machine.exists(BTF)
+    ? ok(BTF)
+    : missing(
+        `${BTF} is not there`,
+        'boot a kernel built with CONFIG_DEBUG_INFO_BTF=y; in a container, mount the host’s /sys',
+      );
+}
+
+function ringBuffer(machine: Machine) {
+  const types = machine.readBytes(BTF);
+  if (types === undefined)
+    return kernelAtLeast(machine, 5, 8)
+      ? ok('since Linux 5.8')
+      : missing('needs Linux 5.8', 'boot Linux 5.10 or later');
+  return Buffer.from(types.buffer, types.byteOffset, types.length).includes('BPF_MAP_TYPE_RINGBUF')
+    ? ok('known to this kernel')
+    : missing('this kernel has none', 'boot Linux 5.10 or later');
+}
+
+function lockdown(machine: Machine) {
+  const mode = /\[(\w+)\]/.exec(machine.read('/sys/kernel/security/lockdown') ?? '')?.[1];
+  if (mode === 'confidentiality')
+    return missing(
+      'confidentiality: BPF may not read memory',
+      'boot with lockdown=integrity, or with Secure Boot off',
+    );
+  return ok(mode ?? 'none');
+}
+
+function memlock(machine: Machine) {
+  // Commit d5299b67dd59 ("bpf: Memcg-based memory accounting") ended the limit in 5.11.
+  if (kernelAtLeast(machine, 5, 11))
+    return ok('BPF memory is not limited by it from Linux 5.11 on');
+  const soft = /^Max locked memory\s+(\S+)/m.exec(machine.read('/proc/self/limits') ?? '')?.[1];
+  return soft === 'unlimited' || holds(machine, 'SYS_RESOURCE')
+    ? ok('unlimited, or may be raised')
+    : missing(`limited to ${soft ?? 'an unknown number of'} bytes`, 'ulimit -l unlimited');
+}
+
+function sampleRate(machine: Machine) {
+  const rate = readNumber(machine, '/proc/sys/kernel/perf_event_max_sample_rate');
+  if (rate === undefined)
+    return missing(
+      'this kernel has no perf events',
+      'boot a kernel built with CONFIG_PERF_EVENTS=y; in a container, mount /proc/sys',
+    );
+  return rate > DEFAULT_HZ
+    ? ok(`${rate} per second`)
+    : warn(
+        `${rate} per second: samples will be throttled`,
+        'sudo sysctl -w kernel.perf_event_max_sample_rate=100000',
+      );
+}
+
+function cpuTime(machine: Machine) {
+  const percent = readNumber(machine, '/proc/sys/kernel/perf_cpu_time_max_percent');
+  // 0 and 100 switch the limit off.
+  return percent === undefined || percent === 0 || percent >= 5
+    ? ok(percent === undefined ? 'none' : `${percent} %`)
+    : warn(
+        `${percent} %: the kernel lowers the rate soon`,
+        'sudo sysctl -w kernel.perf_cpu_time_max_percent=25',
+      );
+}
+
+function cgroup(machine: Machine) {
+  if (machine.exists('/sys/fs/cgroup/cgroup.controllers')) return ok('2');
+  if (machine.exists('/sys/fs/cgroup/unified/cgroup.procs'))
+    return ok('1 and 2; --cgroup takes folders below /sys/fs/cgroup/unified');
+  return warn(
+    'no cgroup 2 found: --cgroup will not work',
+    'boot with systemd.unified_cgroup_hierarchy=1; in a container, mount /sys/fs/cgroup',
+  );
+}

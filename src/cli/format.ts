@@ -1,0 +1,33 @@
+/** The output formats of `record`: their names, default files and encoders. */
+import { encodeFlamegraph } from '../profile/flamegraph.ts';
+import { encodeFolded } from '../profile/folded.ts';
+import { encodeJson } from '../profile/json.ts';
+import type { Profile } from '../profile/model.ts';
+import { encodePprof } from '../profile/pprof.ts';
+
+export interface Format {
+  /** File in the current folder when no --output is given. */
+  readonly file: string;
+  /** Not for a terminal. */
+  readonly binary: boolean;
+  /** @returns pieces, to be written one after the other */
+  readonly encode: (profile: Profile, threads: boolean) => Iterable<Uint8Array | string>;
+}
+
+export const FORMAT_NAMES = ['pprof', 'folded', 'json', 'flamegraph'] as const;
+export type FormatName = (typeof FORMAT_NAMES)[number];
+
+export const FORMATS: Readonly<Record<FormatName, Format>> = {
+  pprof: { file: 'flametap.pb.gz', binary: true, encode: (profile) => [encodePprof(profile)] },
+  folded: {
+    file: 'flametap.folded',
+    binary: false,
+    encode: (profile, threads) => encodeFolded(profile, { threads }),
+  },
+  json: { file: 'flametap.json', binary: false, encode: encodeJson },
+  flamegraph: {
+    file: 'flametap.html',
+    binary: false,
+    encode: (profile) => [encodeFlamegraph(profile)],
+  },
+};

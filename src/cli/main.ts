@@ -1,0 +1,23 @@
+/** Entry point of the command `flametap`. */
+import { dirname } from 'node:path';
+import { startProfiler } from '../agent/profiler.ts';
+import { agentCommand } from './agent.ts';
+import { dispatch } from './dispatch.ts';
+import { doctorCommand } from './doctor.ts';
+import { findRoot } from './installation.ts';
+import { recordCommand } from './record.ts';
+import { onStopSignal, terminal } from './terminal.ts';
+
+const code = await dispatch(
+  [agentCommand, recordCommand, doctorCommand],
+  process.argv.slice(2),
+  findRoot(dirname(import.meta.filename)),
+  {
+    stdout: terminal(process.stdout),
+    stderr: terminal(process.stderr),
+    startProfiler,
+    onStopSignal,
+  },
+);
+// What a command gave up on (a worker, a socket) must not keep the process.
+process.exit(code);

@@ -1,0 +1,43 @@
+/** What the commands ask of the profiler; src/agent keeps to it. */
+import type { Profile } from '../profile/model.ts';
+
+export interface ProfilerOptions {
+  /** Samples per second and CPU. */
+  readonly hz: number;
+  /** Nothing set = the whole machine. */
+  readonly scope: {
+    readonly pids: readonly number[];
+    readonly comm?: string;
+    readonly cgroupPath?: string;
+    readonly followChildren: boolean;
+  };
+  /** Tell threads apart by name. */
+  readonly threads: boolean;
+  readonly kernelStacks: boolean;
+  /** User frames at most. */
+  readonly maxDepth: number;
+  /** File that raw records are saved to. */
+  readonly saveRecords?: string;
+  /** File of raw records to read instead of sampling. */
+  readonly replay?: string;
+}
+
+/** Running totals since the start. */
+export interface LiveCounts {
+  readonly samples: number;
+  readonly lost: number;
+  /** Frames without a name so far. */
+  readonly unresolved: number;
+  readonly processes: number;
+}
+
+export interface Profiler {
+  counts(): LiveCounts;
+  /** @returns the profile since the last flush; sampling goes on */
+  flush(): Promise<Profile>;
+  /** Stops sampling. @returns the rest since the last flush */
+  stop(): Promise<Profile>;
+}
+
+/** @throws MachineError when this machine does not allow it; sampling runs once it resolves */
+export type StartProfiler = (options: ProfilerOptions) => Promise<Profiler>;
