@@ -39,7 +39,7 @@ function bundleInputs(root) {
     .filter((file) => !file.includes('.test.') && /\.(ts|js|css|html|json)$/.test(file))
     .map((file) => join('src', file))
     .sort();
-  for (const file of [...files, 'package-lock.json', 'scripts/build.mjs'])
+  for (const file of [...files, 'package-lock.json', 'scripts/build.mjs', 'scripts/build-page.ts'])
     hash
       .update(file)
       .update('\0')
@@ -52,9 +52,10 @@ async function bundle(root) {
   const entries = Object.entries(BUNDLES).filter(([, file]) => existsSync(join(root, file)));
   const inputs = bundleInputs(root);
   const stamp = join(root, STAMP);
-  const built = entries.every(([name]) => existsSync(join(root, 'dist', `${name}.js`)));
+  const products = [...entries.map(([name]) => `${name}.js`), 'page.html'];
+  const built = products.every((file) => existsSync(join(root, 'dist', file)));
   if (built && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return;
-  say('bundling JavaScript');
+  say('bundling the commands and the page');
   const { build } = await import('esbuild');
   try {
     await build({
@@ -75,6 +76,10 @@ async function bundle(root) {
   } catch {
     throw new SetupError('the bundles did not build; see the messages above');
   }
+  const page = spawnSync(join(root, 'build/node'), [join(root, 'scripts/build-page.ts')], {
+    stdio: ['ignore', 2, 2],
+  });
+  if (page.status !== 0) throw new SetupError('the page did not build; see the messages above');
   mkdirSync(join(root, 'build'), { recursive: true });
   writeFileSync(stamp, inputs);
 }
