@@ -49,7 +49,7 @@ export class Details {
       this.#button(node === zoomed ? 'Zoomed' : 'Zoom in', node === zoomed, () =>
         this.#events.zoom(node),
       ),
-      this.#button('Find everywhere', frame.type === 'root', () => this.#events.find(frameIndex)),
+      this.#button('Find all', frame.type === 'root', () => this.#events.find(frameIndex)),
     );
     if (navigator.clipboard) {
       actions.append(

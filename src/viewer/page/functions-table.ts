@@ -86,9 +86,15 @@ export class FunctionsTable {
         : `${formatCount(sorted.length)}`,
     );
     const focused = (document.activeElement as HTMLElement | null)?.closest('tr')?.dataset.frame;
-    const most = sorted.reduce((max, row) => Math.max(max, row.self), 0);
+    const scale = sorted.reduce(
+      (most, row) => ({
+        self: Math.max(most.self, row.self),
+        total: Math.max(most.total, row.total),
+      }),
+      { self: 0, total: 0 },
+    );
     this.#body.replaceChildren(
-      ...sorted.slice(0, this.#limit).map((row) => this.#row(view, row, most)),
+      ...sorted.slice(0, this.#limit).map((row) => this.#row(view, row, scale)),
     );
     if (sorted.length === 0) {
       const cell = this.#body.insertRow().insertCell();
@@ -104,15 +110,19 @@ export class FunctionsTable {
     }
   }
 
-  #row(view: View, { frame: index, self, total }: FunctionRow, most: number) {
+  #row(
+    view: View,
+    { frame: index, self, total }: FunctionRow,
+    scale: { self: number; total: number },
+  ) {
     const all = view.total[0]!;
     const frame = view.frames[index]!;
     const row = make('tr');
     row.dataset.frame = String(index);
-    const number = (samples: number, scale: number) => {
+    const number = (samples: number, most: number) => {
       const cell = make('td', samples === 0 ? 'number zero' : 'number');
       const bar = make('i');
-      bar.style.width = `calc(${scale > 0 ? (100 * samples) / scale : 0}% - 8px)`;
+      bar.style.width = `calc(${most > 0 ? (100 * samples) / most : 0}% - 8px)`;
       if (samples === 0) bar.hidden = true;
       cell.append(bar, make('span', '', formatPercent(samples, all)));
       const time = this.#periodNs > 0 ? `, ${formatDuration(samples * this.#periodNs)}` : '';
@@ -128,7 +138,7 @@ export class FunctionsTable {
     button.addEventListener('click', () => this.#pick(index));
     const cell = make('td');
     cell.append(button);
-    row.append(number(self, most), number(total, all), cell);
+    row.append(number(self, scale.self), number(total, scale.total), cell);
     return row;
   }
 }

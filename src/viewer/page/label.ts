@@ -37,7 +37,12 @@ export function labelForms(name: string): string[] {
     if (form.length > 0 && form.length < forms[forms.length - 1]!.length) forms.push(form);
   };
   if (name.includes('::')) {
-    const plain = withoutArguments(name).replace(/::h[0-9a-f]{16}$/, '');
+    // <Type as Trait>::method reads best as Type::method.
+    const implementation = /^<([^<>]+) as [^<>]+>::(.+)$/.exec(name);
+    const path = implementation ? `${implementation[1]}::${implementation[2]}` : name;
+    const plain = withoutArguments(path)
+      .replace(/::h[0-9a-f]{16}$/, '')
+      .replaceAll('::::', '::');
     add(plain);
     const parts = plain.split('::');
     add(parts.slice(-2).join('::'));
@@ -46,6 +51,9 @@ export function labelForms(name: string): string[] {
   }
   if (/^[\w.~-]+\/[^ ]*\.[^ /]+$/.test(name)) add(name.slice(name.lastIndexOf('/') + 1));
   else if (name.includes('(') || name.includes('<')) add(withoutArguments(name));
+  else if (/^[\w$<>]+(\.[\w$<>]+){2,}$/.test(name) && !/\.\d+$/.test(name)) {
+    add(name.split('.').slice(-2).join('.'));
+  }
   const last = forms[forms.length - 1]!;
   const receiver = last.lastIndexOf('(*');
   if (receiver > 0) add(last.slice(receiver));

@@ -37,9 +37,9 @@ interface Hue {
 
 // [lightness, chroma] in each theme.
 const HUES: Readonly<Record<string, Hue>> = {
-  kernel: { light: [0.735, 0.135], dark: [0.42, 0.125], hue: 36 },
-  native: { light: [0.91, 0.1], dark: [0.54, 0.095], hue: 90 },
-  rust: { light: [0.82, 0.115], dark: [0.465, 0.085], hue: 62 },
+  kernel: { light: [0.735, 0.135], dark: [0.43, 0.14], hue: 32 },
+  native: { light: [0.91, 0.1], dark: [0.545, 0.11], hue: 84 },
+  rust: { light: [0.82, 0.115], dark: [0.48, 0.105], hue: 56 },
   go: { light: [0.84, 0.09], dark: [0.49, 0.085], hue: 225 },
   v8js: { light: [0.78, 0.12], dark: [0.46, 0.085], hue: 158 },
   jvm: { light: [0.76, 0.1], dark: [0.43, 0.12], hue: 300 },

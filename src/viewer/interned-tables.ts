@@ -1,0 +1,153 @@
+/** The tables of many profiles as one set: equal things are kept once. */
+import type { FunctionName, Label, Location, Mapping, Process, Profile } from '../profile/model.ts';
+
+export type ProfileTables = Pick<
+  Profile,
+  'mappings' | 'functions' | 'locations' | 'stacks' | 'processes' | 'labelSets'
+>;
+
+/** Index in a profile's table → index in the shared table; adds what is new. */
+export interface Translator {
+  process(index: number): number;
+  stack(index: number): number;
+  labels(index: number): number;
+}
+
+// Estimates of V8's objects with the key and the slot in the map that finds them.
+const ENTRY_BYTES = 160;
+const LINE_BYTES = 40;
+
+class Table<Entry> {
+  readonly entries: Entry[] = [];
+  bytes = 0;
+  readonly #ids = new Map<string, number>();
+
+  id(key: string, make: () => Entry, bytes: number): number {
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    const id = this.entries.length;
+    this.#ids.set(key, id);
+    this.entries.push(make());
+    // The key's characters, one or two bytes each.
+    this.bytes += ENTRY_BYTES + bytes + key.length * 2;
+    return id;
+  }
+}
+
+const NO_MAPPING: Mapping = {
+  start: 0,
+  end: 0,
+  fileOffset: 0,
+  file: '',
+  buildId: '',
+  goBuildId: '',
+};
+
+export class InternedTables {
+  readonly #mappings = new Table<Mapping>();
+  readonly #functions = new Table<FunctionName>();
+  readonly #locations = new Table<Location>();
+  readonly #stacks = new Table<Uint32Array>();
+  readonly #processes = new Table<Process>();
+  readonly #labelSets = new Table<readonly Label[]>();
+
+  constructor() {
+    // Index 0 means "none" in both tables.
+    this.#mapping(NO_MAPPING);
+    this.#labels([]);
+  }
+
+  get bytes(): number {
+    return [
+      this.#mappings,
+      this.#functions,
+      this.#locations,
+      this.#stacks,
+      this.#processes,
+      this.#labelSets,
+    ].reduce((all, table) => all + table.bytes, 0);
+  }
+
+  get tables(): ProfileTables {
+    return {
+      mappings: this.#mappings.entries,
+      functions: this.#functions.entries,
+      locations: this.#locations.entries,
+      stacks: this.#stacks.entries,
+      processes: this.#processes.entries,
+      labelSets: this.#labelSets.entries,
+    };
+  }
+
+  process(index: number): Process {
+    return this.#processes.entries[index]!;
+  }
+
+  /** Each entry of the profile is looked up once, when first asked for. */
+  translator(profile: ProfileTables): Translator {
+    const remember = (translate: (index: number) => number) => {
+      const known: number[] = [];
+      return (index: number): number => {
+        let id = known[index];
+        if (id === undefined) {
+          id = translate(index);
+          known[index] = id;
+        }
+        return id;
+      };
+    };
+    const mapping = remember((index) => this.#mapping(profile.mappings[index]!));
+    const functionId = remember((index) => this.#function(profile.functions[index]!));
+    const location = remember((index) => {
+      const from = profile.locations[index]!;
+      return this.#location({
+        ...from,
+        mapping: mapping(from.mapping),
+        lines: from.lines.map((line) => ({ ...line, function: functionId(line.function) })),
+      });
+    });
+    return {
+      process: remember((index) => this.#process(profile.processes[index]!)),
+      stack: remember((index) => this.#stack(profile.stacks[index]!.map(location))),
+      labels: remember((index) => this.#labels(profile.labelSets[index]!)),
+    };
+  }
+
+  #mapping(mapping: Mapping): number {
+    const { start, end, fileOffset, file, buildId, goBuildId } = mapping;
+    const key = JSON.stringify([start, end, fileOffset, file, buildId, goBuildId]);
+    return this.#mappings.id(key, () => mapping, 0);
+  }
+
+  #function(named: FunctionName): number {
+    const key = JSON.stringify([named.name, named.systemName, named.file, named.startLine]);
+    return this.#functions.id(key, () => named, 2 * (named.name.length + named.systemName.length));
+  }
+
+  #location(location: Location): number {
+    const { mapping, address, type, lines } = location;
+    let key = `${mapping}/${address}/${type}`;
+    for (const line of lines) key += `/${line.function}:${line.line}:${line.column}`;
+    return this.#locations.id(key, () => location, lines.length * LINE_BYTES);
+  }
+
+  #stack(stack: Uint32Array): number {
+    // Four decimal digits instead of two characters per frame would double the keys.
+    let key = '';
+    for (const location of stack) {
+      key += String.fromCharCode(location & 0xffff, location >>> 16);
+    }
+    return this.#stacks.id(key, () => stack, stack.byteLength);
+  }
+
+  #process(process: Process): number {
+    const { pid, name, executable, startNs, execId } = process;
+    const key = JSON.stringify([pid, startNs, execId, name, executable]);
+    return this.#processes.id(key, () => process, 0);
+  }
+
+  #labels(labels: readonly Label[]): number {
+    const key = JSON.stringify(labels.map((label) => [label.key, label.value]));
+    return this.#labelSets.id(key, () => labels, labels.length * LINE_BYTES);
+  }
+}

@@ -1,0 +1,28 @@
+import type { Tally } from '../profile/model.ts';
+
+export const emptyTally = (): Tally => sumTallies([]);
+
+/** Tallies of several profiles as one. */
+export function sumTallies(tallies: readonly Tally[]): Tally {
+  const counts = (key: 'lost' | 'truncated' | 'deferred' | 'eventsLost') => {
+    const all: Record<string, number> = {};
+    for (const tally of tallies) {
+      for (const [reason, count] of Object.entries(tally[key])) {
+        all[reason] = (all[reason] ?? 0) + count;
+      }
+    }
+    return all;
+  };
+  const total = (key: 'taken' | 'exported' | 'framesNamed' | 'framesUnnamed') =>
+    tallies.reduce((all, tally) => all + tally[key], 0);
+  return {
+    taken: total('taken'),
+    exported: total('exported'),
+    lost: counts('lost'),
+    truncated: counts('truncated'),
+    deferred: counts('deferred'),
+    framesNamed: total('framesNamed'),
+    framesUnnamed: total('framesUnnamed'),
+    eventsLost: counts('eventsLost'),
+  };
+}
