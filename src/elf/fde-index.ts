@@ -32,6 +32,8 @@ const UDATA4 = 0x03;
 const TABLE_ENTRY = 8;
 /** 128 entries: a walk reads on, a bisection does not stay. */
 const TABLE_CHUNK = 1024;
+/** Places of a table that are looked at before it is believed; the rest is checked in use. */
+const TABLE_PROBES = 16;
 
 /** The sorted table of `.eh_frame_hdr`, read in place. */
 export class SearchTable implements FdeIndex {
@@ -68,6 +70,17 @@ export class SearchTable implements FdeIndex {
       throw new ParseError('search_table', `${this.count} entries in ${header.size} bytes`);
     }
     this.#window = new ByteWindow(header, TABLE_CHUNK, TABLE_CHUNK);
+    this.#probe();
+  }
+
+  /** A bisection of a table out of order may find nothing anywhere and see no contradiction. */
+  #probe(): void {
+    let previous = Number.NEGATIVE_INFINITY;
+    for (let probe = 0; probe < TABLE_PROBES; probe++) {
+      const start = this.start(Math.floor(((this.count - 1) * probe) / (TABLE_PROBES - 1)));
+      if (start < previous) throw new ParseError('search_table', 'not in order');
+      previous = start;
+    }
   }
 
   start(index: number): number {
