@@ -102,7 +102,7 @@ void append(const char* text, size_t length, void* opaque) {
   Output* output = static_cast<Output*>(opaque);
   const size_t room = output->capacity - 1 - output->length;
   const size_t taken = length < room ? length : room;
-  memcpy(output->out + output->length, text, taken);
+  if (taken > 0) memcpy(output->out + output->length, text, taken);
   output->length += taken;
   if (taken == length) return;
   const bool fromName =

@@ -1,10 +1,12 @@
 /** Names, files and lines of Go code, from the table that every Go binary carries. */
+import { ParseError } from '../elf/source.ts';
 import type { VirtualAddress } from '../units/units.ts';
 import { cleanName } from './clean-name.ts';
 import type { SourceLine, SymbolSource } from './source-line.ts';
 
 /** What this needs of GoFunctions (src/elf/go-functions.ts). */
 export interface GoLookup {
+  /** @throws ParseError when the tables are broken at that place. */
   lookup(address: VirtualAddress):
     | {
         readonly name: string;
@@ -17,15 +19,19 @@ export interface GoLookup {
 
 export class GoSymbols implements SymbolSource {
   readonly kind = 'go';
-  readonly problems: ReadonlyMap<string, number> = new Map();
+  readonly #problems = new Map<string, number>();
   readonly #functions: GoLookup;
 
   constructor(functions: GoLookup) {
     this.#functions = functions;
   }
 
+  get problems(): ReadonlyMap<string, number> {
+    return this.#problems;
+  }
+
   lookup(address: VirtualAddress): readonly SourceLine[] | undefined {
-    const found = this.#functions.lookup(address);
+    const found = this.#find(address);
     if (found === undefined || found.name === '') return undefined;
     const name = cleanName(found.name);
     return [
@@ -38,5 +44,15 @@ export class GoSymbols implements SymbolSource {
         startLine: found.startLine,
       },
     ];
+  }
+
+  #find(address: VirtualAddress): ReturnType<GoLookup['lookup']> {
+    try {
+      return this.#functions.lookup(address);
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      this.#problems.set(error.reason, (this.#problems.get(error.reason) ?? 0) + 1);
+      return undefined;
+    }
   }
 }
