@@ -263,7 +263,7 @@ export class Aggregator {
 
   #drainComms(): string[] {
     const bytes = new Uint8Array(this.#comms.words.slice().buffer);
-    const decoder = new TextDecoder();
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
     return Array.from({ length: this.#comms.length }, (_, id) => {
       const comm = bytes.subarray(id * commWords * 4, (id + 1) * commWords * 4);
       const end = comm.indexOf(0);
