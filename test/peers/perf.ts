@@ -8,7 +8,7 @@ import type { JsonFrame, JsonSample } from '../harness/chains.ts';
 export const PERF_SCRIPT_FIELDS = ['--no-inline', '-F', 'comm,pid,tid,ip,sym,dso'];
 
 function parseFrame(line: string): JsonFrame | undefined {
-  const match = /^\s+([0-9a-f]+) (.*) \((.*)\)$/.exec(line);
+  const match = /^\s+([0-9a-f]+) (.*) \(([^()]*(?: \(deleted\))?)\)$/.exec(line);
   if (match === null) return undefined;
   const [, address, symbol, module] = match;
   const kernel = /^\[(kernel|guest|k)/.test(module!) || address!.startsWith('ffffffff');

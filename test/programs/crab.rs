@@ -41,10 +41,11 @@ fn through_closure(function: &dyn Fn(u64) -> u64, x: u64) -> u64 {
 fn spend(seconds: f64) -> u64 {
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let mut x = 1u64;
+    let closure: &dyn Fn(u64) -> u64 = &|y| black_box(generic(&Mixer::<9>, y)).wrapping_add(3);
     while Instant::now() < end {
         for _ in 0..50 {
             x ^= generic(&Mixer::<7>, x);
-            x ^= through_closure(&|y| black_box(generic(&Mixer::<9>, y)).wrapping_add(3), x);
+            x ^= through_closure(black_box(closure), x);
         }
     }
     x

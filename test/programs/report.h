@@ -20,7 +20,7 @@
 /* Neither inlined, cloned, merged nor analysed across calls: the frame exists at every -O level. */
 #define FRAME __attribute__((noipa, noinline))
 
-static double thread_cpu_seconds(void)
+static inline __attribute__((always_inline)) double thread_cpu_seconds(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);

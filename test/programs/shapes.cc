@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
   std::unique_ptr<shapes::Worker> worker = std::make_unique<shapes::Thrower>();
   do {
     for (int i = 0; i < 20; i++) {
-      sink += shapes::apply([&](uint64_t x) { return shapes::Level<6>::down(x + sink); }, sink);
+      sink += shapes::apply([&](uint64_t x) { return shapes::Level<6>::down(x + sink) + 1; }, sink);
       sink += shapes::sorted(sink);
     }
     sink += worker->work(sink);

@@ -1,0 +1,3 @@
+module flametap.test/goself
+
+go 1.18
