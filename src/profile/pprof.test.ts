@@ -71,8 +71,8 @@ test('small golden', () => {
       [mapping.hasFunctions, mapping.hasFilenames, mapping.hasLineNumbers, mapping.hasInlineFrames],
     ]),
     [
-      ['[kernel]', '', 0n, 0xffff_ffff_ffff_ffffn, [true, true, true, false]],
       ['/usr/bin/app-42', 'c0ffee', 0n, 0xffff_ffff_ffff_ffffn, [true, true, true, true]],
+      ['[kernel]', '', 0n, 0xffff_ffff_ffff_ffffn, [true, true, true, false]],
     ],
   );
   assert.deepEqual(pprof.comment.map(text), [
@@ -95,6 +95,19 @@ test('read back, each process, thread and stack has its count, whatever the name
     }),
     fuzz,
   );
+});
+
+test('the first mapping, which pprof takes for the program, is the busiest executable', () => {
+  const built = buildProfile([
+    { ...plainSample, pid: 1 },
+    { ...plainSample, weight: 2 },
+  ]);
+  const processes = built.processes.map((process) => ({
+    ...process,
+    executable: `/usr/bin/app-${process.pid}`,
+  }));
+  const { mapping, stringTable } = decode({ ...built, processes });
+  assert.equal(stringTable.strings[Number(mapping[0]!.filename)], '/usr/bin/app-42');
 });
 
 test('an empty profile keeps its types and its tally', () => {

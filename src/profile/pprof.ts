@@ -34,7 +34,7 @@ export function encodePprofMessage(profile: Profile): Uint8Array {
     sampleType: [new ValueType(samples), new ValueType(cpu)],
     sample: encodeSamples(profile, strings),
     location: profile.locations.map((location, index) => locations.encode(location, index + 1)),
-    mapping: encodeMappings(profile, strings),
+    mapping: mainBinaryFirst(profile, encodeMappings(profile, strings)),
     function: locations.functions,
     timeNanos: profile.startTime,
     durationNanos: Math.round(profile.duration),
@@ -192,6 +192,21 @@ function encodeMappings(profile: Profile, strings: StringTable): PprofMapping[] 
       fileOffset: mapping.fileOffset,
     });
   });
+}
+
+/** pprof titles a profile by its first mapping: the executable with most samples, rather files than `[kernel]`. */
+function mainBinaryFirst(profile: Profile, mappings: PprofMapping[]): PprofMapping[] {
+  const perExecutable = new Map<string, number>();
+  const { samples } = profile;
+  for (let row = 0; row < samples.length; row++) {
+    const { executable } = profile.processes[samples.process[row]!]!;
+    perExecutable.set(executable, (perExecutable.get(executable) ?? 0) + samples.count[row]!);
+  }
+  const rank = (mapping: PprofMapping): number => {
+    const { file } = profile.mappings[Number(mapping.id)]!;
+    return file.startsWith('[') ? -1 : (perExecutable.get(file) ?? 0);
+  };
+  return mappings.sort((a, b) => rank(b) - rank(a));
 }
 
 const wholeAddressSpace = 0xffff_ffff_ffff_ffffn;
