@@ -3,12 +3,13 @@ import type { FunctionName, Label, Location, Mapping, Process, Profile } from '.
 
 export type ProfileTables = Pick<
   Profile,
-  'mappings' | 'functions' | 'locations' | 'stacks' | 'processes' | 'labelSets'
+  'mappings' | 'functions' | 'locations' | 'stacks' | 'processes' | 'threads' | 'labelSets'
 >;
 
 /** Index in a profile's table → index in the shared table; adds what is new. */
 export interface Translator {
   process(index: number): number;
+  thread(index: number): number;
   stack(index: number): number;
   labels(index: number): number;
 }
@@ -49,10 +50,12 @@ export class InternedTables {
   readonly #locations = new Table<Location>();
   readonly #stacks = new Table<Uint32Array>();
   readonly #processes = new Table<Process>();
+  readonly #threads = new Table<string>();
   readonly #labelSets = new Table<readonly Label[]>();
 
   constructor() {
-    // Index 0 means "none" in both tables.
+    // Index 0 means "none" in these tables.
+    this.#thread('');
     this.#mapping(NO_MAPPING);
     this.#labels([]);
   }
@@ -64,6 +67,7 @@ export class InternedTables {
       this.#locations,
       this.#stacks,
       this.#processes,
+      this.#threads,
       this.#labelSets,
     ].reduce((all, table) => all + table.bytes, 0);
   }
@@ -75,6 +79,7 @@ export class InternedTables {
       locations: this.#locations.entries,
       stacks: this.#stacks.entries,
       processes: this.#processes.entries,
+      threads: this.#threads.entries,
       labelSets: this.#labelSets.entries,
     };
   }
@@ -108,6 +113,7 @@ export class InternedTables {
     });
     return {
       process: remember((index) => this.#process(profile.processes[index]!)),
+      thread: remember((index) => this.#thread(profile.threads[index]!)),
       stack: remember((index) => this.#stack(profile.stacks[index]!.map(location))),
       labels: remember((index) => this.#labels(profile.labelSets[index]!)),
     };
@@ -144,6 +150,10 @@ export class InternedTables {
     const { pid, name, executable, startNs, execId } = process;
     const key = JSON.stringify([pid, startNs, execId, name, executable]);
     return this.#processes.id(key, () => process, 0);
+  }
+
+  #thread(name: string): number {
+    return this.#threads.id(name, () => name, 0);
   }
 
   #labels(labels: readonly Label[]): number {

@@ -14,7 +14,7 @@ export interface StoreOptions {
   /** Estimated bytes of everything kept. */
   readonly maxBytes: number;
   /** Profiles that ended longer ago are dropped. */
-  readonly maxAgeMs: number;
+  readonly retentionMs: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -41,14 +41,15 @@ interface Segment {
   readonly start: UnixTime;
   readonly duration: Nanoseconds;
   readonly period: Nanoseconds;
-  /** Columns of table indices: process, stack, label set, count; four per row. */
+  /** Columns of table indices: process, thread, stack, label set; then the count; five per row. */
   readonly rows: Uint32Array;
   readonly tally: Tally;
   readonly host: string;
 }
 
 const SEGMENT_BYTES = 1_024;
-const ROW = 4;
+const ROW = 5;
+const COUNT = 4;
 
 export class ProfileStore {
   readonly #options: Required<StoreOptions>;
@@ -61,6 +62,11 @@ export class ProfileStore {
 
   constructor(options: StoreOptions) {
     this.#options = { now: Date.now, ...options };
+  }
+
+  /** End of the newest profile, milliseconds since 1970; 0 = none yet. */
+  get newestMs(): number {
+    return this.#segments.at(-1)?.endMs ?? 0;
   }
 
   /** Grows with every change; equal versions answer equal trees. */
@@ -83,9 +89,10 @@ export class ProfileStore {
     const rows = new Uint32Array(samples.length * ROW);
     for (let row = 0; row < samples.length; row++) {
       rows[row * ROW] = ids.process(samples.process[row]!);
-      rows[row * ROW + 1] = ids.stack(samples.stack[row]!);
-      rows[row * ROW + 2] = ids.labels(samples.labels[row]!);
-      rows[row * ROW + 3] = samples.count[row]!;
+      rows[row * ROW + 1] = ids.thread(samples.thread[row]!);
+      rows[row * ROW + 2] = ids.stack(samples.stack[row]!);
+      rows[row * ROW + 3] = ids.labels(samples.labels[row]!);
+      rows[row * ROW + COUNT] = samples.count[row]!;
     }
     const startMs = Number(profile.startTime / 1_000_000n);
     this.#segments.push({
@@ -124,7 +131,7 @@ export class ProfileStore {
     for (const segment of this.#window(seconds)) {
       for (let at = 0; at < segment.rows.length; at += ROW) {
         const name = processText(this.#tables.process(segment.rows[at]!));
-        samples.set(name, (samples.get(name) ?? 0) + segment.rows[at + 3]!);
+        samples.set(name, (samples.get(name) ?? 0) + segment.rows[at + COUNT]!);
       }
     }
     return [...samples]
@@ -145,14 +152,14 @@ export class ProfileStore {
     const rows: number[] = [];
     for (const { rows: from } of segments) {
       for (let at = 0; at < from.length; at += ROW) {
-        const [process, stack, labels] = [from[at]!, from[at + 1]!, from[at + 2]!];
+        const process = from[at]!;
         if (wanted.size > 0 && !wanted.has(processText(this.#tables.process(process)))) continue;
-        const key = `${process}/${stack}/${labels}`;
+        const key = from.subarray(at, at + COUNT).join();
         const known = merged.get(key);
         if (known === undefined) {
           merged.set(key, rows.length);
-          rows.push(process, stack, labels, from[at + 3]!);
-        } else rows[known + 3]! += from[at + 3]!;
+          rows.push(...from.subarray(at, at + ROW));
+        } else rows[known + COUNT]! += from[at + COUNT]!;
       }
     }
     const { tables, columns } = pruned(this.#tables, rows);
@@ -164,7 +171,6 @@ export class ProfileStore {
       duration: nanoseconds(segments.reduce((all, segment) => all + segment.duration, 0)),
       // The rate may have changed in between: what one sample stood for on average.
       period: nanoseconds(averagePeriod(segments)),
-      threads: [''],
       tally: segments.length === 0 ? emptyTally() : this.tally(query.seconds),
       host: last?.host ?? '',
     };
@@ -181,7 +187,7 @@ export class ProfileStore {
   }
 
   #evict(): void {
-    const oldest = this.#options.now() - this.#options.maxAgeMs;
+    const oldest = this.#options.now() - this.#options.retentionMs;
     let drop = 0;
     while (drop < this.#segments.length && this.#segments[drop]!.endMs < oldest) drop++;
     this.#drop(drop);
@@ -216,8 +222,9 @@ export class ProfileStore {
       const rows = segment.rows.slice();
       for (let at = 0; at < rows.length; at += ROW) {
         rows[at] = ids.process(rows[at]!);
-        rows[at + 1] = ids.stack(rows[at + 1]!);
-        rows[at + 2] = ids.labels(rows[at + 2]!);
+        rows[at + 1] = ids.thread(rows[at + 1]!);
+        rows[at + 2] = ids.stack(rows[at + 2]!);
+        rows[at + 3] = ids.labels(rows[at + 3]!);
       }
       return { ...segment, rows };
     });
@@ -254,9 +261,10 @@ function pruned(
   };
   for (let row = 0; row < length; row++) {
     samples.process[row] = ids.process(rows[row * ROW]!);
-    samples.stack[row] = ids.stack(rows[row * ROW + 1]!);
-    samples.labels[row] = ids.labels(rows[row * ROW + 2]!);
-    samples.count[row] = rows[row * ROW + 3]!;
+    samples.thread[row] = ids.thread(rows[row * ROW + 1]!);
+    samples.stack[row] = ids.stack(rows[row * ROW + 2]!);
+    samples.labels[row] = ids.labels(rows[row * ROW + 3]!);
+    samples.count[row] = rows[row * ROW + COUNT]!;
   }
   return { tables: into.tables, columns: { samples } };
 }

@@ -76,11 +76,15 @@ export function goLive(app: App): void {
   poller.start();
 }
 
-/** Facts of `ViewerStatus` that are there, in words. */
+/** The numbers of /api/status that are there, in words. */
 function agentFacts(value: unknown): AgentFacts {
   const facts: Record<string, string> = {};
   if (typeof value !== 'object' || value === null) return facts;
-  const status = value as Record<string, unknown>;
+  const { agent } = value as { agent?: unknown };
+  const status = { ...value, ...(typeof agent === 'object' ? agent : {}) } as Record<
+    string,
+    unknown
+  >;
   const add = (key: string, label: string, format: (value: number) => string) => {
     const number = status[key];
     if (typeof number === 'number' && Number.isFinite(number)) facts[label] = format(number);
