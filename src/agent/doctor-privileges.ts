@@ -4,7 +4,9 @@ import { type Capability, holds, type Machine, readNumber } from './doctor-machi
 
 /** PROC_PID_INIT_INO of include/linux/proc_ns.h: the initial pid namespace. */
 const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
-const AS_ROOT = 'run it with sudo; in a container, with --privileged or --cap-add';
+/** Enough to see whether processes are closed to us. */
+const MOST_PROCESSES = 500;
+const AS_ROOT = 'sudo flametap …; in a container --privileged or --cap-add';
 
 export function checkPrivileges(machine: Machine): Check[] {
   return [
@@ -56,7 +58,7 @@ function bpf(machine: Machine) {
 }
 
 function perf(machine: Machine) {
-  const paranoid = readNumber(machine, '/proc/sys/kernel/perf_event_paranoid');
+  const paranoid = readNumber(machine, '/proc/sys/kernel/perf_event_paranoid') ?? 'not set';
   if (may(machine, 'PERFMON')) return ok(`allowed (kernel.perf_event_paranoid is ${paranoid})`);
   return missing(
     `CAP_PERFMON is missing and kernel.perf_event_paranoid is ${paranoid}`,
@@ -92,12 +94,19 @@ function processMaps(machine: Machine) {
       'CAP_SYS_PTRACE is missing: only processes of this user get names and whole stacks',
       `${AS_ROOT}=SYS_PTRACE`,
     );
-  return machine.read('/proc/1/maps') === undefined
-    ? warn(
-        '/proc/1/maps is not readable',
-        'mount /proc without hidepid; allow ptrace in AppArmor or SELinux',
-      )
-    : ok('readable');
+  const pids = machine.list('/proc').filter((name) => /^\d+$/.test(name));
+  // auxv asks for the same permission as maps and is short; a process may be gone by now.
+  const closed = pids
+    .slice(0, MOST_PROCESSES)
+    .filter((pid) => machine.read(`/proc/${pid}/auxv`) === undefined)
+    .filter((pid) => machine.exists(`/proc/${pid}/auxv`));
+  if (pids.length === 0) return missing('/proc shows no process', 'mount /proc');
+  if (closed.length === 0) return ok('readable');
+  const names = closed.slice(0, 3).map((pid) => machine.read(`/proc/${pid}/comm`)?.trim() ?? pid);
+  return warn(
+    `${closed.length} of ${pids.length} cannot be looked into (${names.join(', ')}): they get no names and no whole stacks`,
+    'allow ptrace in AppArmor or SELinux, if one of them denies it',
+  );
 }
 
 function mapFiles(machine: Machine) {

@@ -72,7 +72,8 @@ async function openSpecial(path: string): Promise<Output> {
   };
 }
 
-async function openRegular(path: string): Promise<Output> {
+/** @param name as the user wrote it */
+async function openRegular(path: string, name: string): Promise<Output> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   const remove = () => unlink(temporary).catch(() => undefined);
   let handle: FileHandle;
@@ -80,7 +81,7 @@ async function openRegular(path: string): Promise<Output> {
     // Exclusive: in a folder that others can write to, a planted link is not followed.
     handle = await open(temporary, 'wx', 0o666);
   } catch (error) {
-    throw cannotWrite(path, error);
+    throw cannotWrite(name, error);
   }
   try {
     // A file system without a free block fails only at the write, after all the sampling.
@@ -90,10 +91,10 @@ async function openRegular(path: string): Promise<Output> {
   } catch (error) {
     await handle.close();
     await remove();
-    throw cannotWrite(path, error);
+    throw cannotWrite(name, error);
   }
   return {
-    name: path,
+    name,
     async write(pieces) {
       try {
         const size = await writeAll(handle, pieces);
@@ -101,7 +102,7 @@ async function openRegular(path: string): Promise<Output> {
         return size;
       } catch (error) {
         await remove();
-        throw cannotWrite(path, error);
+        throw cannotWrite(name, error);
       }
     },
     async abandon() {
@@ -118,11 +119,11 @@ export async function openOutput(path: string): Promise<Output> {
     if (found.isDirectory()) throw Object.assign(new Error('directory'), { code: 'EISDIR' });
     if (!found.isFile()) return await openSpecial(path);
     // Through a link, the file it points to is replaced, not the link.
-    return await openRegular(await realpath(path));
+    return await openRegular(await realpath(path), path);
   } catch (error) {
     if (error instanceof CommandError) throw error;
     if (errorCode(error) !== 'ENOENT') throw cannotWrite(path, error);
-    return openRegular(path);
+    return openRegular(path, path);
   }
 }
 

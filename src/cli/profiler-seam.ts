@@ -20,6 +20,8 @@ export interface ProfilerOptions {
   readonly saveRecords?: string;
   /** File of raw records to read instead of sampling. */
   readonly replay?: string;
+  /** Truth mode: every sample also leaves with registers and stack; for `saveRecords`. */
+  readonly copyEverySample?: boolean;
 }
 
 /** Running totals since the start. */

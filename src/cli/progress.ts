@@ -13,7 +13,7 @@ export function countsText(counts: LiveCounts): string {
     `${formatCount(counts.samples)} samples`,
     `${formatCount(counts.lost)} lost`,
     `${formatCount(counts.unresolved)} frames without a name`,
-    `${formatCount(counts.processes)} processes`,
+    `${formatCount(counts.processes)} ${counts.processes === 1 ? 'process' : 'processes'}`,
   ].join(', ');
 }
 

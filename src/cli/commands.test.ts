@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+
+const main = join(import.meta.dirname, 'stand-in-main.test-support.ts');
+const folder = mkdtempSync(join(tmpdir(), 'flametap-commands-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(
+  args: readonly string[],
+  standIn = '',
+): { child: ChildProcess; ended: Promise<Ran> } {
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, FLAMETAP_STAND_IN: standIn },
+  });
+  const texts = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (data: string) => {
+      texts[name] += data;
+    });
+  const ended = new Promise<Ran>((resolve) => {
+    child.once('close', (code) => resolve({ code, ...texts }));
+  });
+  return { child, ended };
+}
+
+const run = (args: readonly string[], standIn = '') => start(args, standIn).ended;
+
+/** Resolves when the program has said something on a stream. */
+function said(child: ChildProcess, stream: 'stdout' | 'stderr', what: string): Promise<void> {
+  let text = '';
+  return new Promise((resolve, reject) => {
+    child[stream]?.on('data', (data: string) => {
+      text += data;
+      if (text.includes(what)) resolve();
+    });
+    child.once('close', () => reject(new Error(`never said '${what}': ${text}`)));
+  });
+}
+
+test('every command has a manual with examples and exit codes on standard output', async () => {
+  for (const name of ['agent', 'record', 'doctor']) {
+    const { code, stdout } = await run([name, '--help']);
+    assert.equal(code, 0);
+    for (const part of [`Usage: flametap ${name}`, 'Options:', 'Examples:', 'Exit codes:'])
+      assert.ok(stdout.includes(part), `${name}: ${part}`);
+    assert.ok(Math.max(...stdout.split('\n').map((line) => line.length)) <= 110);
+  }
+});
+
+test('--help and --version answer; a bare call is wrong usage', async () => {
+  const help = await run(['--help']);
+  assert.deepEqual([help.code, help.stdout.startsWith('Usage: flametap COMMAND')], [0, true]);
+  const version = await run(['--version']);
+  assert.match(version.stdout, /^flametap \d+\.\d+\.\d+\n$/);
+  assert.equal((await run([])).code, 2);
+});
+
+test('wrong usage ends with 2 and names what is allowed', async () => {
+  const cases: [string[], RegExp][] = [
+    [['recrod'], /unknown command 'recrod'; did you mean 'record'\?/],
+    [['record', '--durration', '1s'], /did you mean '--duration'\?/],
+    [['record', '--duration', '10'], /--duration: '10' is not a duration: write 500ms/],
+    [['record', 'ls'], /write -- before a command: flametap record -- ls/],
+    [['record', '--'], /no command after --/],
+    [['record', '--pid', '1', '--comm', 'x'], /--pid and --comm exclude each other/],
+    [['record', '--comm', 'x', '--', 'ls'], /--comm and -- CMD exclude each other/],
+    [['record', '--no-children'], /--no-children goes with --pid or -- CMD only/],
+    [['record', '--comm', 'a-name-of-17-byte'], /longer than the 15 bytes/],
+    [['record', '--format', 'svg'], /--format: 'svg' is not one of pprof, folded/],
+    [['record', '--replay', 'x', '--hz', '9'], /--hz does not go with it/],
+    [['agent', '--listen', 'localhost'], /--listen: 'localhost' is not HOST:PORT/],
+    [['agent', '--listen', '127.0.0.1:70000'], /is not HOST:PORT/],
+    [['agent', 'now'], /agent takes no 'now'/],
+    [['doctor', 'now'], /doctor takes no 'now'/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stderr, stdout } = await run(args);
+    assert.match(stderr, message);
+    assert.deepEqual([code, stdout], [2, ''], args.join(' '));
+  }
+});
+
+test('what is not there ends with 1 before sampling', async () => {
+  const cases: [string[], RegExp][] = [
+    [['record', '--pid', '4194304'], /--pid: no process 4194304/],
+    [['record', '--cgroup', '/tmp'], /--cgroup: \/tmp is not a cgroup/],
+    [['record', '--', 'no-such-program'], /cannot run 'no-such-program': not found in PATH/],
+    [['record', '--', '/etc/passwd'], /cannot run '\/etc\/passwd': permission denied/],
+    [['record', '--output', '/nonexistent/x'], /cannot write \/nonexistent\/x: no such file/],
+    [['record', '--replay', '/nonexistent/x'], /--replay: cannot open \/nonexistent\/x/],
+    [['record', '--save-records', '/'], /--save-records: \/ is not a file/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stderr } = await run(args);
+    assert.match(stderr, message);
+    assert.doesNotMatch(stderr, /sampling at/);
+    assert.equal(code, 1, args.join(' '));
+  }
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test('a machine that does not allow it ends with 3 and points to doctor', async () => {
+  const { code, stderr, stdout } = await run(['record', '--', 'echo', 'ran'], 'machine');
+  assert.equal(code, 3);
+  assert.match(stderr, /perf events are denied\n.*flametap doctor/);
+  assert.equal(stdout, '', 'the command never ran');
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test('an unforeseen error ends with 1 and its stack', async () => {
+  const { code, stderr } = await run(['record', '--duration', '1ms'], 'bug');
+  assert.equal(code, 1);
+  assert.match(stderr, /TypeError: a bug\n\s+at .*startProfiler/);
+});
+
+test('record writes pprof to flametap.pb.gz and says so on standard error', async () => {
+  const { code, stdout, stderr } = await run(['record', '--duration', '50ms']);
+  assert.deepEqual([code, stdout], [0, '']);
+  assert.match(stderr, /7 of 7 samples written to flametap\.pb\.gz \(pprof, \d+ B\)/);
+  assert.ok(gunzipSync(readFileSync(join(folder, 'flametap.pb.gz'))).includes('stand-in'));
+  assert.deepEqual(readdirSync(folder), ['flametap.pb.gz']);
+  rmSync(join(folder, 'flametap.pb.gz'));
+});
+
+test('each format has its default file', async () => {
+  for (const [format, file] of [
+    ['folded', 'flametap.folded'],
+    ['json', 'flametap.json'],
+  ] as const) {
+    assert.equal((await run(['record', '--duration', '1ms', '--format', format])).code, 0);
+    assert.ok(readFileSync(join(folder, file), 'utf8').includes('main'));
+    rmSync(join(folder, file));
+  }
+});
+
+test('the options reach the profiler', async () => {
+  const { stderr } = await run(
+    [
+      'record',
+      '--duration',
+      '1ms',
+      '--output',
+      '/dev/null',
+      '--hz',
+      '49',
+      '--threads',
+      '--no-kernel',
+      '--pid',
+      '1',
+      '--pid',
+      '2',
+      '--no-children',
+    ],
+    'print',
+  );
+  assert.deepEqual(JSON.parse(/^options (.*)$/m.exec(stderr)?.[1] ?? ''), {
+    hz: 49,
+    scope: { pids: [1, 2], followChildren: false },
+    threads: true,
+    kernelStacks: false,
+    maxDepth: 1024,
+  });
+});
+
+test('record -- CMD passes its output on, says its exit status, and ends with 0', async () => {
+  const { code, stdout, stderr } = await run([
+    'record',
+    '--output',
+    '/dev/null',
+    '--',
+    'sh',
+    '-c',
+    'echo out; echo err >&2; exit 3',
+  ]);
+  assert.deepEqual([code, stdout], [0, 'out\n']);
+  assert.match(stderr, /err\n/);
+  assert.match(stderr, /sh exited with 3/);
+});
+
+test('with the profile on standard output, the command’s output goes to standard error', async () => {
+  const { stdout, stderr } = await run([
+    'record',
+    '--format',
+    'folded',
+    '--output',
+    '-',
+    '--',
+    'echo',
+    'out',
+  ]);
+  assert.equal(stdout, 'stand-in;main 7\n');
+  assert.match(stderr, /^out$/m);
+});
+
+test('the command keeps its pid from before its first instruction', async () => {
+  const { stdout, stderr } = await run(
+    ['record', '--output', '/dev/null', '--', 'sh', '-c', 'echo $$'],
+    'print',
+  );
+  const { scope } = JSON.parse(/^options (.*)$/m.exec(stderr)?.[1] ?? '');
+  assert.deepEqual(scope, { pids: [Number(stdout)], followChildren: true });
+});
+
+test('when the time is over, the command is ended', async () => {
+  const { code, stderr } = await run([
+    'record',
+    '--duration',
+    '100ms',
+    '--output',
+    '/dev/null',
+    '--',
+    'sleep',
+    '60',
+  ]);
+  assert.equal(code, 0);
+  assert.match(stderr, /sleep was ended by SIGTERM/);
+});
+
+test('SIGINT reaches the command, and what there is gets written', async () => {
+  const { child, ended } = start([
+    'record',
+    '--output',
+    '/dev/null',
+    '--',
+    'sh',
+    '-c',
+    'trap "echo caught; exit 7" INT; echo ready; while :; do sleep 0.05; done',
+  ]);
+  await said(child, 'stdout', 'ready');
+  child.kill('SIGINT');
+  const { code, stdout, stderr } = await ended;
+  assert.deepEqual([code, stdout], [0, 'ready\ncaught\n']);
+  assert.match(stderr, /sh exited with 7/);
+  assert.match(stderr, /7 of 7 samples written/);
+});
+
+test('a second SIGINT gives up: exit 1, nothing written', async () => {
+  const { child, ended } = start(['record', '--duration', '1m'], 'slow');
+  await said(child, 'stderr', 'sampling at');
+  child.kill('SIGINT');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  child.kill('SIGINT');
+  const { code, stderr } = await ended;
+  assert.equal(code, 1);
+  assert.match(stderr, /given up; nothing was written/);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test('the agent serves, writes pprof files, and ends with 0 at SIGTERM', async () => {
+  const { child, ended } = start([
+    'agent',
+    '--listen',
+    '127.0.0.1:0',
+    '--interval',
+    '100ms',
+    '--write-pprof',
+    'profiles',
+  ]);
+  await said(child, 'stderr', '"taken":7');
+  child.kill('SIGTERM');
+  const { code, stderr } = await ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /open http:\/\/127\.0\.0\.1:\d+/);
+  const files = readdirSync(join(folder, 'profiles'));
+  assert.ok(files.length >= 2, 'one per interval and the last');
+  assert.ok(
+    files.every((file) => /^flametap-[\dTZ.-]+\.pb\.gz$/.test(file)),
+    files.join(),
+  );
+  rmSync(join(folder, 'profiles'), { recursive: true });
+});
+
+test('a port in use ends the agent with 1 before sampling', async () => {
+  const first = start(['agent', '--listen', '127.0.0.1:0']);
+  const opened = new Promise<string>((resolve) => {
+    first.child.stderr?.on('data', (data: string) => {
+      const port = /open http:\/\/127\.0\.0\.1:(\d+)/.exec(data)?.[1];
+      if (port) resolve(port);
+    });
+  });
+  const { code, stderr } = await run(['agent', '--listen', `127.0.0.1:${await opened}`]);
+  first.child.kill('SIGTERM');
+  assert.equal(code, 1);
+  assert.match(stderr, /--listen: cannot serve/);
+  assert.equal((await first.ended).code, 0);
+});
