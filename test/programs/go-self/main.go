@@ -54,9 +54,13 @@ func tables(count int, seed uint64) {
 		}
 		file, line := funcline1(f, pc, false)
 		entry := runtime.FuncForPC(pc).Entry()
-		frame, _ := runtime.CallersFrames([]uintptr{entry + 1}).Next()
+		frames := runtime.CallersFrames([]uintptr{entry + 1})
+		frame, more := frames.Next()
+		for more { // inlined calls come first
+			frame, more = frames.Next()
+		}
 		fmt.Fprintf(out, "%d\t%d\t%d\t%d\t%d\t%s\t%s\n", pc, funcspdelta(f, pc, nil), entry, line,
-			runtimeFrameStartLine(&frame), file, runtime.FuncForPC(entry).Name())
+			runtimeFrameStartLine(&frame), file, frame.Function)
 	}
 }
 
