@@ -6,17 +6,16 @@
 import { gzipSync } from 'node:zlib';
 import {
   Function as PprofFunction,
-  Label as PprofLabel,
   Line as PprofLine,
   Location as PprofLocation,
   Mapping as PprofMapping,
   Profile as PprofProfile,
-  Sample as PprofSample,
   StringTable,
   ValueType,
 } from 'pprof-format';
-import { type Frame, framesOf, isNamed, processText } from './frame.ts';
+import { type Frame, framesOf, isNamed } from './frame.ts';
 import type { Location, Profile } from './model.ts';
+import { encodeSamples } from './pprof-samples.ts';
 import { tallyLines } from './tally.ts';
 
 /** The gzipped file, as `go tool pprof` reads it. */
@@ -30,9 +29,10 @@ export function encodePprofMessage(profile: Profile): Uint8Array {
   const cpu = { type: strings.dedup('cpu'), unit: strings.dedup('nanoseconds') };
   const samples = { type: strings.dedup('samples'), unit: strings.dedup('count') };
   const locations = new LocationEncoder(profile, strings);
-  const message = new PprofProfile({
+  // Before the rest, which ends with the table of all strings.
+  const sampleFields = encodeSamples(profile, strings);
+  const rest = new PprofProfile({
     sampleType: [new ValueType(samples), new ValueType(cpu)],
-    sample: encodeSamples(profile, strings),
     location: profile.locations.map((location, index) => locations.encode(location, index + 1)),
     mapping: mainBinaryFirst(profile, encodeMappings(profile, strings)),
     function: locations.functions,
@@ -44,69 +44,10 @@ export function encodePprofMessage(profile: Profile): Uint8Array {
     defaultSampleType: cpu.type,
     stringTable: strings,
   });
-  return message.encode();
-}
-
-function encodeSamples(profile: Profile, strings: StringTable): PprofSample[] {
-  const { samples } = profile;
-  const labels = new LabelEncoder(profile, strings);
-  // Rows share the arrays of their stack: a million rows are then a million small objects.
-  const locationIds = profile.stacks.map((stack) => Array.from(stack, (location) => location + 1));
-  const period = Math.round(profile.period);
-  const encoded: PprofSample[] = [];
-  for (let row = 0; row < samples.length; row++) {
-    const count = samples.count[row]!;
-    // Receivers drop zero values, and some fail on them.
-    if (count === 0) continue;
-    encoded.push(
-      new PprofSample({
-        locationId: locationIds[samples.stack[row]!]!,
-        value: [count, exactProduct(count, period)],
-        label: labels.encode(samples.process[row]!, samples.thread[row]!, samples.labels[row]!),
-      }),
-    );
-  }
-  return encoded;
-}
-
-function exactProduct(count: number, period: number): number | bigint {
-  const product = count * period;
-  return Number.isSafeInteger(product) ? product : BigInt(count) * BigInt(period);
-}
-
-class LabelEncoder {
-  readonly #profile: Profile;
-  readonly #strings: StringTable;
-  readonly #processes = new Map<number, readonly PprofLabel[]>();
-  readonly #threads = new Map<number, readonly PprofLabel[]>();
-  readonly #sets = new Map<number, readonly PprofLabel[]>();
-
-  constructor(profile: Profile, strings: StringTable) {
-    this.#profile = profile;
-    this.#strings = strings;
-  }
-
-  encode(process: number, thread: number, set: number): PprofLabel[] {
-    return [
-      ...cached(this.#processes, process, () => this.#process(process)),
-      ...cached(this.#threads, thread, () => this.#text('thread', this.#profile.threads[thread]!)),
-      ...cached(this.#sets, set, () =>
-        this.#profile.labelSets[set]!.flatMap(({ key, value }) => this.#text(key, value)),
-      ),
-    ];
-  }
-
-  #process(index: number): PprofLabel[] {
-    const process = this.#profile.processes[index]!;
-    const pid = new PprofLabel({ key: this.#strings.dedup('pid'), num: process.pid });
-    return [...this.#text('process', processText(process)), pid];
-  }
-
-  /** Nothing for an empty text: without a string the label would be read as the number 0. */
-  #text(key: string, value: string): PprofLabel[] {
-    if (key === '' || value === '') return [];
-    return [new PprofLabel({ key: this.#strings.dedup(key), str: this.#strings.dedup(value) })];
-  }
+  const message = new Uint8Array(rest.length + sampleFields.length);
+  rest.encode(message);
+  message.set(sampleFields, message.length - sampleFields.length);
+  return message;
 }
 
 class LocationEncoder {
