@@ -69,7 +69,6 @@ struct ft_perf_context {
 #define CS_RING_MASK 3u
 #define CS_USER_64 0x33u
 
-
 /* Without CONFIG_KASAN the x86-64 kernel stack is 16 KiB with pt_regs at its
  * top; that holds for every kernel older than 5.15. */
 #define KERNEL_STACK_BYTES 16384

@@ -90,8 +90,8 @@ struct ft_scratch {
 	u64 addresses[FT_MAX_KERNEL_FRAMES + 1 + FT_MAX_USER_FRAMES];
 	/* the unwinder */
 	u64 pc, sp, bp;
-	u32 exact; /* pc is not a return address */
-	u32 leaf;  /* registers other than rsp and rbp are those of this frame */
+	u32 exact;            /* pc is not a return address */
+	u32 leaf;             /* registers other than rsp and rbp are those of this frame */
 	u32 by_frame_pointer; /* the last step had no rule but rbp */
 	u32 count;            /* user frames so far */
 	struct ft_process process;
@@ -117,7 +117,8 @@ struct {
 #define VERIFIER_SLACK 8192
 struct ft_deferred {
 	struct ft_sample sample;
-	u8 body[FT_MAX_KERNEL_FRAMES * 8 + 8 + sizeof(struct ft_stack) + FT_STACK_COPY_BYTES + VERIFIER_SLACK];
+	u8 body[FT_MAX_KERNEL_FRAMES * 8 + 8 + sizeof(struct ft_stack) + FT_STACK_COPY_BYTES +
+	        VERIFIER_SLACK];
 };
 
 struct {

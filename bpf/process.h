@@ -91,7 +91,8 @@ int BPF_PROG(ft_fork, struct task_struct *parent, struct task_struct *child) {
 	struct ft_process *known = bpf_map_lookup_elem(&ft_processes, &parent_pid);
 	if (known) {
 		struct ft_process copy = *known;
-		if (copy.identity.exec_id == event.parent_exec_id && copy.identity.start_ns == event.parent_start_ns) {
+		if (copy.identity.exec_id == event.parent_exec_id &&
+		    copy.identity.start_ns == event.parent_start_ns) {
 			copy.identity = event.header.process;
 			if (bpf_map_update_elem(&ft_processes, &child_pid, &copy, BPF_ANY))
 				count(FT_COUNTER_PROCESS_MAP_FULL, 1);

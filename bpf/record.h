@@ -55,53 +55,53 @@ enum ft_record_type {
 
 /* How the user part of a stack ended. FT_END_ROOT and FT_END_NO_USER are whole;
  * every other value is shown as a marker frame at the root of the stack. */
-#define FT_END_REASONS(X)                                                      \
-	X(ROOT, root)                         /* the outermost frame was reached */  \
-	X(NO_USER, no_user)                   /* kernel thread: no user stack */     \
-	X(DEPTH, depth_limit)                 /* more than the configured depth */   \
-	X(NO_MAPPING, no_mapping)             /* pc outside every known mapping */   \
-	X(NO_TABLE, no_table)                 /* table region not loaded yet */      \
-	X(NO_CFI, no_unwind_info)             /* pc covered by no unwind rule */     \
-	X(STACK_READ, stack_unreadable)       /* stack memory could not be read */   \
-	X(COMPLEX, complex_rule)              /* rule for the user-space unwinder */ \
-	X(BAD_FRAME, bad_frame)               /* CFA not above the last one */       \
-	X(NO_PROCESS, unknown_process)        /* process not known to the kernel */  \
-	X(NO_REGISTERS, no_registers)         /* user registers out of reach */      \
-	X(COMPAT, compat_mode)                /* 32-bit code */                      \
-	X(SHORT_COPY, stack_copy_short)       /* deferred copy ended before root */  \
-	X(FRAME_POINTER, frame_pointer_end)   /* frame-pointer chain ended */        \
-	X(UNREADABLE_FILE, unreadable_file)   /* binary could not be read or parsed */ \
-	X(GO_SWITCH, go_stack_switch)         /* Go stack switch not followable */   \
-	X(GONE, process_gone)                 /* process left before being read */
+#define FT_END_REASONS(X)                                                            \
+	X(ROOT, root)                       /* the outermost frame was reached */    \
+	X(NO_USER, no_user)                 /* kernel thread: no user stack */       \
+	X(DEPTH, depth_limit)               /* more than the configured depth */     \
+	X(NO_MAPPING, no_mapping)           /* pc outside every known mapping */     \
+	X(NO_TABLE, no_table)               /* table region not loaded yet */        \
+	X(NO_CFI, no_unwind_info)           /* pc covered by no unwind rule */       \
+	X(STACK_READ, stack_unreadable)     /* stack memory could not be read */     \
+	X(COMPLEX, complex_rule)            /* rule for the user-space unwinder */   \
+	X(BAD_FRAME, bad_frame)             /* CFA not above the last one */         \
+	X(NO_PROCESS, unknown_process)      /* process not known to the kernel */    \
+	X(NO_REGISTERS, no_registers)       /* user registers out of reach */        \
+	X(COMPAT, compat_mode)              /* 32-bit code */                        \
+	X(SHORT_COPY, stack_copy_short)     /* deferred copy ended before root */    \
+	X(FRAME_POINTER, frame_pointer_end) /* frame-pointer chain ended */          \
+	X(UNREADABLE_FILE, unreadable_file) /* binary could not be read or parsed */ \
+	X(GO_SWITCH, go_stack_switch)       /* Go stack switch not followable */     \
+	X(GONE, process_gone)               /* process left before being read */
 
 enum ft_end {
 #define X(name, text) FT_END_##name,
 	FT_END_REASONS(X)
 #undef X
-	FT_END_COUNT
+	    FT_END_COUNT
 };
 
 /* What became of every tick that the sampler's programs saw. */
-#define FT_COUNTERS(X)                                                         \
-	X(TICKS, ticks)                       /* sampler entered */                  \
-	X(IDLE, idle)                         /* idle task skipped */                \
-	X(OUT_OF_SCOPE, out_of_scope)         /* filtered before unwinding */        \
-	X(SENT, sent)                         /* unwound sample put into a ring */   \
-	X(DEFERRED, deferred)                 /* deferred sample put into a ring */  \
-	X(RING_FULL, ring_full)               /* sample lost: ring full */           \
-	X(NO_RING, no_ring)                   /* sample lost: no ring for this CPU */ \
-	X(NO_SCRATCH, no_scratch)             /* sample lost: scratch map missing */ \
+#define FT_COUNTERS(X)                                                                      \
+	X(TICKS, ticks)                       /* sampler entered */                         \
+	X(IDLE, idle)                         /* idle task skipped */                       \
+	X(OUT_OF_SCOPE, out_of_scope)         /* filtered before unwinding */               \
+	X(SENT, sent)                         /* unwound sample put into a ring */          \
+	X(DEFERRED, deferred)                 /* deferred sample put into a ring */         \
+	X(RING_FULL, ring_full)               /* sample lost: ring full */                  \
+	X(NO_RING, no_ring)                   /* sample lost: no ring for this CPU */       \
+	X(NO_SCRATCH, no_scratch)             /* sample lost: scratch map missing */        \
 	X(NESTED, nested)                     /* sample lost: sampler interrupted itself */ \
-	X(EVENT_RING_FULL, event_ring_full)   /* exec/exit/fork record lost */       \
-	X(PROCESS_MAP_FULL, process_map_full) /* process map update failed */        \
-	X(KERNEL_STACK_FAILED, kernel_stack_failed)                                \
-	X(USER_FRAMES, user_frames)           /* sum, for cost per frame */
+	X(EVENT_RING_FULL, event_ring_full)   /* exec/exit/fork record lost */              \
+	X(PROCESS_MAP_FULL, process_map_full) /* process map update failed */               \
+	X(KERNEL_STACK_FAILED, kernel_stack_failed)                                         \
+	X(USER_FRAMES, user_frames) /* sum, for cost per frame */
 
 enum ft_counter {
 #define X(name, text) FT_COUNTER_##name,
 	FT_COUNTERS(X)
 #undef X
-	FT_COUNTER_COUNT
+	    FT_COUNTER_COUNT
 };
 
 #define FT_SAMPLE_KERNEL_MODE 1u /* the tick hit kernel code */
@@ -166,7 +166,7 @@ struct ft_process {
 	ft_u32 first; /* slice of `mappings`, sorted by start */
 	ft_u32 count;
 	ft_u32 layout;
-	ft_u32 flags; /* FT_PROCESS_* */
+	ft_u32 flags;       /* FT_PROCESS_* */
 	ft_u16 go_g_offset; /* minus the offset of g from fs_base, 0 = not Go */
 	ft_u16 go_m;        /* offsetof(g, m) */
 	ft_u16 go_curg;     /* offsetof(m, curg) */
@@ -206,17 +206,17 @@ struct ft_file {
  * Rule: bits 0-3 kind, 4-11 rbp rule, 12-31 operand.
  * The return address is at CFA - 8 for every kind but END, SIGNAL, COMPLEX. */
 enum ft_rule {
-	FT_RULE_NONE = 0,       /* no unwind information here */
-	FT_RULE_RSP = 1,        /* CFA = rsp + 8 * s20 */
-	FT_RULE_RBP = 2,        /* CFA = rbp + 8 * s20 */
-	FT_RULE_END = 3,        /* outermost frame */
-	FT_RULE_SIGNAL = 4,     /* registers from the rt_sigframe at rsp */
-	FT_RULE_PLT = 5,        /* CFA = rsp + 8 + (((rip & 15) >= 11) << 3) */
-	FT_RULE_RSP_DEREF = 6,  /* CFA = *(rsp + 8 * s12) + 8 * u8 (bits 24-31) */
-	FT_RULE_RBP_DEREF = 7,  /* CFA = *(rbp + 8 * s12) + 8 * u8 (bits 24-31) */
-	FT_RULE_REGISTER = 8,   /* CFA = DWARF register u4 (bits 12-15) + 8 * s16; leaf only */
-	FT_RULE_COMPLEX = 9,    /* leave to user space */
-	FT_RULE_GO_SWITCH = 10, /* systemstack, asmcgocall: continue at curg.sched.sp */
+	FT_RULE_NONE = 0,          /* no unwind information here */
+	FT_RULE_RSP = 1,           /* CFA = rsp + 8 * s20 */
+	FT_RULE_RBP = 2,           /* CFA = rbp + 8 * s20 */
+	FT_RULE_END = 3,           /* outermost frame */
+	FT_RULE_SIGNAL = 4,        /* registers from the rt_sigframe at rsp */
+	FT_RULE_PLT = 5,           /* CFA = rsp + 8 + (((rip & 15) >= 11) << 3) */
+	FT_RULE_RSP_DEREF = 6,     /* CFA = *(rsp + 8 * s12) + 8 * u8 (bits 24-31) */
+	FT_RULE_RBP_DEREF = 7,     /* CFA = *(rbp + 8 * s12) + 8 * u8 (bits 24-31) */
+	FT_RULE_REGISTER = 8,      /* CFA = DWARF register u4 (bits 12-15) + 8 * s16; leaf only */
+	FT_RULE_COMPLEX = 9,       /* leave to user space */
+	FT_RULE_GO_SWITCH = 10,    /* systemstack, asmcgocall: continue at curg.sched.sp */
 	FT_RULE_GO_MORESTACK = 11, /* continue at curg.sched.pc and .sp */
 };
 

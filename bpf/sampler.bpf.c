@@ -23,7 +23,8 @@ static __always_inline void send_unwound(struct ft_scratch *s, void *ring) {
 	s->sample.header.length = length;
 	s->sample.user_count = s->count;
 	s->sample.layout = s->process.layout;
-	if (bpf_ringbuf_output(ring, &s->sample, length, wakeup_flags(s, ring, s->sample.header.time_ns, 0))) {
+	if (bpf_ringbuf_output(
+	        ring, &s->sample, length, wakeup_flags(s, ring, s->sample.header.time_ns, 0))) {
 		count(FT_COUNTER_RING_FULL, 1);
 		return;
 	}
@@ -96,7 +97,8 @@ static __always_inline void send_deferred(struct ft_scratch *s, void *ring, int 
 	d->sample.header.length = length;
 	if (length > sizeof(*d))
 		return;
-	if (bpf_ringbuf_output(ring, d, length, wakeup_flags(s, ring, s->sample.header.time_ns, !copy_only))) {
+	if (bpf_ringbuf_output(
+	        ring, d, length, wakeup_flags(s, ring, s->sample.header.time_ns, !copy_only))) {
 		if (!copy_only)
 			count(FT_COUNTER_RING_FULL, 1);
 		return;
@@ -227,7 +229,8 @@ int ft_sample(struct ft_perf_context *ctx) {
 		return 0;
 	}
 	send_unwound(s, ring);
-	if (ft_copy_every_sample && end != FT_END_NO_USER && end != FT_END_NO_REGISTERS && end != FT_END_COMPAT)
+	if (ft_copy_every_sample && end != FT_END_NO_USER && end != FT_END_NO_REGISTERS &&
+	    end != FT_END_COMPAT)
 		send_deferred(s, ring, 1);
 	return 0;
 }

@@ -240,12 +240,8 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 	u64 cfa = 0, pc = 0, bp = s->bp, address = 0;
 	u32 bp_rule = (rule >> 4) & 255;
 	switch (rule & 15) {
-	case FT_RULE_RSP:
-		cfa = s->sp + (long long)((s32)rule >> 12) * 8;
-		break;
-	case FT_RULE_RBP:
-		cfa = s->bp + (long long)((s32)rule >> 12) * 8;
-		break;
+	case FT_RULE_RSP: cfa = s->sp + (long long)((s32)rule >> 12) * 8; break;
+	case FT_RULE_RBP: cfa = s->bp + (long long)((s32)rule >> 12) * 8; break;
 	case FT_RULE_NONE:
 		/* JIT code and V8's builtins keep frame pointers. A zero rbp is how
 		 * the ABI marks the outermost frame. */
@@ -256,8 +252,7 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 		cfa = s->bp + 16;
 		bp_rule = 2;
 		break;
-	case FT_RULE_END:
-		return STOP(ROOT);
+	case FT_RULE_END: return STOP(ROOT);
 	case FT_RULE_SIGNAL: {
 		u64 sp = 0;
 		if (read_stack(s, s->sp + SIGFRAME_RBP, &bp) || read_stack(s, s->sp + SIGFRAME_RSP, &sp) ||
@@ -272,9 +267,7 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 		s->by_frame_pointer = 0;
 		return pc ? 0 : STOP(ROOT);
 	}
-	case FT_RULE_PLT:
-		cfa = s->sp + 8 + ((u64)((s->pc & 15) >= 11) << 3);
-		break;
+	case FT_RULE_PLT: cfa = s->sp + 8 + ((u64)((s->pc & 15) >= 11) << 3); break;
 	case FT_RULE_RSP_DEREF:
 		address = s->sp + (long long)((s32)(rule << 8) >> 20) * 8;
 		if (read_stack(s, address, &cfa))
@@ -292,12 +285,9 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 			return STOP(COMPLEX);
 		cfa = leaf_register(s, (rule >> 12) & 15) + (long long)((s32)rule >> 16) * 8;
 		break;
-	case FT_RULE_GO_SWITCH:
-		return go_switch(s, 0);
-	case FT_RULE_GO_MORESTACK:
-		return go_switch(s, 1);
-	default:
-		return STOP(COMPLEX);
+	case FT_RULE_GO_SWITCH: return go_switch(s, 0);
+	case FT_RULE_GO_MORESTACK: return go_switch(s, 1);
+	default: return STOP(COMPLEX);
 	}
 	s->by_frame_pointer = (rule & 15) == FT_RULE_NONE;
 

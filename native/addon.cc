@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "maps.h"
+#include "names.h"
 #include "process.h"
 #include "sampler.h"
 
@@ -11,6 +12,7 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   flametap::Sampler::Init(env, exports);
   flametap::InitMaps(env, exports);
+  flametap::InitNames(env, exports);
   flametap::InitProcess(env, exports);
   return exports;
 }

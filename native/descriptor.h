@@ -39,7 +39,8 @@ class Region {
   Region() = default;
   Region(void* address, size_t length) : address_(address), length_(length) {}
   Region(Region&& other) noexcept
-      : address_(std::exchange(other.address_, nullptr)), length_(std::exchange(other.length_, 0)) {}
+      : address_(std::exchange(other.address_, nullptr)),
+        length_(std::exchange(other.length_, 0)) {}
   Region& operator=(Region&& other) noexcept {
     if (this != &other) {
       Unmap();

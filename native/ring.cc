@@ -35,7 +35,8 @@ size_t BpfRing::Drain(uint8_t* into, size_t capacity) {
   size_t written = 0;
   while (position < end) {
     const char* at = records + (position & mask_);
-    const uint32_t header = __atomic_load_n(reinterpret_cast<const uint32_t*>(at), __ATOMIC_ACQUIRE);
+    const uint32_t header =
+        __atomic_load_n(reinterpret_cast<const uint32_t*>(at), __ATOMIC_ACQUIRE);
     if (header & BPF_RINGBUF_BUSY_BIT) break;
     const size_t length = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
     if (!(header & BPF_RINGBUF_DISCARD_BIT)) {

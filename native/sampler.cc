@@ -58,21 +58,20 @@ constexpr size_t kSidebandPages = 16;
 }  // namespace
 
 void Sampler::Init(Napi::Env env, Napi::Object exports) {
-  exports.Set("Sampler",
-              DefineClass(env, "Sampler",
-                          {
-                              InstanceMethod<&Sampler::Watch>("watch"),
-                              InstanceMethod<&Sampler::Unwatch>("unwatch"),
-                              InstanceMethod<&Sampler::Drain>("drain"),
-                              InstanceMethod<&Sampler::DrainSideband>("drainSideband"),
-                              InstanceMethod<&Sampler::Counters>("counters"),
-                              InstanceMethod<&Sampler::MapDescriptor>("mapDescriptor"),
-                              InstanceMethod<&Sampler::RunStats>("runStats"),
-                              InstanceMethod<&Sampler::EnableRunStats>("enableRunStats"),
-                              InstanceMethod<&Sampler::MapMemory>("mapMemory"),
-                              InstanceMethod<&Sampler::OnReadable>("onReadable"),
-                              InstanceMethod<&Sampler::Close>("close"),
-                          }));
+  exports.Set("Sampler", DefineClass(env, "Sampler",
+                                     {
+                                         InstanceMethod<&Sampler::Watch>("watch"),
+                                         InstanceMethod<&Sampler::Unwatch>("unwatch"),
+                                         InstanceMethod<&Sampler::Drain>("drain"),
+                                         InstanceMethod<&Sampler::DrainSideband>("drainSideband"),
+                                         InstanceMethod<&Sampler::Counters>("counters"),
+                                         InstanceMethod<&Sampler::MapDescriptor>("mapDescriptor"),
+                                         InstanceMethod<&Sampler::RunStats>("runStats"),
+                                         InstanceMethod<&Sampler::EnableRunStats>("enableRunStats"),
+                                         InstanceMethod<&Sampler::MapMemory>("mapMemory"),
+                                         InstanceMethod<&Sampler::OnReadable>("onReadable"),
+                                         InstanceMethod<&Sampler::Close>("close"),
+                                     }));
 }
 
 Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(info) {
@@ -102,7 +101,8 @@ Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(inf
     if (bpf_program__type(program) != BPF_PROG_TYPE_TRACING) continue;
     bpf_link* link = bpf_program__attach(program);
     if (!link) {
-      throw SystemError(env, std::string("attach ") + bpf_program__name(program), errno, log.text());
+      throw SystemError(env, std::string("attach ") + bpf_program__name(program), errno,
+                        log.text());
     }
     links_.emplace_back(link);
   }
@@ -352,7 +352,7 @@ Napi::Value Sampler::OnReadable(const Napi::CallbackInfo& info) {
     Napi::Env env = self->on_readable_.Env();
     Napi::HandleScope scope(env);
     try {
-      self->on_readable_.MakeCallback(env.Undefined(), {}, *self->async_context_);
+      self->on_readable_.MakeCallback(env.Global(), {}, *self->async_context_);
     } catch (const Napi::Error& error) {
       // JavaScript made it: it belongs to process 'uncaughtException'.
       napi_fatal_exception(env, error.Value());

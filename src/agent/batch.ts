@@ -1,0 +1,79 @@
+/** One batch of process events and deferred samples, in the order of their times. */
+import { Header, ProcessEvent, RecordType } from '../capture/record.ts';
+import type { Identity } from '../process/process.ts';
+import { parseSideband, type SidebandEvent } from '../process/sideband.ts';
+import { hostPid } from '../units/units.ts';
+
+export type BatchEvent =
+  | SidebandEvent
+  | {
+      readonly kind: 'deferred';
+      readonly time: number;
+      readonly at: number;
+      readonly identity: Identity;
+    }
+  | { readonly kind: 'exec' | 'exit'; readonly time: number; readonly identity: Identity }
+  | {
+      readonly kind: 'fork';
+      readonly time: number;
+      readonly identity: Identity;
+      readonly parent: Identity;
+    };
+
+export interface Batch {
+  readonly events: readonly BatchEvent[];
+  /** Side-band records that the kernel could not deliver. */
+  readonly lost: number;
+}
+
+/** @param records Whole records, each padded to 8 bytes, as the sampler drains them. */
+export function readBatch(records: DataView, sideband: Uint8Array): Batch {
+  const events: BatchEvent[] = [];
+  for (let at = 0; at + Header.size <= records.byteLength; ) {
+    const length = records.getUint32(at + Header.length, true);
+    if (length < Header.size || at + length > records.byteLength) break;
+    const event = readRecord(records, at);
+    if (event) events.push(event);
+    at += (length + 7) & ~7;
+  }
+  const lost = parseSideband(sideband, (event) => events.push(event));
+  // Stable: what one CPU wrote in order stays in order.
+  events.sort((a, b) => a.time - b.time);
+  return { events, lost };
+}
+
+function readRecord(records: DataView, at: number): BatchEvent | undefined {
+  const time = readWord(records, at + Header.time);
+  const identity = readIdentity(records, at + Header.pid);
+  switch (records.getUint16(at + Header.type, true)) {
+    case RecordType.Deferred:
+      return { kind: 'deferred', time, at, identity };
+    case RecordType.Exec:
+      return { kind: 'exec', time, identity };
+    case RecordType.Exit:
+      return { kind: 'exit', time, identity };
+    case RecordType.Fork:
+      return {
+        kind: 'fork',
+        time,
+        identity,
+        parent: readIdentity(records, at + ProcessEvent.parentPid),
+      };
+    default:
+      return undefined;
+  }
+}
+
+/** `struct ft_identity`. */
+function readIdentity(records: DataView, at: number): Identity {
+  return {
+    pid: hostPid(records.getUint32(at, true)),
+    execId: records.getUint32(at + 4, true),
+    startNs: readWord(records, at + 8),
+  };
+}
+
+/** A u64 below 2^53. */
+export function readWord(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+}

@@ -1,0 +1,73 @@
+/** What the main thread and the resolver's thread say to each other. */
+
+import type { AddressQueries } from '../profile/address-collection.ts';
+import type { Instance } from '../profile/aggregator.ts';
+import type { ProcessInformation } from '../profile/builder.ts';
+import type { ResolvedLocation } from '../profile/profile-tables.ts';
+import type { TableMaps } from '../unwind/map-writer.ts';
+
+/** `workerData` of the resolver's thread. */
+export interface ResolverSetup {
+  /** Undefined when records are replayed: there is no kernel side. */
+  readonly maps: TableMaps | undefined;
+  readonly maxDepth: number;
+  /** Report what is read from the machine, so that records can be replayed. */
+  readonly saveSnapshots: boolean;
+  /** Answers instead of the machine, in the order of their asking. */
+  readonly snapshots: readonly Snapshot[] | undefined;
+}
+
+/** Something that was read from the machine at run time. */
+export interface Snapshot {
+  readonly kind: 'maps';
+  readonly pid: number;
+  readonly text: string;
+  /** Start time of the process, nanoseconds since boot; 0 = it was gone. */
+  readonly started: number;
+}
+
+export type ToResolver =
+  | {
+      readonly type: 'batch';
+      /** Records other than finished samples, as bpf/record.h has them. */
+      readonly records: Uint8Array<ArrayBuffer>;
+      /** perf records of the side band. */
+      readonly sideband: Uint8Array<ArrayBuffer>;
+    }
+  | {
+      readonly type: 'resolve';
+      readonly id: number;
+      readonly queries: AddressQueries;
+      readonly instances: readonly Instance[];
+    }
+  | { readonly type: 'sync'; readonly id: number }
+  | { readonly type: 'stop' };
+
+export interface Resolution {
+  readonly type: 'resolution';
+  readonly id: number;
+  /** Parallel to the queries: number of a location, 0 = nothing is known of the address. */
+  readonly locations: Uint32Array<ArrayBuffer>;
+  /** Locations that the main thread has not seen; the first has number `firstNew`. */
+  readonly firstNew: number;
+  readonly fresh: readonly ResolvedLocation[];
+  /** Parallel to the instances. */
+  readonly processes: readonly (ProcessInformation | undefined)[];
+}
+
+export interface ResolverStats {
+  readonly processes: number;
+  readonly binaries: number;
+  readonly tableBytes: number;
+  readonly evictedTables: number;
+  readonly problems: Readonly<Record<string, number>>;
+  readonly sidebandLost: number;
+}
+
+export type FromResolver =
+  | { readonly type: 'ready' }
+  /** Finished samples (FT_RECORD_SAMPLE) made of deferred ones. */
+  | { readonly type: 'samples'; readonly records: Uint8Array<ArrayBuffer> }
+  | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
+  | Resolution
+  | { readonly type: 'synced'; readonly id: number; readonly stats: ResolverStats };

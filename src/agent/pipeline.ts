@@ -1,0 +1,127 @@
+/**
+ * What live sampling and replay have in common: records in, profiles out.
+ * Knows nothing of where records come from.
+ */
+import { hostname } from 'node:os';
+import { decode } from '../capture/decode.ts';
+import { collectAddresses } from '../profile/address-collection.ts';
+import { Aggregator } from '../profile/aggregator.ts';
+import { ProfileBuilder } from '../profile/builder.ts';
+import type { Profile } from '../profile/model.ts';
+import { type Nanoseconds, nanoseconds, type UnixTime } from '../units/units.ts';
+import type { ResolverSetup, ResolverStats, Snapshot } from './messages.ts';
+import { ResolverClient } from './resolver-client.ts';
+
+/** Raw stacks of one interval; 2,000 different ones of 50 frames take about 1 MiB. */
+const MAX_AGGREGATE_BYTES = 32 << 20;
+
+export interface PipelineOptions {
+  readonly threads: boolean;
+  readonly resolver: ResolverSetup;
+  onSnapshot(snapshot: Snapshot): void;
+  onFailure(error: Error): void;
+}
+
+/** Frame of a profile in time, and what the source counted as lost in it. */
+export interface Interval {
+  readonly startTime: UnixTime;
+  readonly duration: Nanoseconds;
+  readonly period: Nanoseconds;
+  readonly host: string | undefined;
+  readonly lost: Readonly<Record<string, number>>;
+  readonly eventsLost: Readonly<Record<string, number>>;
+}
+
+export class Pipeline {
+  readonly #aggregator = new Aggregator({ maxBytes: MAX_AGGREGATE_BYTES });
+  readonly #resolver: ResolverClient;
+  readonly #threads: boolean;
+  #samples = 0;
+  #malformed = 0;
+  #unnamed = 0;
+  #sidebandLost = 0;
+  #stats: ResolverStats | undefined;
+
+  constructor(options: PipelineOptions) {
+    this.#threads = options.threads;
+    this.#resolver = new ResolverClient(options.resolver, {
+      onSamples: (records) => this.#decode(records.buffer, records.length),
+      onSnapshot: options.onSnapshot,
+      onFailure: options.onFailure,
+    });
+  }
+
+  /** Samples taken in since the start, those still with the resolver included. */
+  get samples(): number {
+    return this.#samples;
+  }
+
+  /** Names missing in the profiles so far, weighted by samples. */
+  get unnamed(): number {
+    return this.#unnamed;
+  }
+
+  /** The resolver's figures as of the last flush. */
+  get stats(): ResolverStats | undefined {
+    return this.#stats;
+  }
+
+  /** @param buffer drained records, changed in place. */
+  consume(buffer: ArrayBuffer, length: number, sideband: Uint8Array): void {
+    const forwarded = this.#decode(buffer, length);
+    if (forwarded > 0 || sideband.length > 0) {
+      this.#resolver.batch(new Uint8Array(buffer, 0, forwarded), sideband);
+    }
+  }
+
+  /** Waits for the resolver to be through with all that it was given. */
+  async settle(): Promise<void> {
+    this.#stats = await this.#resolver.sync();
+  }
+
+  /** The profile of all samples since the last one. */
+  async profile(interval: Interval): Promise<Profile> {
+    await this.settle();
+    const aggregated = this.#aggregator.drain();
+    const collection = collectAddresses(aggregated);
+    const answers = await this.#resolver.resolve(collection.queries, aggregated.instances);
+    const builder = new ProfileBuilder({ threads: this.#threads });
+    builder.add(aggregated, collection, answers);
+    const sidebandLost = (this.#stats?.sidebandLost ?? 0) - this.#sidebandLost;
+    this.#sidebandLost += sidebandLost;
+    const profile = builder.finish({
+      startTime: interval.startTime,
+      duration: interval.duration,
+      period: interval.period,
+      host: interval.host ?? hostname(),
+      lost: withoutZeros({ ...interval.lost, malformed_record: this.#takeMalformed() }),
+      eventsLost: withoutZeros({ ...interval.eventsLost, mapping_ring_full: sidebandLost }),
+    });
+    this.#unnamed += profile.tally.framesUnnamed;
+    return profile;
+  }
+
+  close(): Promise<void> {
+    return this.#resolver.close();
+  }
+
+  #decode(buffer: ArrayBuffer, length: number): number {
+    const decoded = decode(buffer, length, this.#aggregator, { threads: this.#threads });
+    this.#samples += decoded.samples;
+    this.#malformed += decoded.malformed;
+    return decoded.forwarded;
+  }
+
+  #takeMalformed(): number {
+    const count = this.#malformed;
+    this.#malformed = 0;
+    return count;
+  }
+}
+
+function withoutZeros(counts: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}
+
+/** CPU time that one sample stands for. */
+export const periodOf = (hz: number): Nanoseconds => nanoseconds(Math.round(1e9 / hz));

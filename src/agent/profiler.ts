@@ -1,0 +1,245 @@
+/** A profiling run: from the options of a command to profiles. */
+import { statSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { loadAddon } from '../capture/addon.ts';
+import { type Counters, LiveCapture } from '../capture/live.ts';
+import { ChunkKind, RecordingWriter } from '../capture/recording.ts';
+import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
+import type { Profile } from '../profile/model.ts';
+import { nanoseconds, unixTime } from '../units/units.ts';
+import { MachineError } from './machine-error.ts';
+import { Pipeline, periodOf } from './pipeline.ts';
+import { startReplay } from './replay.ts';
+
+/** One buffer for all drains; larger than a ring, so that one call empties it. */
+const DRAIN_BYTES = 1 << 20;
+const SIDEBAND_BYTES = 256 << 10;
+/** 512 KiB hold 20 deferred samples of a drain interval at 99 Hz and as much again. */
+const RING_BYTES = 512 << 10;
+const TABLE_BYTES = 8 << 20;
+/** Stragglers below the rings' watermark wait no longer than this. */
+const DRAIN_INTERVAL_MS = 200;
+const CPU_CHECK_INTERVAL_MS = 5_000;
+/** A drain that finds this many full buffers in a row lets others run first. */
+const MAX_DRAINS = 8;
+
+/** @throws MachineError when this machine does not allow it; sampling runs once it resolves. */
+export async function startProfiler(options: ProfilerOptions): Promise<Profiler> {
+  return options.replay ? startReplay(options, options.replay) : LiveProfiler.start(options);
+}
+
+/** Totals of the kernel side that count as samples lost. */
+const LOST_COUNTERS = ['ring_full', 'no_ring', 'no_scratch', 'nested'] as const;
+
+export class LiveProfiler implements Profiler {
+  readonly #capture: LiveCapture;
+  readonly #pipeline: Pipeline;
+  readonly #recording: RecordingWriter | undefined;
+  readonly #hz: number;
+  readonly #buffer = new ArrayBuffer(DRAIN_BYTES);
+  readonly #bytes = new Uint8Array(this.#buffer);
+  readonly #sideband = new Uint8Array(SIDEBAND_BYTES);
+  readonly #timers: NodeJS.Timeout[] = [];
+  #since = now();
+  #last: Counters;
+  #failure: Error | undefined;
+  #stopped = false;
+
+  static async start(options: ProfilerOptions): Promise<LiveProfiler> {
+    const capture = open(options);
+    try {
+      return new LiveProfiler(capture, options);
+    } catch (cause) {
+      capture.close();
+      throw cause;
+    }
+  }
+
+  private constructor(capture: LiveCapture, options: ProfilerOptions) {
+    this.#capture = capture;
+    this.#hz = options.hz;
+    this.#recording =
+      options.saveRecords === undefined
+        ? undefined
+        : new RecordingWriter(options.saveRecords, {
+            hz: options.hz,
+            startTime: String(this.#since),
+            host: hostname(),
+          });
+    this.#pipeline = new Pipeline({
+      threads: options.threads,
+      resolver: {
+        maps: capture.maps,
+        maxDepth: options.maxDepth,
+        saveSnapshots: this.#recording !== undefined,
+        snapshots: undefined,
+      },
+      onSnapshot: (snapshot) => this.#recording?.writeJson(ChunkKind.Snapshot, snapshot),
+      onFailure: (error) => this.#fail(error),
+    });
+    try {
+      capture.followCpus();
+    } catch (cause) {
+      void this.#pipeline.close();
+      throw machineError(cause);
+    }
+    this.#last = capture.counters();
+    capture.onReadable(() => this.#tick());
+    this.#timers.push(
+      setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
+      setInterval(() => this.#guard(() => capture.followCpus()), CPU_CHECK_INTERVAL_MS),
+    );
+  }
+
+  counts(): LiveCounts {
+    const counters = this.#capture.counters();
+    return {
+      samples: this.#pipeline.samples,
+      lost: LOST_COUNTERS.reduce((sum, name) => sum + counters[name], 0),
+      unresolved: this.#pipeline.unnamed,
+      processes: this.#pipeline.stats?.processes ?? 0,
+    };
+  }
+
+  /** What the kernel side counted and costs. */
+  get capture(): LiveCapture {
+    return this.#capture;
+  }
+
+  get pipeline(): Pipeline {
+    return this.#pipeline;
+  }
+
+  async flush(): Promise<Profile> {
+    this.#tick();
+    this.#check();
+    const startTime = this.#since;
+    this.#since = now();
+    const lost = this.#lostSince();
+    return this.#pipeline.profile({
+      startTime: unixTime(startTime),
+      duration: nanoseconds(Number(this.#since - startTime)),
+      period: periodOf(this.#hz),
+      host: undefined,
+      ...lost,
+    });
+  }
+
+  async stop(): Promise<Profile> {
+    if (this.#stopped) throw new Error('the profiler has been stopped before');
+    this.#stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#capture.pause();
+    try {
+      return await this.flush();
+    } finally {
+      this.#recording?.writeJson(ChunkKind.Counters, this.#capture.counters());
+      this.#recording?.close();
+      this.#capture.close();
+      await this.#pipeline.close();
+    }
+  }
+
+  /** Samples and events that the kernel side lost since the last call. */
+  #lostSince(): { lost: Record<string, number>; eventsLost: Record<string, number> } {
+    const counters = this.#capture.counters();
+    const since = (name: keyof Counters) => counters[name] - this.#last[name];
+    const lost = Object.fromEntries(LOST_COUNTERS.map((name) => [name, since(name)]));
+    const eventsLost = { event_ring_full: since('event_ring_full') };
+    this.#last = counters;
+    return { lost, eventsLost };
+  }
+
+  #tick(): void {
+    this.#guard(() => {
+      for (let i = 0; i < MAX_DRAINS; i++) {
+        // Samples first: whatever was mapped before one of them is then in the side band.
+        const length = this.#capture.drain(this.#bytes);
+        const side = this.#capture.drainSideband(this.#sideband);
+        if (length === 0 && side === 0) return;
+        const sideband = this.#sideband.subarray(0, side);
+        if (this.#recording) {
+          if (side > 0) this.#recording.write(ChunkKind.Sideband, sideband);
+          if (length > 0) {
+            this.#recording.write(ChunkKind.Records, this.#bytes.subarray(0, length));
+          }
+        }
+        this.#pipeline.consume(this.#buffer, length, sideband);
+      }
+    });
+  }
+
+  /** Errors in timers and callbacks surface at the next flush instead of ending the process. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (cause) {
+      this.#fail(cause as Error);
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+  }
+
+  #check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+}
+
+function open(options: ProfilerOptions): LiveCapture {
+  const { scope } = options;
+  const addon = loadAddon();
+  try {
+    return new LiveCapture(addon, {
+      hz: options.hz,
+      maxDepth: options.maxDepth,
+      kernelStacks: options.kernelStacks,
+      pids: scope.pids,
+      followChildren: scope.followChildren,
+      comm: scope.comm,
+      cgroupId: scope.cgroupPath === undefined ? 0n : cgroupId(scope.cgroupPath),
+      ringBytes: RING_BYTES,
+      tableBytes: TABLE_BYTES,
+      copyEverySample: options.copyEverySample ?? false,
+    });
+  } catch (cause) {
+    throw machineError(cause);
+  }
+}
+
+/** Failures that a person with other privileges or another kernel would not have. */
+function machineError(cause: unknown): unknown {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === 'EPERM' || code === 'EACCES') {
+    return new MachineError(`no permission: ${firstLine(message)}`, 'privileges');
+  }
+  if (
+    code === 'ESRCH' ||
+    code === 'EINVAL' ||
+    code === 'ENOTSUP' ||
+    code === 'ENOSYS' ||
+    code === 'E2BIG'
+  ) {
+    return new MachineError(`this kernel refuses: ${message}`, 'kernel');
+  }
+  if (code === 'ENOMEM') return new MachineError(`out of memory: ${firstLine(message)}`, 'memory');
+  return cause;
+}
+
+const firstLine = (text: string): string => text.split('\n', 1)[0]!;
+
+function cgroupId(path: string): bigint {
+  try {
+    return statSync(path, { bigint: true }).ino;
+  } catch (cause) {
+    throw new Error(`cannot read cgroup ${path}; give a folder of the unified hierarchy`, {
+      cause,
+    });
+  }
+}
+
+/** Wall clock in nanoseconds. */
+function now(): bigint {
+  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
+}

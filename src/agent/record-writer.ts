@@ -1,0 +1,56 @@
+/** Builds sample records out of deferred ones, in a growing buffer. */
+import {
+  DEFERRED_SHIFT,
+  EXACT_PC_HIGH,
+  endCode,
+  Header,
+  RecordType,
+  Sample,
+} from '../capture/record.ts';
+import type { Walked } from '../unwind/stack-walk.ts';
+
+export class RecordWriter {
+  #bytes = new Uint8Array(16 * 1024);
+  #length = 0;
+
+  /** A finished sample from the deferred record at `at` and its walked user stack. */
+  write(records: DataView, at: number, walked: Walked, layout: number): void {
+    const kernelCount = records.getUint16(at + Sample.kernelCount, true);
+    const copied = Sample.size + kernelCount * 8;
+    const length = copied + walked.length * 8;
+    this.#reserve(length);
+    const start = this.#length;
+    this.#bytes.set(new Uint8Array(records.buffer, records.byteOffset + at, copied), start);
+    const view = new DataView(this.#bytes.buffer, start, length);
+    const why = records.getUint16(at + Sample.end, true);
+    const flags = records.getUint16(at + Sample.flags, true) & 0xff;
+    view.setUint32(Header.length, length, true);
+    view.setUint16(Header.type, RecordType.Sample, true);
+    view.setUint32(Sample.layout, layout, true);
+    view.setUint16(Sample.userCount, walked.length, true);
+    view.setUint16(Sample.end, endCode(walked.end), true);
+    view.setUint16(Sample.flags, flags | ((why + 1) << DEFERRED_SHIFT), true);
+    for (let i = 0; i < walked.length; i++) {
+      const address = walked.addresses[i]!;
+      const high = Math.floor(address / 2 ** 32);
+      view.setUint32(copied + i * 8, address % 2 ** 32, true);
+      view.setUint32(copied + i * 8 + 4, walked.exact[i] ? high | EXACT_PC_HIGH : high, true);
+    }
+    this.#length += length;
+  }
+
+  /** What was written since the last call, as bytes of their own; undefined when nothing was. */
+  take(): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#length === 0) return undefined;
+    const bytes = this.#bytes.slice(0, this.#length);
+    this.#length = 0;
+    return bytes;
+  }
+
+  #reserve(length: number): void {
+    if (this.#length + length <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + length));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+  }
+}

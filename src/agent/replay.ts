@@ -1,0 +1,118 @@
+/** Replays a recording through the pipeline of live records. */
+import { type About, ChunkKind, readRecording } from '../capture/recording.ts';
+import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
+import type { Profile } from '../profile/model.ts';
+import { nanoseconds, unixTime } from '../units/units.ts';
+import type { Snapshot } from './messages.ts';
+import { Pipeline, periodOf } from './pipeline.ts';
+
+/** Chunks between two waits for the resolver, so that its queue stays short. */
+const CHUNKS_PER_WAIT = 64;
+/** Of records: the first word of the time of a record. */
+const TIME_AT = 8;
+
+const decoder = new TextDecoder();
+
+export async function startReplay(options: ProfilerOptions, path: string): Promise<Profiler> {
+  return new Replay(options, path);
+}
+
+class Replay implements Profiler {
+  readonly #path: string;
+  readonly #pipeline: Pipeline;
+  readonly #about: About;
+  #firstTime = 0n;
+  #lastTime = 0n;
+  #lost: Record<string, number> = {};
+  #failure: Error | undefined;
+
+  constructor(options: ProfilerOptions, path: string) {
+    this.#path = path;
+    const { about, snapshots } = survey(path);
+    this.#about = about;
+    this.#pipeline = new Pipeline({
+      threads: options.threads,
+      resolver: { maps: undefined, maxDepth: options.maxDepth, saveSnapshots: false, snapshots },
+      onSnapshot() {},
+      onFailure: (error) => {
+        this.#failure ??= error;
+      },
+    });
+  }
+
+  counts(): LiveCounts {
+    const lost = Object.values(this.#lost).reduce((sum, count) => sum + count, 0);
+    return {
+      samples: this.#pipeline.samples,
+      lost,
+      unresolved: this.#pipeline.unnamed,
+      processes: 0,
+    };
+  }
+
+  flush(): Promise<Profile> {
+    return this.stop();
+  }
+
+  async stop(): Promise<Profile> {
+    try {
+      await this.#read();
+      if (this.#failure) throw this.#failure;
+      return await this.#pipeline.profile({
+        startTime: unixTime(BigInt(this.#about.startTime)),
+        duration: nanoseconds(Number(this.#lastTime - this.#firstTime)),
+        period: periodOf(this.#about.hz),
+        host: this.#about.host,
+        lost: this.#lost,
+        eventsLost: {},
+      });
+    } finally {
+      await this.#pipeline.close();
+    }
+  }
+
+  async #read(): Promise<void> {
+    let sideband: Uint8Array = new Uint8Array();
+    let chunks = 0;
+    for (const { kind, bytes } of readRecording(this.#path)) {
+      if (kind === ChunkKind.Sideband) {
+        this.#flushSideband(sideband);
+        sideband = bytes.slice();
+      } else if (kind === ChunkKind.Records) {
+        this.#note(bytes);
+        this.#pipeline.consume(bytes.buffer, bytes.length, sideband);
+        sideband = new Uint8Array();
+      } else if (kind === ChunkKind.Counters) {
+        const { ring_full = 0 } = JSON.parse(decoder.decode(bytes)) as { ring_full?: number };
+        if (ring_full > 0) this.#lost = { ring_full };
+      }
+      if (++chunks % CHUNKS_PER_WAIT === 0) await this.#pipeline.settle();
+    }
+    this.#flushSideband(sideband);
+  }
+
+  #flushSideband(sideband: Uint8Array): void {
+    if (sideband.length > 0) this.#pipeline.consume(new ArrayBuffer(0), 0, sideband);
+  }
+
+  #note(bytes: Uint8Array): void {
+    if (bytes.length < TIME_AT + 8) return;
+    const time = new DataView(bytes.buffer).getBigUint64(TIME_AT, true);
+    if (this.#firstTime === 0n) this.#firstTime = time;
+    if (time > this.#lastTime) this.#lastTime = time;
+  }
+}
+
+/** What must be known before the first record is replayed. */
+function survey(path: string): { about: About; snapshots: Snapshot[] } {
+  let about: About | undefined;
+  const snapshots: Snapshot[] = [];
+  for (const { kind, bytes } of readRecording(path)) {
+    if (kind === ChunkKind.About) about = JSON.parse(decoder.decode(bytes)) as About;
+    else if (kind === ChunkKind.Snapshot) {
+      snapshots.push(JSON.parse(decoder.decode(bytes)) as Snapshot);
+    }
+  }
+  if (!about) throw new Error(`${path} does not say how it was recorded`);
+  return { about, snapshots };
+}

@@ -1,0 +1,120 @@
+/** The main thread's side of the resolver. */
+import { Worker } from 'node:worker_threads';
+import type { AddressQueries } from '../profile/address-collection.ts';
+import type { Instance } from '../profile/aggregator.ts';
+import type { ProcessInformation } from '../profile/builder.ts';
+import type { ResolvedLocation } from '../profile/profile-tables.ts';
+import type {
+  FromResolver,
+  Resolution,
+  ResolverSetup,
+  ResolverStats,
+  Snapshot,
+  ToResolver,
+} from './messages.ts';
+
+export interface ResolverEvents {
+  /** Finished samples made of deferred ones. */
+  onSamples(records: Uint8Array<ArrayBuffer>): void;
+  onSnapshot(snapshot: Snapshot): void;
+  /** The thread has died: nothing can be named any more. */
+  onFailure(error: Error): void;
+}
+
+export interface ResolvedQueries {
+  readonly locations: readonly (ResolvedLocation | undefined)[];
+  readonly processes: readonly (ProcessInformation | undefined)[];
+}
+
+interface Waiting {
+  resolve(message: FromResolver): void;
+  reject(error: Error): void;
+}
+
+/** The bundle has the thread's entry beside it, the sources in this folder. */
+function entry(): URL {
+  const bundled = !import.meta.url.endsWith('.ts');
+  return new URL(bundled ? './resolver.js' : './resolver-worker.ts', import.meta.url);
+}
+
+export class ResolverClient {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  /** By number, as the resolver gave them. */
+  #locations: (ResolvedLocation | undefined)[] = [undefined];
+  #nextId = 1;
+  #failure: Error | undefined;
+
+  constructor(setup: ResolverSetup, events: ResolverEvents) {
+    this.#worker = new Worker(entry(), {
+      workerData: setup,
+      // Names and rows are long-lived typed arrays; a small nursery costs nothing and saves 10 MiB.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    });
+    this.#worker.on('message', (message: FromResolver) => {
+      if (message.type === 'samples') events.onSamples(message.records);
+      else if (message.type === 'snapshot') events.onSnapshot(message.snapshot);
+      else if (message.type !== 'ready') this.#answer(message);
+    });
+    const fail = (error: Error) => {
+      this.#failure ??= error;
+      for (const { reject } of this.#waiting.values()) reject(error);
+      this.#waiting.clear();
+      events.onFailure(error);
+    };
+    this.#worker.on('error', (cause) => {
+      fail(new Error('the thread that names addresses has failed', { cause }));
+    });
+  }
+
+  /** Process events and deferred samples; both are copied. */
+  batch(records: Uint8Array, sideband: Uint8Array): void {
+    const message = {
+      type: 'batch',
+      records: records.slice(),
+      sideband: sideband.slice(),
+    } as const;
+    this.#post(message, [message.records.buffer, message.sideband.buffer]);
+  }
+
+  /** All samples of batches sent before are back when it resolves. */
+  async sync(): Promise<ResolverStats> {
+    const answer = await this.#ask((id) => ({ type: 'sync', id }));
+    return (answer as Extract<FromResolver, { type: 'synced' }>).stats;
+  }
+
+  async resolve(queries: AddressQueries, instances: readonly Instance[]): Promise<ResolvedQueries> {
+    const answer = await this.#ask((id) => ({ type: 'resolve', id, queries, instances }));
+    const { locations, firstNew, fresh, processes } = answer as Resolution;
+    // The resolver numbers from 1 again when it has forgotten all.
+    if (firstNew < this.#locations.length) this.#locations = [undefined];
+    this.#locations.push(...fresh);
+    return { locations: Array.from(locations, (number) => this.#locations[number]), processes };
+  }
+
+  async close(): Promise<void> {
+    this.#post({ type: 'stop' });
+    await this.#worker.terminate();
+  }
+
+  #ask(make: (id: number) => ToResolver): Promise<FromResolver> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure) {
+        reject(this.#failure);
+        return;
+      }
+      const id = this.#nextId++;
+      this.#waiting.set(id, { resolve, reject });
+      this.#post(make(id));
+    });
+  }
+
+  #answer(message: FromResolver & { readonly id: number }): void {
+    this.#waiting.get(message.id)?.resolve(message);
+    this.#waiting.delete(message.id);
+  }
+
+  #post(message: ToResolver, transfer: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, transfer);
+  }
+}

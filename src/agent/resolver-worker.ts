@@ -1,0 +1,80 @@
+/** Entry of the resolver's thread: wires the resolver to its messages. */
+import { readFileSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import { loadAddon } from '../capture/addon.ts';
+import { LiveHost, type ProcessHost } from '../process/host.ts';
+import { cachingDemangler } from '../symbolize/demangle.ts';
+import { KernelSymbols } from '../symbolize/kernel-symbols.ts';
+import { KernelMapWriter } from '../unwind/map-writer.ts';
+import { JitMaps } from './jit-maps.ts';
+import type { FromResolver, ResolverSetup, ToResolver } from './messages.ts';
+import { Naming } from './naming.ts';
+import { Resolver } from './resolver.ts';
+import { RecordingHost, ReplayHost } from './snapshot-host.ts';
+
+/** Kernel names are read again when one is missing, but not more often. */
+const KERNEL_REREAD_MS = 60_000;
+
+function kernelSymbolReader(): () => KernelSymbols {
+  let symbols: KernelSymbols | undefined;
+  let readAt = 0;
+  return () => {
+    const now = Date.now();
+    if (!symbols || now - readAt > KERNEL_REREAD_MS) {
+      readAt = now;
+      symbols = KernelSymbols.parse(readOptional('/proc/kallsyms'), readOptional('/proc/modules'));
+    }
+    return symbols;
+  };
+}
+
+function readOptional(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch {
+    return new Uint8Array();
+  }
+}
+
+function run(setup: ResolverSetup): void {
+  const port = parentPort!;
+  const send = (message: FromResolver, transfer: ArrayBuffer[] = []) =>
+    port.postMessage(message, transfer);
+  const addon = loadAddon();
+  const live = new LiveHost(addon);
+  let host: ProcessHost = live;
+  if (setup.snapshots) host = new ReplayHost(live, setup.snapshots);
+  else if (setup.saveSnapshots) {
+    host = new RecordingHost(live, (snapshot) => send({ type: 'snapshot', snapshot }));
+  }
+  const resolver = new Resolver({
+    host,
+    demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
+    kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
+    maxDepth: setup.maxDepth,
+  });
+  const naming = new Naming(resolver, kernelSymbolReader(), new JitMaps(host));
+  port.on('message', (message: ToResolver) => {
+    switch (message.type) {
+      case 'batch': {
+        const records = resolver.batch(message.records, message.sideband);
+        if (records) send({ type: 'samples', records }, [records.buffer]);
+        break;
+      }
+      case 'resolve': {
+        const named = naming.name(message.queries, message.instances);
+        resolver.forget();
+        send({ type: 'resolution', id: message.id, ...named }, [named.locations.buffer]);
+        break;
+      }
+      case 'sync':
+        send({ type: 'synced', id: message.id, stats: resolver.stats() });
+        break;
+      case 'stop':
+        port.close();
+    }
+  });
+  send({ type: 'ready' });
+}
+
+run(workerData as ResolverSetup);

@@ -1,0 +1,268 @@
+/**
+ * The resolver: follows processes, fills the kernel's unwind tables, unwinds
+ * deferred samples and names addresses. Synchronous; lives on a thread of its own.
+ */
+import {
+  Header,
+  MAX_USER_FRAMES,
+  MappingKind,
+  REGISTER_COUNT,
+  Sample,
+  StackCopy as StackField,
+} from '../capture/record.ts';
+import { OpenFiles } from '../process/executable.ts';
+import type { ProcessHost } from '../process/host.ts';
+import { findMapping, type Mapped } from '../process/mapping-list.ts';
+import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
+import { ProcessTracker } from '../process/tracker.ts';
+import type { Demangler } from '../symbolize/demangle.ts';
+import { monotonicTime, processAddress, textOffset } from '../units/units.ts';
+import {
+  type GoLayout,
+  type KernelMapping,
+  KernelProcesses,
+  notGo,
+} from '../unwind/kernel-processes.ts';
+import { type MapWriter, nowhere, type TableMaps } from '../unwind/map-writer.ts';
+import { type CodePlace, type StackCopy, StackWalker, type Walked } from '../unwind/stack-walk.ts';
+import { TableStore } from '../unwind/table-store.ts';
+import { type BatchEvent, readBatch, readWord } from './batch.ts';
+import { Binary } from './binary.ts';
+import type { ResolverStats } from './messages.ts';
+import { RecordWriter } from './record-writer.ts';
+
+export interface ResolverOptions {
+  readonly host: ProcessHost;
+  readonly demangle: Demangler;
+  /** Undefined in replay. */
+  readonly kernel: { readonly maps: TableMaps; readonly writer: MapWriter } | undefined;
+  readonly maxDepth: number;
+}
+
+/** Sizes without a kernel behind: as roomy as the kernel's own. */
+const REPLAY_MAPS: TableMaps = {
+  processes: -1,
+  mappings: -1,
+  files: -1,
+  tables: -1,
+  mappingCount: 1 << 20,
+  fileCount: 1 << 16,
+  tableCount: 1 << 24,
+};
+
+/** `ft_files` element without regions: a file that nobody has opened yet. */
+const UNOPENED_FILE = 0;
+
+/** A mapping list that samples name by its number. */
+interface Layout {
+  readonly process: Process;
+  readonly mappings: MappingList;
+}
+
+export class Resolver {
+  readonly tracker: ProcessTracker;
+  readonly #files: OpenFiles;
+  readonly #store: TableStore;
+  readonly #kernel: KernelProcesses;
+  readonly #demangle: Demangler;
+  readonly #maxDepth: number;
+  readonly #binaries = new Map<number, Binary>();
+  readonly #layouts = new Map<number, Layout>();
+  readonly #walker = new StackWalker();
+  readonly #writer = new RecordWriter();
+  readonly #registers = new Float64Array(REGISTER_COUNT);
+  readonly #changed = new Set<Process>();
+  readonly #nothing: Walked = {
+    addresses: new Float64Array(),
+    exact: new Uint8Array(),
+    length: 0,
+    end: 'process_gone',
+  };
+  #nextLayout = 1;
+  #sidebandLost = 0;
+  #now = monotonicTime(0);
+
+  constructor(options: ResolverOptions) {
+    const { maps, writer } = options.kernel ?? { maps: REPLAY_MAPS, writer: nowhere };
+    this.tracker = new ProcessTracker(options.host);
+    this.#files = new OpenFiles(options.host);
+    this.#store = new TableStore(maps, writer);
+    this.#store.addFile(0, 0);
+    this.#kernel = new KernelProcesses(maps, writer);
+    this.#demangle = options.demangle;
+    this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
+  }
+
+  /** Applies a batch; returns the samples made of its deferred ones, undefined when there were none. */
+  batch(records: Uint8Array, sideband: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+    this.#store.settle();
+    this.#kernel.settle();
+    const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+    const { events, lost } = readBatch(view, sideband);
+    this.#sidebandLost += lost;
+    for (const event of events) this.#apply(event, view);
+    for (const process of this.#changed) {
+      if (process.ended === undefined) this.#publish(process);
+    }
+    this.#changed.clear();
+    return this.#writer.take();
+  }
+
+  /** The mapping list a sample of `layout` was unwound by; the process's own when it is not known. */
+  layout(layout: number, identity: Identity): Layout | undefined {
+    const known = this.#layouts.get(layout);
+    if (known) return known;
+    const process = this.tracker.find(identity);
+    return process && { process, mappings: process.mappings };
+  }
+
+  /** The binary of a mapping, opened if need be; undefined when it cannot be used. */
+  binary(process: Process, mapped: Mapped<MappedThing>): Binary | undefined {
+    const { what } = mapped;
+    if (what === 'anonymous') return undefined;
+    const known = what.opened;
+    const opened = known ?? what.open(process.identity.pid, mapped.raw, this.#files);
+    if ('reason' in opened) return undefined;
+    let binary = this.#binaries.get(opened.id);
+    if (!binary) {
+      binary = new Binary(opened, this.#store, this.#demangle);
+      this.#binaries.set(opened.id, binary);
+    }
+    return binary;
+  }
+
+  /** Called after a flush: processes and layouts that no later sample can name are dropped. */
+  forget(): void {
+    this.tracker.forget(this.#now);
+    const used = new Set<number>();
+    for (const process of this.tracker.all()) used.add(process.layout);
+    for (const layout of this.#layouts.keys()) {
+      if (!used.has(layout)) this.#layouts.delete(layout);
+    }
+  }
+
+  stats(): ResolverStats {
+    const problems: Record<string, number> = Object.fromEntries(this.tracker.problems);
+    for (const binary of this.#binaries.values()) {
+      if (binary.problem) problems[binary.problem] = (problems[binary.problem] ?? 0) + 1;
+    }
+    return {
+      processes: this.tracker.size,
+      binaries: this.#binaries.size,
+      tableBytes: this.#store.usedBytes,
+      evictedTables: this.#store.evicted,
+      problems,
+      sidebandLost: this.#sidebandLost,
+    };
+  }
+
+  #apply(event: BatchEvent, records: DataView): void {
+    this.#now = monotonicTime(event.time);
+    switch (event.kind) {
+      case 'image':
+        this.tracker.beginExec(event.pid);
+        break;
+      case 'mapping': {
+        const process = this.tracker.map(event.pid, event.mapping);
+        // The kernel learns of it once it knows the process at all.
+        if (process && this.#kernel.has(event.pid)) this.#changed.add(process);
+        break;
+      }
+      case 'exec':
+        this.#kernel.forget(event.identity.pid);
+        this.tracker.exec(event.identity);
+        break;
+      case 'exit':
+        this.#kernel.forget(event.identity.pid);
+        this.tracker.exit(event.identity, this.#now);
+        break;
+      case 'fork':
+        this.tracker.fork(event.identity, event.parent);
+        this.#kernel.inherit(event.identity, event.parent.pid);
+        break;
+      case 'deferred':
+        this.#unwind(records, event.at, event.identity);
+    }
+  }
+
+  #unwind(records: DataView, at: number, identity: Identity): void {
+    const process = this.tracker.lookup(identity);
+    const copy = this.#copy(records, at);
+    if (!copy || !process.complete) {
+      this.#writer.write(records, at, this.#nothing, 0);
+      return;
+    }
+    const walked = this.#walker.walk(
+      copy,
+      (address) => this.#place(process, address),
+      this.#maxDepth,
+    );
+    if (process.layout === 0 || process.stale) this.#number(process);
+    if (process.ended === undefined) this.#changed.add(process);
+    this.#writer.write(records, at, walked, process.layout);
+  }
+
+  #copy(records: DataView, at: number): StackCopy | undefined {
+    const length = records.getUint32(at + Header.length, true);
+    const stack = at + Sample.size + records.getUint16(at + Sample.kernelCount, true) * 8;
+    if (stack + StackField.size > at + length) return undefined;
+    const bytes = records.getUint32(stack + StackField.bytes, true);
+    if (stack + StackField.size + bytes > at + length) return undefined;
+    for (let i = 0; i < REGISTER_COUNT; i++) this.#registers[i] = readWord(records, stack + i * 8);
+    return {
+      registers: this.#registers,
+      base: readWord(records, stack + StackField.base),
+      bytes: new DataView(records.buffer, records.byteOffset + stack + StackField.size, bytes),
+      flags: records.getUint16(at + Sample.flags, true),
+    };
+  }
+
+  #place(process: Process, address: number): CodePlace | undefined {
+    const mapped = findMapping(process.mappings, processAddress(address));
+    if (!mapped) return undefined;
+    if (mapped.what === 'anonymous') return anonymousPlace;
+    const wasOpen = mapped.what.opened !== undefined;
+    const binary = this.binary(process, mapped);
+    if (!wasOpen) process.stale = true;
+    const bias = binary?.bias(mapped.start, mapped.raw.offset);
+    if (!binary || bias === undefined) return unreadablePlace;
+    return {
+      kind: 'file',
+      rule: (lookup, exact) => binary.tables.rule(textOffset(lookup - bias), exact),
+      exactStep: (lookup, _exact, registers, read) =>
+        binary.exactStep(textOffset(lookup - bias), registers, read),
+    };
+  }
+
+  #number(process: Process): void {
+    process.layout = this.#nextLayout++;
+    process.stale = false;
+    this.#layouts.set(process.layout, { process, mappings: process.mappings });
+    this.#changed.add(process);
+  }
+
+  #publish(process: Process): void {
+    if (process.layout === 0 || process.stale) this.#number(process);
+    let go: GoLayout = notGo;
+    const mappings = process.mappings.map((mapped): KernelMapping => {
+      const { start, end, what } = mapped;
+      if (what === 'anonymous') {
+        return { start, end, bias: 0, file: 0, kind: MappingKind.Anonymous };
+      }
+      if (what.unusable) return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
+      const binary = what.opened && this.#binaries.get(what.opened.id);
+      if (!binary) return { start, end, bias: start, file: UNOPENED_FILE, kind: MappingKind.File };
+      const bias = binary.bias(start, mapped.raw.offset);
+      const file = binary.tables.index;
+      if (bias === undefined || file === undefined) {
+        return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
+      }
+      if (binary.go !== notGo) go = binary.go;
+      return { start, end, bias, file, kind: MappingKind.File };
+    });
+    this.#kernel.publish(process.identity, process.layout, mappings, go);
+  }
+}
+
+const anonymousPlace: CodePlace = { kind: 'anonymous', rule: () => 0, exactStep: () => false };
+const unreadablePlace: CodePlace = { kind: 'unreadable', rule: () => 0, exactStep: () => false };

@@ -1,0 +1,96 @@
+/** Hosts that note what the machine said, and that say it again. */
+import type { ProcessHost } from '../process/host.ts';
+import type { RawMapping } from '../process/maps.ts';
+import type { HostPid } from '../units/units.ts';
+import type { Snapshot } from './messages.ts';
+
+/** Passes on to a live host and reports every answer that a replay needs. */
+export class RecordingHost implements ProcessHost {
+  readonly #live: ProcessHost;
+  readonly #report: (snapshot: Snapshot) => void;
+  readonly #started = new Map<HostPid, number>();
+
+  constructor(live: ProcessHost, report: (snapshot: Snapshot) => void) {
+    this.#live = live;
+    this.#report = report;
+  }
+
+  startTime(pid: HostPid): number | undefined {
+    const started = this.#live.startTime(pid);
+    if (started === undefined) this.#report({ kind: 'maps', pid, text: '', started: 0 });
+    else this.#started.set(pid, started);
+    return started;
+  }
+
+  readMaps(pid: HostPid): string {
+    const text = this.#live.readMaps(pid);
+    this.#report({ kind: 'maps', pid, text, started: this.#started.get(pid) ?? 0 });
+    return text;
+  }
+
+  openMapped(pid: HostPid, mapping: RawMapping): number {
+    return this.#live.openMapped(pid, mapping);
+  }
+
+  openInRoot(pid: HostPid, path: string): number {
+    return this.#live.openInRoot(pid, path);
+  }
+
+  readMemory(pid: HostPid, address: number, length: number): Uint8Array {
+    return this.#live.readMemory(pid, address, length);
+  }
+
+  innermostPid(pid: HostPid): number {
+    return this.#live.innermostPid(pid);
+  }
+}
+
+/**
+ * Answers from a recording. Files are opened by path: they must still be what
+ * they were. The vDSO of a process that is gone is taken from this one.
+ */
+export class ReplayHost implements ProcessHost {
+  readonly #live: ProcessHost;
+  readonly #answers = new Map<number, Snapshot[]>();
+
+  constructor(live: ProcessHost, snapshots: readonly Snapshot[]) {
+    this.#live = live;
+    for (const snapshot of snapshots) {
+      const answers = this.#answers.get(snapshot.pid);
+      if (answers) answers.push(snapshot);
+      else this.#answers.set(snapshot.pid, [snapshot]);
+    }
+  }
+
+  startTime(pid: HostPid): number | undefined {
+    const next = this.#answers.get(pid)?.[0];
+    if (!next) return undefined;
+    if (next.started === 0) {
+      this.#answers.get(pid)?.shift();
+      return undefined;
+    }
+    return next.started;
+  }
+
+  readMaps(pid: HostPid): string {
+    const next = this.#answers.get(pid)?.shift();
+    if (!next) throw new Error(`the recording has no mappings of process ${pid}`);
+    return next.text;
+  }
+
+  openMapped(_pid: HostPid, mapping: RawMapping): number {
+    return this.#live.openMapped(process.pid as HostPid, mapping);
+  }
+
+  openInRoot(pid: HostPid, path: string): number {
+    throw new Error(`replay does not read ${path} of process ${pid}`);
+  }
+
+  readMemory(pid: HostPid, address: number, length: number): Uint8Array {
+    return this.#live.readMemory(pid, address, length);
+  }
+
+  innermostPid(pid: HostPid): number {
+    return pid;
+  }
+}

@@ -1,0 +1,87 @@
+/** The one module that loads the native addon, and its types. */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** Options of a `NativeSampler`. */
+export interface NativeSamplerOptions {
+  /** Path of the compiled BPF object. */
+  readonly object: string;
+  /** Possible CPUs: one ring each. */
+  readonly cpus: number;
+  /** Bytes of each ring, a power of two of at least a page. */
+  readonly ringBytes: number;
+  /** Read-only variables of the object by name, as their bytes. */
+  readonly config: Readonly<Record<string, Uint8Array>>;
+  /** Sizes of maps by name. */
+  readonly entries: Readonly<Record<string, number>>;
+}
+
+export interface RunStats {
+  readonly program: string;
+  readonly runs: number;
+  readonly nanoseconds: number;
+}
+
+/**
+ * The loaded BPF object. Errors carry `code` (errno name) and, when loading
+ * failed, the end of the verifier's log in their message.
+ */
+export interface NativeSampler {
+  /** Samples a CPU and reports its new mappings. */
+  watch(cpu: number, hz: number): void;
+  unwatch(cpu: number): void;
+  /** Whole records (bpf/record.h), each padded to 8 bytes; returns bytes written. */
+  drain(into: Uint8Array): number;
+  /** Whole perf records of new mappings; returns bytes written. */
+  drainSideband(into: Uint8Array): number;
+  /** Sums over CPUs in the order of `COUNTERS`. */
+  counters(): Float64Array;
+  mapDescriptor(name: string): number;
+  /** Makes the kernel count run time as long as this object lives. */
+  enableRunStats(): void;
+  runStats(): RunStats[];
+  /** Bytes that the kernel holds for maps and rings. */
+  mapMemory(): number;
+  /** Calls back when a ring has passed its watermark or a sample was deferred. */
+  onReadable(callback: () => void): void;
+  close(): void;
+}
+
+export interface Addon {
+  Sampler: new (options: NativeSamplerOptions) => NativeSampler;
+  mapUpdate(fd: number, key: Uint8Array, value: Uint8Array): void;
+  /** False when there was no such key. */
+  mapDelete(fd: number, key: Uint8Array): boolean;
+  /** Writes into an array map that user space may map. */
+  arrayWrite(fd: number, byteOffset: number, data: Uint8Array): void;
+  /** Bytes read from the memory of another process. */
+  readMemory(pid: number, address: number, into: Uint8Array): number;
+  /** Descriptor of a path inside the root of a process, links kept inside. */
+  openInRoot(pid: number, path: string): number;
+  /** Demangled C++, Rust or D name; undefined when it is none. */
+  demangle(name: string): string | undefined;
+}
+
+/** Where the build puts the addon and the BPF object. */
+export interface NativeFiles {
+  readonly addon: string;
+  readonly object: string;
+}
+
+/** Finds the build folder from a source file and from the bundle: both are one level below the root or two. */
+export function nativeFiles(): NativeFiles {
+  const root = import.meta.url.includes('/src/') ? '../../build/' : '../build/';
+  const folder = fileURLToPath(new URL(root, import.meta.url));
+  return { addon: `${folder}flametap.node`, object: `${folder}flametap.bpf.o` };
+}
+
+/** @throws Error when the addon was not built for this machine. */
+export function loadAddon(path: string = nativeFiles().addon): Addon {
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (cause) {
+    throw new Error(`cannot load the native addon ${path}; build it with: npm run build`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,90 @@
+/** Walks drained records: finished samples to the aggregator, all else to the resolver. */
+import type { Aggregator } from '../profile/aggregator.ts';
+import { DEFERRED_SHIFT, Header, RecordType, Sample } from './record.ts';
+
+const word = (offset: number): number => offset >> 2;
+const firstAddress = word(Sample.size);
+
+export interface Decoded {
+  /** Finished samples met. */
+  readonly samples: number;
+  /** Deferred samples among what goes to the resolver. */
+  readonly deferred: number;
+  /** Bytes of records for the resolver, moved to the front of the buffer. */
+  readonly forwarded: number;
+  /** Records that contradict themselves: the rest of the buffer was given up. */
+  readonly malformed: number;
+}
+
+export interface DecodeOptions {
+  /** Count threads of one process apart, by name. */
+  readonly threads: boolean;
+}
+
+/**
+ * @param buffer the drained bytes, records padded to 8 bytes; what the resolver
+ *   must see is compacted in place.
+ */
+export function decode(
+  buffer: ArrayBuffer,
+  length: number,
+  aggregator: Aggregator,
+  options: DecodeOptions,
+): Decoded {
+  const words = new Uint32Array(buffer);
+  const bytes = new Uint8Array(buffer);
+  let samples = 0;
+  let deferred = 0;
+  let forwarded = 0;
+  for (let at = 0; at < length; ) {
+    const first = at >> 2;
+    const size = words[first + word(Header.length)]!;
+    if (size < Header.size || at + size > length) {
+      return { samples, deferred, forwarded, malformed: 1 };
+    }
+    const padded = (size + 7) & ~7;
+    const type = words[first + word(Header.type)]! & 0xffff;
+    if (type === RecordType.Sample) {
+      addSample(words, first, aggregator, options.threads);
+      samples++;
+    } else {
+      if (type === RecordType.Deferred) deferred++;
+      if (forwarded !== at) bytes.copyWithin(forwarded, at, at + padded);
+      forwarded += padded;
+    }
+    at += padded;
+  }
+  return { samples, deferred, forwarded, malformed: 0 };
+}
+
+function addSample(
+  words: Uint32Array,
+  first: number,
+  aggregator: Aggregator,
+  threads: boolean,
+): void {
+  const comm = aggregator.comm(words, first + word(Sample.comm));
+  const identity = first + word(Header.pid);
+  const instance = aggregator.instance(
+    words[identity]!,
+    words[identity + 2]!,
+    words[identity + 3]!,
+    words[identity + 1]!,
+    comm,
+  );
+  const counts = words[first + word(Sample.kernelCount)]!;
+  const state = words[first + word(Sample.end)]!;
+  aggregator.add(
+    instance,
+    words[first + word(Sample.layout)]!,
+    state & 0xffff,
+    threads ? aggregator.comm(words, first + word(Sample.thread)) : comm,
+    0,
+    words,
+    first + firstAddress,
+    counts & 0xffff,
+    counts >>> 16,
+    1,
+    (state >>> (16 + DEFERRED_SHIFT)) - 1,
+  );
+}

@@ -1,0 +1,172 @@
+/** The sampler on this machine: loaded, attached to its CPUs, drained. */
+import { readFileSync } from 'node:fs';
+import type { TableMaps } from '../unwind/map-writer.ts';
+import { type Addon, type NativeSampler, nativeFiles, type RunStats } from './addon.ts';
+import { COUNTERS, type Counter } from './record.ts';
+
+export interface LiveOptions {
+  readonly hz: number;
+  readonly maxDepth: number;
+  readonly kernelStacks: boolean;
+  readonly pids: readonly number[];
+  readonly followChildren: boolean;
+  readonly comm: string | undefined;
+  /** Inode of the cgroup's folder in the unified hierarchy; 0 = all. */
+  readonly cgroupId: bigint;
+  readonly ringBytes: number;
+  /** Bytes of unwind tables in the kernel. */
+  readonly tableBytes: number;
+  /** Truth mode: every sample also leaves with its registers and stack. */
+  readonly copyEverySample: boolean;
+}
+
+export type Counters = Readonly<Record<Counter, number>>;
+
+const PROCESSES = 8192;
+const MAPPINGS = 32_768;
+const FILES = 4096;
+const SCOPED_PIDS = 16_384;
+
+export class LiveCapture {
+  readonly #sampler: NativeSampler;
+  readonly #addon: Addon;
+  readonly #hz: number;
+  readonly #tableCount: number;
+  readonly #watched = new Set<number>();
+
+  /** Loads the programs; nothing is sampled yet. @throws Error with `code` of the failing call */
+  constructor(addon: Addon, options: LiveOptions) {
+    this.#addon = addon;
+    this.#hz = options.hz;
+    this.#tableCount = Math.floor(options.tableBytes / 8);
+    this.#sampler = new addon.Sampler({
+      object: nativeFiles().object,
+      cpus: cpuList('possible').length,
+      ringBytes: options.ringBytes,
+      config: {
+        ft_max_depth: u32(options.maxDepth),
+        ft_kernel_stacks: u32(options.kernelStacks ? 1 : 0),
+        ft_copy_every_sample: u32(options.copyEverySample ? 1 : 0),
+        ft_scope_pids: u32(options.pids.length > 0 ? 1 : 0),
+        ft_scope_children: u32(options.followChildren ? 1 : 0),
+        ft_scope_comm: u32(options.comm === undefined ? 0 : 1),
+        ft_scope_comm_name: commBytes(options.comm ?? ''),
+        ft_scope_cgroup: new Uint8Array(BigUint64Array.of(options.cgroupId).buffer),
+      },
+      entries: {
+        ft_processes: PROCESSES,
+        ft_mappings: MAPPINGS,
+        ft_files: FILES,
+        ft_tables: this.#tableCount,
+        ft_scope: options.pids.length > 0 ? SCOPED_PIDS : 1,
+      },
+    });
+    for (const pid of options.pids) this.include(pid);
+  }
+
+  get maps(): TableMaps {
+    return {
+      processes: this.#sampler.mapDescriptor('ft_processes'),
+      mappings: this.#sampler.mapDescriptor('ft_mappings'),
+      files: this.#sampler.mapDescriptor('ft_files'),
+      tables: this.#sampler.mapDescriptor('ft_tables'),
+      mappingCount: MAPPINGS,
+      fileCount: FILES,
+      tableCount: this.#tableCount,
+    };
+  }
+
+  /** CPUs being sampled. */
+  get cpus(): number {
+    return this.#watched.size;
+  }
+
+  /** Takes a process into the scope. */
+  include(pid: number): void {
+    this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_scope'), u32(pid), Uint8Array.of(1));
+  }
+
+  /** Samples every CPU that is online now and no other; called again as they come and go. */
+  followCpus(): void {
+    const online = new Set(cpuList('online'));
+    for (const cpu of this.#watched) {
+      if (online.has(cpu)) continue;
+      this.#sampler.unwatch(cpu);
+      this.#watched.delete(cpu);
+    }
+    for (const cpu of online) {
+      if (this.#watched.has(cpu)) continue;
+      try {
+        this.#sampler.watch(cpu, this.#hz);
+        this.#watched.add(cpu);
+      } catch (cause) {
+        // It went away between the list and the call.
+        if ((cause as NodeJS.ErrnoException).code !== 'ENODEV') throw cause;
+      }
+    }
+  }
+
+  /** Ends sampling; what is in the rings can still be drained. */
+  pause(): void {
+    for (const cpu of this.#watched) this.#sampler.unwatch(cpu);
+    this.#watched.clear();
+  }
+
+  onReadable(callback: () => void): void {
+    this.#sampler.onReadable(callback);
+  }
+
+  drain(into: Uint8Array): number {
+    return this.#sampler.drain(into);
+  }
+
+  drainSideband(into: Uint8Array): number {
+    return this.#sampler.drainSideband(into);
+  }
+
+  counters(): Counters {
+    const values = this.#sampler.counters();
+    return Object.fromEntries(COUNTERS.map((name, i) => [name, values[i] ?? 0])) as Record<
+      Counter,
+      number
+    >;
+  }
+
+  enableRunStats(): void {
+    this.#sampler.enableRunStats();
+  }
+
+  runStats(): RunStats[] {
+    return this.#sampler.runStats();
+  }
+
+  /** Bytes that the kernel holds for us. */
+  mapMemory(): number {
+    return this.#sampler.mapMemory();
+  }
+
+  close(): void {
+    this.#sampler.close();
+  }
+}
+
+function u32(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}
+
+/** As the kernel keeps a comm: 15 bytes and a zero. */
+function commBytes(comm: string): Uint8Array {
+  const bytes = new Uint8Array(16);
+  bytes.set(new TextEncoder().encode(comm).subarray(0, 15));
+  return bytes;
+}
+
+/** CPU numbers from a list such as `0-3,8`. */
+function cpuList(which: 'possible' | 'online'): number[] {
+  const text = readFileSync(`/sys/devices/system/cpu/${which}`, 'latin1').trim();
+  return text.split(',').flatMap((part) => {
+    const [first, last] = part.split('-').map(Number);
+    const count = (last ?? first!) - first! + 1;
+    return Array.from({ length: count }, (_, i) => first! + i);
+  });
+}

@@ -1,0 +1,133 @@
+/**
+ * The layout of bpf/record.h for TypeScript: offsets, codes and names.
+ * test/layout.test.ts compiles the header and proves every one of them equal.
+ */
+
+export const RecordType = { Sample: 1, Deferred: 2, Exec: 3, Exit: 4, Fork: 5 } as const;
+
+/** `enum ft_end` by name, in its order. */
+export const END_REASONS = [
+  'root',
+  'no_user',
+  'depth_limit',
+  'no_mapping',
+  'no_table',
+  'no_unwind_info',
+  'stack_unreadable',
+  'complex_rule',
+  'bad_frame',
+  'unknown_process',
+  'no_registers',
+  'compat_mode',
+  'stack_copy_short',
+  'frame_pointer_end',
+  'unreadable_file',
+  'go_stack_switch',
+  'process_gone',
+] as const;
+export type EndReason = (typeof END_REASONS)[number];
+
+/** `enum ft_counter` by name, in its order. */
+export const COUNTERS = [
+  'ticks',
+  'idle',
+  'out_of_scope',
+  'sent',
+  'deferred',
+  'ring_full',
+  'no_ring',
+  'no_scratch',
+  'nested',
+  'event_ring_full',
+  'process_map_full',
+  'kernel_stack_failed',
+  'user_frames',
+] as const;
+export type Counter = (typeof COUNTERS)[number];
+
+export function endCode(reason: EndReason): number {
+  return END_REASONS.indexOf(reason);
+}
+
+/** `struct ft_header` and what follows it; offsets in bytes from the record's start. */
+export const Header = {
+  length: 0,
+  type: 4,
+  cpu: 6,
+  time: 8,
+  pid: 16,
+  execId: 20,
+  start: 24,
+  size: 32,
+} as const;
+
+/** `struct ft_sample`. */
+export const Sample = {
+  tid: 32,
+  layout: 36,
+  kernelCount: 40,
+  userCount: 42,
+  end: 44,
+  flags: 46,
+  thread: 48,
+  comm: 64,
+  cgroupId: 80,
+  size: 88,
+} as const;
+
+/** `struct ft_stack`, from its own start. */
+export const StackCopy = { registers: 0, fsBase: 136, base: 144, bytes: 152, size: 160 } as const;
+
+/** `struct ft_process_event`. */
+export const ProcessEvent = {
+  parentPid: 32,
+  parentExecId: 36,
+  parentStart: 40,
+  comm: 48,
+  size: 64,
+} as const;
+
+/** `struct ft_process`. */
+export const ProcessValue = {
+  pid: 0,
+  execId: 4,
+  start: 8,
+  first: 16,
+  count: 20,
+  layout: 24,
+  flags: 28,
+  goGOffset: 32,
+  goM: 34,
+  goCurg: 36,
+  goG0: 38,
+  size: 48,
+} as const;
+
+/** `struct ft_mapping`. */
+export const MappingValue = { start: 0, end: 8, bias: 16, file: 24, kind: 28, size: 32 } as const;
+export const MappingKind = { File: 0, Anonymous: 1, Unreadable: 2 } as const;
+
+/** `struct ft_file`. */
+export const FileValue = {
+  callDirectory: 0,
+  callRegions: 4,
+  fullDirectory: 8,
+  fullRegions: 12,
+  size: 16,
+} as const;
+
+export const FULL_REGION_SHIFT = 16;
+export const FULL_PAGE_SHIFT = 10;
+export const CALL_REGION_SHIFT = 18;
+export const CALL_PAGE_SHIFT = 12;
+export const PAGES_PER_REGION = 64;
+export const MAX_USER_FRAMES = 1024;
+export const REGISTER_COUNT = 17;
+
+/** Flags of a sample record. */
+export const FLAG_KERNEL_MODE = 1;
+export const FLAG_STACK_CUT = 2;
+/** Upper half of a user address word that is an exact pc, not a return address. */
+export const EXACT_PC_HIGH = 0x8000_0000;
+/** A sample unwound in user space carries why, plus one, in the upper byte of its flags. */
+export const DEFERRED_SHIFT = 8;

@@ -1,0 +1,104 @@
+/** What the tracker asks of the machine; replay answers from a recording. */
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import type { Addon } from '../capture/addon.ts';
+import type { HostPid } from '../units/units.ts';
+import type { RawMapping } from './maps.ts';
+
+export interface ProcessHost {
+  /** Text of `/proc/PID/maps`. @throws Error when the process is gone or out of reach. */
+  readMaps(pid: HostPid): string;
+  /** Start of the process in nanoseconds since boot, rounded down to the clock tick; undefined when gone. */
+  startTime(pid: HostPid): number | undefined;
+  /** Descriptor of the regular file behind a mapping. @throws Error with what was tried. */
+  openMapped(pid: HostPid, mapping: RawMapping): number;
+  /** Descriptor of a regular file by path inside the process's root. @throws Error */
+  openInRoot(pid: HostPid, path: string): number;
+  /** Bytes of process memory. @throws Error */
+  readMemory(pid: HostPid, address: number, length: number): Uint8Array;
+  /** The process's own idea of its pid, for files that are named after it. */
+  innermostPid(pid: HostPid): number;
+}
+
+/** USER_HZ of every Linux that Node runs on. */
+const TICK_NS = 10_000_000;
+
+export class LiveHost implements ProcessHost {
+  readonly #addon: Addon;
+
+  constructor(addon: Addon) {
+    this.#addon = addon;
+  }
+
+  readMaps(pid: HostPid): string {
+    // latin1: a name may hold any byte, and offsets in the text stay offsets in the file.
+    return readFileSync(`/proc/${pid}/maps`, 'latin1');
+  }
+
+  startTime(pid: HostPid): number | undefined {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      // The comm in parentheses may itself hold spaces and parentheses.
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return Number(fields[19]) * TICK_NS;
+    } catch {
+      return undefined;
+    }
+  }
+
+  openMapped(pid: HostPid, mapping: RawMapping): number {
+    const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
+    const failures: string[] = [];
+    const attempts: (() => number)[] = [
+      // The very file, also when it was deleted, replaced or lies in another mount namespace.
+      () => openRegular(`/proc/${pid}/map_files/${range}`),
+      () => this.openInRoot(pid, mapping.path),
+      // The process is gone, its binary perhaps not.
+      () => openRegular(mapping.path),
+    ];
+    for (const attempt of attempts) {
+      try {
+        const fd = attempt();
+        if (fstatSync(fd).ino === mapping.inode) return fd;
+        closeSync(fd);
+        failures.push('another file is there now');
+      } catch (cause) {
+        failures.push((cause as Error).message);
+      }
+    }
+    throw new Error(`cannot open ${mapping.path}: ${failures.join('; ')}`);
+  }
+
+  openInRoot(pid: HostPid, path: string): number {
+    const fd = this.#addon.openInRoot(pid, path);
+    return keepRegular(fd);
+  }
+
+  readMemory(pid: HostPid, address: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, this.#addon.readMemory(pid, address, bytes));
+  }
+
+  innermostPid(pid: HostPid): number {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+      const ids = /^NStgid:\s*(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
+      return Number(ids.at(-1) ?? pid);
+    } catch {
+      return pid;
+    }
+  }
+}
+
+/** Opening a device or a FIFO can have effects: looked at before, and again after. */
+function openRegular(path: string): number {
+  if (!statSync(path).isFile()) throw new Error(`${path} is not a regular file`);
+  return keepRegular(
+    openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY),
+  );
+}
+
+function keepRegular(fd: number): number {
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  throw new Error('not a regular file');
+}

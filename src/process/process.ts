@@ -1,0 +1,33 @@
+/** A process instance: one program image from exec to exec or exit. */
+import type { HostPid } from '../units/units.ts';
+import type { Executable } from './executable.ts';
+import type { Mapped } from './mapping-list.ts';
+
+/** (pid, start time, exec generation): reuse of a pid never mixes two. */
+export interface Identity {
+  readonly pid: HostPid;
+  readonly execId: number;
+  /** Nanoseconds since boot; exact below 2^53. */
+  readonly startNs: number;
+}
+
+export const sameIdentity = (a: Identity, b: Identity): boolean =>
+  a.pid === b.pid && a.execId === b.execId && a.startNs === b.startNs;
+
+/** What is mapped: a file, the vDSO, or memory without one. */
+export type MappedThing = Executable | 'anonymous';
+
+export type MappingList = readonly Mapped<MappedThing>[];
+
+export interface Process {
+  readonly identity: Identity;
+  /** False until the mappings came from /proc or from events since exec. */
+  complete: boolean;
+  mappings: MappingList;
+  /** Number of the mapping list that samples name; 0 = none was given yet. */
+  layout: number;
+  /** `mappings` is newer than what `layout` names. */
+  stale: boolean;
+  /** When it ended, monotonic nanoseconds; undefined while it runs. */
+  ended: number | undefined;
+}
