@@ -8,6 +8,9 @@ const MAX_MODULES = 0xffff;
 const NO_NAME = 0xffff_ffff;
 const CORE = 0;
 
+/** The room before a function for call thunks (kernel 6.2): half of all symbols. */
+const PADDING = '__pfx_';
+
 const NEWLINE = 0x0a;
 const TAB = 0x09;
 const SPACE = 0x20;
@@ -45,6 +48,7 @@ export function parseKallsyms(bytes: Uint8Array): Kallsyms {
   const moduleNames = new ModuleNames(bytes);
   let rows = 0;
   let textLength = 0;
+  let lastNameAt = 0;
   let zeroAddresses = 0;
   let start = 0;
   let end = 0;
@@ -91,10 +95,19 @@ export function parseKallsyms(bytes: Uint8Array): Kallsyms {
       else if (equals(text, textAt, '_etext')) end = address;
     }
     addresses[rows] = address;
-    names[rows] = keep ? textAt : NO_NAME;
     modules[rows] = module;
+    if (!keep) {
+      names[rows] = NO_NAME;
+      textLength = textAt;
+    } else if (isPadded(text, lastNameAt, textAt, nameLength)) {
+      names[rows] = lastNameAt + PADDING.length;
+      textLength = textAt;
+    } else {
+      names[rows] = textAt;
+      lastNameAt = textAt;
+      textLength++;
+    }
     rows++;
-    textLength = keep ? textLength + 1 : textAt;
   }
   const sorted = sortRows(addresses, names, modules, rows);
   const core = coreRange(sorted.addresses, sorted.modules, start, end);
@@ -107,6 +120,16 @@ export function parseKallsyms(bytes: Uint8Array): Kallsyms {
     coreEnd: core.end,
     zeroAddresses,
   };
+}
+
+/** Whether the name at `at` is the one before it without PADDING: both can be the same bytes. */
+function isPadded(text: Uint8Array, before: number, at: number, length: number): boolean {
+  const shared = before + PADDING.length;
+  if (at !== shared + length + 1 || !equals(text, before, PADDING)) return false;
+  for (let index = 0; index < length; index++) {
+    if (text[shared + index] !== text[at + index]) return false;
+  }
+  return true;
 }
 
 interface Rows {

@@ -16,7 +16,9 @@ ffffffff81000000 T startup_64
 ffffffff81000040 T __do_thing
 ffffffff81000040 T do_thing
 ffffffff81000040 W weak_thing
+ffffffff810000f0 t __pfx_helper
 ffffffff81000100 t helper
+ffffffff81000120 t elper
 ffffffff81000140 T _etext
 ffffffff82000000 D jiffies
 ffffffff83000000 T _sinittext
@@ -37,7 +39,9 @@ test('a function is named from its start to the next symbol', () => {
   assert.equal(name('ffffffff81000000'), 'startup_64', 'not the section bound at the same address');
   assert.equal(name('ffffffff8100003f'), 'startup_64');
   assert.equal(name('ffffffff81000040'), 'do_thing');
-  assert.equal(name('ffffffff8100013f'), 'helper');
+  assert.equal(name('ffffffff810000f0'), '__pfx_helper');
+  assert.equal(name('ffffffff8100011f'), 'helper');
+  assert.equal(name('ffffffff8100013f'), 'elper');
 });
 
 test('addresses outside of all code have no name', () => {
