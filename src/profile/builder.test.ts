@@ -182,6 +182,26 @@ test('numbers that are no counts, as hostile debug information has them, are not
   assert.equal(profile.functions[0]!.startLine, 0);
 });
 
+test('a count that outgrows 32 bits is a loss with a reason', () => {
+  const builder = new ProfileBuilder({ threads: false });
+  for (const weight of [0xffff_fff0, 0x20]) {
+    const aggregated = aggregate([{ ...plainSample, weight }]);
+    const collection = collectAddresses(aggregated);
+    builder.add(aggregated, collection, answer(aggregated, collection));
+  }
+  const { samples, tally } = builder.finish({ ...fixtureFacts, taken: 0x1_0000_0010 });
+  assert.deepEqual([...samples.count], [0xffff_ffff]);
+  assert.deepEqual(tally.lost, { count_overflow: 0x11 });
+});
+
+test('samples unwound in user space are told by why', () => {
+  const aggregated = { ...aggregate([{ ...plainSample, weight: 5 }]), deferred: new Map([[4, 3]]) };
+  const collection = collectAddresses(aggregated);
+  const builder = new ProfileBuilder({ threads: false });
+  builder.add(aggregated, collection, answer(aggregated, collection));
+  assert.deepEqual(builder.finish(fixtureFacts).tally.deferred, { no_table: 3 });
+});
+
 test('losses of all stages add up, and a sample that nobody accounts for is an error', () => {
   const aggregated = { ...aggregate([plainSample]), lost: { aggregation_full: 2 } };
   const collection = collectAddresses(aggregated);

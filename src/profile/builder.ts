@@ -46,6 +46,7 @@ export interface ProfileFacts {
 }
 
 const rowWords = 4;
+const maxCount = 0xffff_ffff;
 const emptyStackName = '[no stack]';
 
 export class ProfileBuilder {
@@ -91,10 +92,10 @@ export class ProfileBuilder {
       key[1] = threads(aggregated.thread[row]!);
       key[2] = resolved[known]!;
       key[3] = labelSets(aggregated.labels[row]!);
-      const id = this.#rows.intern(key, 0, rowWords, 0);
-      this.#counts[id] = (this.#counts[id] ?? 0) + count;
-      if (markerName(end) !== undefined)
-        addCounts(this.#truncated, { [endReason(end).code]: count });
+      const counted = this.#count(this.#rows.intern(key, 0, rowWords, 0), count);
+      if (markerName(end) !== undefined) {
+        addCounts(this.#truncated, { [endReason(end).code]: counted });
+      }
     }
     addCounts(this.#lost, aggregated.lost);
     for (const [end, count] of aggregated.deferred) {
@@ -165,6 +166,15 @@ export class ProfileBuilder {
     for (let i = 0; i < length; i++) ids[i] = locations[collection.frames[first + i]!]!;
     if (marker !== undefined) ids[length] = this.#tables.location(markerLocation(marker));
     return this.#stacks.intern(ids, 0, ids.length, 0);
+  }
+
+  /** Rows of the model hold 32 bits; what exceeds them is lost, but not silently. */
+  #count(row: number, count: number): number {
+    const before = this.#counts[row] ?? 0;
+    const counted = Math.min(count, maxCount - before);
+    this.#counts[row] = before + counted;
+    addCounts(this.#lost, { count_overflow: count - counted });
+    return counted;
   }
 
   #process(instance: Instance, comm: string, known: ProcessInformation | undefined): number {
