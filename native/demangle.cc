@@ -16,8 +16,10 @@
 
 #include "demangle.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -148,13 +150,27 @@ void* runJob(void* opaque) {
   return nullptr;
 }
 
+// glibc loads this library for pthread_cancel() and ends the process if it is
+// not there; what needs no cancelling is demangled without it.
+bool canCancel() {
+  static const bool present = dlopen("libgcc_s.so.1", RTLD_NOW) != nullptr;
+  return present;
+}
+
 bool printOnOwnThread(const Scheme& scheme, Output* output) {
+  if (!canCancel()) return false;
   Job job = {&scheme, output, false};
+  // Signals are for the other threads: a handler must not be cut off half way.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return false;
   pthread_t thread;
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   const bool started = pthread_attr_setstacksize(&attributes, kLongNameStack) == 0 &&
                        pthread_create(&thread, &attributes, runJob, &job) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
   if (!started) return false;
   clockid_t cpu;

@@ -18,7 +18,7 @@ extern "C" {
 //
 // Itanium C++ with parameters; Rust v0 and the older scheme, without hashes.
 // Needs about 200 KiB of stack; names that could need more get their own.
-// Thread-safe; keeps no state and no memory.
+// Thread-safe; keeps no memory. Link with -liberty (libiberty-dev).
 bool flametap_demangle(const char* mangled, char* out, size_t capacity);
 
 #ifdef __cplusplus

@@ -5,8 +5,10 @@ const MIN_LINE = 22;
 /** A distribution kernel with all modules loaded has about 250,000 lines. */
 const MAX_ROWS = 4 << 20;
 const MAX_MODULES = 0xffff;
-const NO_NAME = 0xffff_ffff;
-const CORE = 0;
+/** In `names`: a module's data symbol, which ends the function before it and names nothing. */
+export const NO_NAME = 0xffff_ffff;
+/** In `modules`: the kernel itself. */
+export const CORE = 0;
 
 /** The room before a function for call thunks (kernel 6.2): half of all symbols. */
 const PADDING = '__pfx_';

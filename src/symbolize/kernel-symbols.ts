@@ -1,7 +1,7 @@
 /** Names of kernel code: `/proc/kallsyms` with modules and BPF programs. */
-import { type KernelAddress, kernelAddress } from '../units/units.ts';
+import type { KernelAddress } from '../units/units.ts';
 import { cleanName } from './clean-name.ts';
-import { parseKallsyms } from './kallsyms.ts';
+import { CORE, NO_NAME, parseKallsyms } from './kallsyms.ts';
 import { lastAtMost } from './sorted.ts';
 
 export interface KernelSymbol {
@@ -16,9 +16,6 @@ export interface KernelSymbol {
 /** Why there are no names: '' when there are. */
 export type KernelSymbolsHidden = '' | 'kptr_restrict' | 'no_symbols';
 
-/** Row of a module's data symbol: ends the function before it, names nothing. */
-const NO_NAME = 0xffff_ffff;
-const CORE = 0;
 const PAGE = 4096;
 /** JIT output of a BPF program has no size in kallsyms; our own unwinder takes about 20 KiB. */
 const MAX_BPF_SIZE = 64 << 10;
@@ -81,23 +78,23 @@ export class KernelSymbols {
     };
   }
 
-  #endOf(row: number): KernelAddress {
+  #endOf(row: number): number {
     const start = this.#addresses[row]!;
     const next = this.#addresses[row + 1] ?? Number.POSITIVE_INFINITY;
     const module = this.#modules[row]!;
     if (module === CORE) {
-      return kernelAddress(start >= this.#coreStart ? Math.min(next, this.#coreEnd) : start);
+      return start >= this.#coreStart ? Math.min(next, this.#coreEnd) : start;
     }
     const name = this.#moduleNames[module]!;
-    if (name === 'bpf') return kernelAddress(Math.min(next, start + MAX_BPF_SIZE));
-    if (this.#modules[row + 1] === module) return kernelAddress(next);
+    if (name === 'bpf') return Math.min(next, start + MAX_BPF_SIZE);
+    if (this.#modules[row + 1] === module) return next;
     // Last of its module. Code ends at a page's end at the latest, because what
     // follows has other permissions; the size in /proc/modules counts data too
     // (kernel 6.4 keeps them apart) and so is an upper bound only.
     const range = this.#ranges.get(name);
     const page = (Math.floor(start / PAGE) + 1) * PAGE;
     const within = range !== undefined && start >= range.start && start < range.end;
-    return kernelAddress(Math.min(next, page, within ? range.end : page));
+    return Math.min(next, page, within ? range.end : page);
   }
 
   /** Of the names of one address: fewest leading underscores, then the first (kallsyms sorts strong ones first). */

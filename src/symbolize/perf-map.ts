@@ -22,6 +22,8 @@ const MAX_CODE_SIZE = 0x8000_0000;
 const MAX_ADDRESS = 2 ** 47;
 /** Entries since the last sort are searched one by one: at 1,024 that is about a microsecond. */
 const MAX_TAIL = 1024;
+/** Two fields of hex and the longest name, which beyond MAX_NAME_BYTES is cut anyway. */
+const MAX_LINE = 4 * MAX_NAME_BYTES;
 const NEWLINE = 0x0a;
 
 export class PerfMap {
@@ -41,6 +43,8 @@ export class PerfMap {
   /** A last line without its newline: the writer may be in the middle of it. */
   #unfinished: Uint8Array = new Uint8Array();
   #skipLine = false;
+  /** Lines still to refuse before looking for room again. */
+  #refused = 0;
 
   constructor(limits: PerfMapLimits = DEFAULT_LIMITS) {
     this.#limits = limits;
@@ -148,9 +152,6 @@ export class PerfMap {
     this.#nameEnd[entry] = this.#namesLength;
   }
 
-  /** Lines still to refuse before looking for room again. */
-  #refused = 0;
-
   #grow(): void {
     const capacity = this.#start.length * 2;
     const wider = (column: Float64Array) => {
@@ -201,9 +202,6 @@ export class PerfMap {
     this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
   }
 }
-
-/** Two fields of hex and the longest name, which beyond MAX_NAME_BYTES is cut anyway. */
-const MAX_LINE = 4 * MAX_NAME_BYTES;
 
 interface HexField {
   readonly value: number;

@@ -8,7 +8,7 @@ const SYMBOL_WORDS = SYMBOL_SIZE / 4;
 /** 96 KiB at a time: the table of a browser is 60 MB and need not be in memory at once. */
 const CHUNK_SYMBOLS = 4096;
 /** Code symbols per file, 17 bytes each. An unstripped debug build of Chromium has about 1.5 million. */
-export const MAX_SYMBOLS = 1 << 21;
+const MAX_SYMBOLS = 1 << 21;
 /** Table rows looked at, of any kind: 1.5 GB of table, at which nothing real arrives. */
 const MAX_ROWS = 1 << 26;
 
