@@ -67,8 +67,8 @@ export class GoMemory {
     return this.#findRelocation(address, 0, () => true);
   }
 
-  /** The offset from the thread pointer that a word gets: `symbol` 0 means `addend` alone. */
-  threadRelocationAt(address: number): Relocation | undefined {
+  /** The relocation that puts a thread-pointer offset into the word at `address`. */
+  threadRelocation(address: number): Relocation | undefined {
     return this.#findRelocation(address, 0, (found) => found.type === TPOFF64);
   }
 

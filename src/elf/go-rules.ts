@@ -152,7 +152,9 @@ export class GoRules implements RuleSource {
     forEachPcValue(this.#table.table(record, record.pcsp), (start, end, depth) => {
       if (depth > 0 && previous === 0) savedFrom ??= this.#frameSavedFrom(record, start, depth);
       previous = depth;
-      if (depth < 0 || depth % 8 !== 0 || depth > MAX_DEPTH) {
+      // -8 is vfork's wrapper, which has popped its return address for a while:
+      // it still lies under rsp.
+      if (depth < -8 || depth % 8 !== 0 || depth > MAX_DEPTH) {
         // reflection's call4194304 and larger open a frame with a frame pointer.
         const framed = depth > MAX_DEPTH && savedFrom !== undefined && savedFrom <= end;
         if (!framed) this.#increment('go_sp_depth');
@@ -160,7 +162,7 @@ export class GoRules implements RuleSource {
         return;
       }
       const plain = encodeOffsetRule(Rule.Rsp, RBP_SAME, depth + 8);
-      if (depth === 0 || savedFrom === undefined || savedFrom >= end) {
+      if (depth <= 0 || savedFrom === undefined || savedFrom >= end) {
         emit(start, end, depth, plain);
         return;
       }

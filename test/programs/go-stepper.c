@@ -57,6 +57,11 @@ static void resume(uint64_t g, uint64_t sp) {
 		if (stacks[i].g != g) continue;
 		memcpy(&now, &stacks[i], sizeof(now));
 		uint64_t moved = sp - stacks[i].sp;
+		/* After recover() it goes on in an outer frame of the same stack. */
+		if (now.depth && sp > stacks[i].sp && sp <= now.frames[0].slot) {
+			moved = 0;
+			while (now.depth && now.frames[now.depth - 1].slot < sp) now.depth--;
+		}
 		for (int k = 0; moved && k < now.depth; k++) {
 			now.frames[k].slot += moved;
 			if (now.frames[k].rbp - stacks[i].sp < (1 << 20)) now.frames[k].rbp += moved;

@@ -1,6 +1,7 @@
 // go-self knows the truth about itself: `tables N SEED` prints what the Go
-// runtime says about N random addresses of its own text, `work` calls through
-// every kind of frame that a single-stepper should meet.
+// runtime says about N random addresses of its own text, `layout` what DWARF says
+// about the runtime's structures; without arguments it calls through every kind
+// of frame that a single-stepper should meet.
 package main
 
 import (
@@ -69,6 +70,10 @@ func main() {
 		count, _ := strconv.Atoi(os.Args[2])
 		seed, _ := strconv.ParseUint(os.Args[3], 10, 64)
 		tables(count, seed)
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == "layout" {
+		layout()
 		return
 	}
 	work()

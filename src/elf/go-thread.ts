@@ -1,0 +1,121 @@
+/**
+ * How to get from a thread to its goroutine: where the thread keeps `g`, and
+ * the offsets in the runtime's structures.
+ */
+import { readGoBuildInfo } from './go-buildinfo.ts';
+import type { GoFunctions } from './go-functions.ts';
+import { instructionLength } from './go-instructions.ts';
+import type { GoMemory } from './go-memory.ts';
+import type { ElfImage } from './image.ts';
+import { SegmentType } from './image.ts';
+
+export interface GoThreadLayout {
+  /** Of the g pointer, from the thread pointer (fs base); negative. */
+  readonly gOffset: number;
+  /** offsetof(g, m). */
+  readonly m: number;
+  /** offsetof(m, curg): the goroutine, also while the thread runs on g0. */
+  readonly curg: number;
+  /** offsetof(m, g0). */
+  readonly g0: number;
+  /** offsetof(g, sched.sp), (g, sched.pc) and (g, sched.bp). */
+  readonly schedSp: number;
+  readonly schedPc: number;
+  readonly schedBp: number;
+}
+
+/**
+ * Why there is none: `go_version_unknown` (no build information, or older or
+ * newer than 1.17 to 1.27), `go_tls_dynamic` (a library: the loader decides),
+ * `go_tls_unknown` (the code that loads g was not understood).
+ */
+export type NoGoThreadLayout = 'go_version_unknown' | 'go_tls_dynamic' | 'go_tls_unknown';
+
+/** Starts with loading g, in every release; assembly, so its name is in the table. */
+const LOADS_G = 'runtime.morestack';
+const CODE_SIZE = 64;
+
+/** @throws ParseError when the build information or the tables are broken. */
+export function goThreadLayout(
+  image: ElfImage,
+  functions: GoFunctions,
+): GoThreadLayout | NoGoThreadLayout {
+  const minor = readGoBuildInfo(image)?.minor;
+  if (minor === undefined || minor < 17 || minor > 27) return 'go_version_unknown';
+  const { memory } = functions.module;
+  const range = functions.findByName(LOADS_G);
+  const size = range === undefined ? 0 : Math.min(CODE_SIZE, range.end - range.start);
+  const code = range === undefined ? undefined : memory.bytes(range.start, size)?.slice();
+  if (range === undefined || code === undefined) return 'go_tls_unknown';
+  const gOffset = decodeG(memory, code, range.start);
+  if (typeof gOffset !== 'number') return gOffset;
+  // Go 1.25 removed gobuf.ret, one word before both bp and what follows g0 in m.
+  const shrunk = minor >= 25 ? 8 : 0;
+  return {
+    gOffset,
+    m: 48,
+    curg: 192 - shrunk,
+    g0: 0,
+    schedSp: 56,
+    schedPc: 64,
+    schedBp: 104 - shrunk,
+  };
+}
+
+/**
+ * The forms that compiler and linkers make of "load g": `mov r, fs:[offset]`;
+ * `mov r, offset` or `mov r, [rip+slot]`, then `mov r, fs:[r]`.
+ */
+function decodeG(memory: GoMemory, code: Uint8Array, start: number): number | NoGoThreadLayout {
+  const known = new Map<number, number | NoGoThreadLayout>();
+  const view = new DataView(code.buffer, code.byteOffset, code.byteLength);
+  let at = 0;
+  while (at < code.length) {
+    const length = instructionLength(code, at);
+    if (length <= 0 || at + length > code.length) break;
+    let from = at;
+    const onThread = code[from] === 0x64;
+    if (onThread) from++;
+    const rex = (code[from]! & 0xf8) === 0x48 ? code[from++]! : 0;
+    const opcode = code[from];
+    const modrm = code[from + 1] ?? 0;
+    const last = at + length - 4;
+    if (rex !== 0 && opcode === 0x8b && onThread) {
+      if ((modrm & 0xc7) === 4 && code[from + 2] === 0x25)
+        return plausible(view.getInt32(last, true));
+      if (modrm < 0x40) return known.get((modrm & 7) | ((rex & 1) << 3)) ?? 'go_tls_unknown';
+      return 'go_tls_unknown';
+    }
+    if (rex !== 0 && opcode === 0xc7 && (modrm & 0xf8) === 0xc0) {
+      known.set((modrm & 7) | ((rex & 1) << 3), plausible(view.getInt32(last, true)));
+    }
+    if (rex !== 0 && opcode === 0x8b && (modrm & 0xc7) === 5) {
+      const slot = start + at + length + view.getInt32(last, true);
+      known.set(((modrm >> 3) & 7) | ((rex & 4) << 1), fromSlot(memory, slot));
+    }
+    at += length;
+  }
+  return 'go_tls_unknown';
+}
+
+/** The thread-pointer offset that the loader or the linker puts into a GOT slot. */
+function fromSlot(memory: GoMemory, slot: number): number | NoGoThreadLayout {
+  const { image } = memory;
+  if (image.type === 'shared' && image.interpreter === '') return 'go_tls_dynamic';
+  const relocation = memory.threadRelocation(slot);
+  if (relocation === undefined) {
+    const bytes = memory.bytes(slot, 8);
+    if (bytes === undefined) return 'go_tls_unknown';
+    const low = new DataView(bytes.buffer, bytes.byteOffset, 8).getInt32(0, true);
+    return plausible(low);
+  }
+  const tls = image.segments.find((segment) => segment.type === SegmentType.Tls);
+  if (relocation.symbol !== 0 || tls === undefined) return 'go_tls_unknown';
+  // The executable's own block ends at the thread pointer.
+  const align = Math.max(tls.align, 1);
+  return plausible(relocation.addend - Math.ceil(tls.memorySize / align) * align);
+}
+
+function plausible(offset: number): number | NoGoThreadLayout {
+  return offset < 0 && offset > -65536 && offset % 8 === 0 ? offset : 'go_tls_unknown';
+}
