@@ -1,20 +1,21 @@
 /** A sliding copy of a part of a source, for parsers that walk it mostly forwards. */
 import { type ByteSource, ParseError } from './source.ts';
 
-const ALIGNMENT = 4096;
+const ALIGNMENT = 512;
 
 export class ByteWindow {
   readonly source: ByteSource;
   /** Own memory: stays valid while other readers use the same file. */
-  bytes: Uint8Array;
+  bytes: Uint8Array = new Uint8Array();
   #base = 0;
   #filled = 0;
+  readonly #chunk: number;
   readonly #maximum: number;
 
   /** Holds `chunk` bytes, and up to `maximum` for a longer entry. */
   constructor(source: ByteSource, chunk: number, maximum: number) {
     this.source = source;
-    this.bytes = new Uint8Array(chunk);
+    this.#chunk = chunk;
     this.#maximum = maximum;
   }
 
@@ -42,9 +43,11 @@ export class ByteWindow {
     }
     let base = position;
     // Neighbours are often a little earlier: start at a round position when that costs nothing.
-    if (this.bytes.length >= 4 * ALIGNMENT) base -= position % ALIGNMENT;
+    if (this.#chunk >= 8 * ALIGNMENT) base -= position % ALIGNMENT;
     const needed = position + length - base;
-    if (needed > this.bytes.length) this.bytes = new Uint8Array(needed);
+    const capacity = Math.max(needed, this.#chunk);
+    // Also shrinks again after a long entry: thousands of windows may be kept.
+    if (capacity !== this.bytes.length) this.bytes = new Uint8Array(capacity);
     const count = Math.min(this.bytes.length, size - base);
     this.#filled = 0;
     this.bytes.set(this.source.read(base, count));

@@ -41,7 +41,7 @@ export interface Fde {
   instructionsSize: number;
 }
 
-const CHUNK = 16 * 1024;
+const CHUNK = 4 * 1024;
 /** Functions of megabytes of generated code have tens of KiB of instructions. */
 const MAX_FDE_SIZE = 4 << 20;
 /** CIEs take 20 to 50 bytes. */

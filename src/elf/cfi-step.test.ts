@@ -250,4 +250,81 @@ describe('signal trampoline without call frame information', () => {
       [144, 136, 152, 128, 112, 104, 120, 160, 40, 48, 56, 64, 72, 80, 88, 96, 168],
     );
   });
+
+  test('described as a common function: its first byte is still a return address', () => {
+    const source = `
+      __asm__(".text; .balign 64; nop; restorer: .cfi_startproc; mov $15, %rax; syscall;"
+              ".cfi_endproc; nop; nop");
+      int main(void) { return 0; }`;
+    const file = compile(scratch.path, 'described', source, ['-O1']);
+    const symbol = execFileSync('nm', [file])
+      .toString()
+      .match(/([0-9a-f]+) . restorer/)!;
+    const image = openImage(file);
+    const rules = cfiRules(image)!;
+    const start = Number.parseInt(symbol[1]!, 16) - image.textBase;
+    for (const [from, to] of [
+      [start - 1, start],
+      [start - 1, start + 1],
+      [0, image.textSize],
+    ] as const) {
+      let found = -1;
+      rules.rows(textOffset(from), textOffset(to), (offset, rule) => {
+        if (offset <= start - 1) found = rule;
+      });
+      assert.equal(found, Rule.Signal);
+    }
+    const step = rules.step(textOffset(start - 1), new BigUint64Array(17), (address) => address);
+    assert.ok(step.kind === 'frame' && step.isExact);
+  });
+});
+
+describe('exact steps where no rule fits', () => {
+  test('PLT of -fcf-protection: complex rows, and the right caller on both sides of the push', () => {
+    const source = `
+      #include <stdio.h>
+      int main(void) { return puts("x"); }`;
+    const file = compile(scratch.path, 'ibt', source, [
+      '-O1',
+      '-fcf-protection',
+      '-Wl,-z,ibtplt',
+      '-Wl,-z,lazy',
+    ]);
+    const image = openImage(file);
+    const rules = cfiRules(image)!;
+    const entry = image.section('.plt')!.address - image.textBase + 16;
+    let rule = -1;
+    rules.rows(textOffset(entry), textOffset(entry + 1), (_, found) => {
+      rule = found;
+    });
+    assert.equal(rule, Rule.Complex);
+    const stack = 0x7000n;
+    // endbr64 is 4 bytes and push 5: from the 9th byte on there is a word more on the stack.
+    for (const [distance, cfa] of [
+      [0, stack + 8n],
+      [8, stack + 8n],
+      [9, stack + 16n],
+      [15, stack + 16n],
+    ] as const) {
+      const registers = new BigUint64Array(17);
+      registers[7] = stack;
+      registers[16] = BigInt(entry + distance + image.textBase);
+      const step = rules.step(textOffset(entry + distance), registers, (address) => address);
+      assert.ok(step.kind === 'frame');
+      assert.equal(step.registers[7], cfa);
+      assert.equal(step.registers[16], cfa - 8n);
+    }
+  });
+
+  test('no entry, unreadable memory and the outermost frame are told apart', () => {
+    const image = openImage(compile(scratch.path, 'ends', 'int main(void) { return 0; }', []));
+    const rules = cfiRules(image)!;
+    const registers = new BigUint64Array(17);
+    const step = (offset: number) => rules.step(textOffset(offset), registers, () => undefined);
+    assert.deepEqual(step(image.textSize + 1), { kind: 'error', reason: 'no_unwind_info' });
+    const start = image.entry - image.textBase;
+    assert.deepEqual(step(start + 8), { kind: 'end' });
+    const plt = image.section('.plt')!.address - image.textBase;
+    assert.deepEqual(step(plt), { kind: 'error', reason: 'stack_unreadable' });
+  });
 });

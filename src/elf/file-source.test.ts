@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { constants, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
+import { BlockCache } from './block-cache.ts';
 import { FileSource } from './file-source.ts';
 import { ParseError } from './source.ts';
 import { scratchDirectory } from './testdata/programs.ts';
@@ -67,4 +68,20 @@ test('only regular files', () => {
     const fd = openSync(path, constants.O_RDONLY);
     assert.throws(() => new FileSource(fd), refusal('not_regular'), path);
   }
+});
+
+test('a shared cache keeps files apart and forgets a closed one', () => {
+  const cache = new BlockCache(2);
+  const sources = ['a', 'b', 'c'].map((name) => {
+    writeFileSync(`${scratch.path}/${name}`, name.repeat(50_000));
+    return new FileSource(openSync(`${scratch.path}/${name}`, 'r'), cache);
+  });
+  for (const offset of [0, 20_000, 0, 40_000]) {
+    for (const [index, source] of sources.entries()) {
+      assert.equal(String.fromCharCode(source.read(offset, 1)[0]!), 'abc'[index]);
+    }
+  }
+  sources[2]!.close();
+  assert.throws(() => sources[2]!.read(40_000, 1), refusal('closed'));
+  assert.equal(sources[0]!.read(49_999, 1)[0], 97);
 });

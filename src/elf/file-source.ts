@@ -1,10 +1,8 @@
 /** A regular file as a ByteSource, read on demand. */
 import { closeSync, fstatSync, readSync } from 'node:fs';
+import { BLOCK_SIZE, BlockCache } from './block-cache.ts';
 import { type ByteSource, ParseError } from './source.ts';
 
-const BLOCK_SIZE = 64 * 1024;
-/** 512 KiB for an open file. Parsers walk three or four places at once: index, entries, text. */
-const MAX_BLOCKS = 8;
 /** Above this a single read is a parser's mistake: file contents are read in parts. */
 const MAX_READ = 512 << 20;
 
@@ -12,21 +10,23 @@ export class FileSource implements ByteSource {
   /** As fstat saw it at construction. */
   readonly size: number;
   #fd: number;
-  /** Blocks by number, least recently used first. */
-  readonly #blocks = new Map<number, Uint8Array>();
-  #lastNumber = -1;
-  #lastBlock: Uint8Array = new Uint8Array();
+  readonly #cache: BlockCache;
+  readonly #owner: number;
 
   /**
-   * Takes over `fd`, which close() closes. On an error it stays open.
+   * Takes over `fd`, which close() closes. On an error it stays open. Whoever
+   * keeps many files open shares one `cache` among them: of its own each would
+   * hold up to 256 KiB.
    * @throws ParseError `not_regular` for devices, pipes, directories;
    *   `read_failed` when fstat fails.
    */
-  constructor(fd: number) {
+  constructor(fd: number, cache = new BlockCache()) {
     const stat = attempt(() => fstatSync(fd));
     if (!stat.isFile()) throw new ParseError('not_regular', 'not a regular file');
     this.#fd = fd;
     this.size = stat.size;
+    this.#cache = cache;
+    this.#owner = cache.owner();
   }
 
   /**
@@ -43,7 +43,7 @@ export class FileSource implements ByteSource {
     const number = Math.floor(offset / BLOCK_SIZE);
     const start = offset - number * BLOCK_SIZE;
     if (start + length <= BLOCK_SIZE) {
-      return this.#block(number).subarray(start, start + length);
+      return this.#cache.get(this.#owner, number, this.#load).subarray(start, start + length);
     }
     const bytes = new Uint8Array(length);
     this.#fill(bytes, offset);
@@ -54,33 +54,16 @@ export class FileSource implements ByteSource {
     if (this.#fd < 0) return;
     const fd = this.#fd;
     this.#fd = -1;
-    this.#blocks.clear();
-    this.#lastNumber = -1;
-    this.#lastBlock = new Uint8Array();
+    this.#cache.drop(this.#owner);
     closeSync(fd);
   }
 
-  #block(number: number): Uint8Array {
-    if (number === this.#lastNumber) return this.#lastBlock;
-    let block = this.#blocks.get(number);
-    if (block === undefined) {
-      const start = number * BLOCK_SIZE;
-      block = new Uint8Array(Math.min(BLOCK_SIZE, this.size - start));
-      this.#fill(block, start);
-      if (this.#blocks.size >= MAX_BLOCKS) {
-        for (const oldest of this.#blocks.keys()) {
-          this.#blocks.delete(oldest);
-          break;
-        }
-      }
-    } else {
-      this.#blocks.delete(number);
-    }
-    this.#blocks.set(number, block);
-    this.#lastNumber = number;
-    this.#lastBlock = block;
+  readonly #load = (number: number): Uint8Array => {
+    const start = number * BLOCK_SIZE;
+    const block = new Uint8Array(Math.min(BLOCK_SIZE, this.size - start));
+    this.#fill(block, start);
     return block;
-  }
+  };
 
   #fill(bytes: Uint8Array, offset: number): void {
     if (this.#fd < 0) throw new ParseError('closed', 'the file was closed');

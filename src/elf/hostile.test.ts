@@ -361,6 +361,36 @@ describe('made to be slow', () => {
     assert.equal(rules.functionBounds(textOffset(0x50)), undefined);
   });
 
+  test('empty functions and several at one address: the longest holds', () => {
+    const entries: [number, number, Uint8Array][] = [
+      [0x1000, 0, new Uint8Array()],
+      [0x1000, 0x40, Buffer.of(14, 16)],
+      [0x1000, 0x20, new Uint8Array()],
+      [0x1010, 0, Buffer.of(14, 32)],
+      [0x1010, 0, Buffer.of(14, 48)],
+    ];
+    let position = CIE.length;
+    const fdes: [number, number][] = [];
+    const parts: Uint8Array[] = [CIE];
+    for (const [start, size, instructions] of entries) {
+      const entry = fde(position, start, size, instructions);
+      fdes.push([start, position]);
+      parts.push(entry);
+      position += entry.length;
+    }
+    const frame = Buffer.concat(parts);
+    const image = imageWith(frame, 4096, searchTable(frame, 4096, fdes));
+    const { rows, rules } = collect(image);
+    assert.deepEqual(rows, [
+      [0, 0x2001],
+      [0x40, Rule.None],
+    ]);
+    for (const offset of [0, 0x0f, 0x10, 0x3f]) {
+      assert.deepEqual(rules.functionBounds(textOffset(offset)), { start: 0, end: 0x40 });
+    }
+    assert.deepEqual([...rules.problems], []);
+  });
+
   test('a malformed function is a hole and is counted, its neighbours are not touched', () => {
     const parts = [
       fde(CIE.length, 0x1000, 0x20, new Uint8Array()),
