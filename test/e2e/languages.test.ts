@@ -1,7 +1,14 @@
 /** C++, Rust and Go: names as their authors know them, stacks down to the root. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type JsonSample, MAIN_ROOT, markerOf, type Shape, userFrames } from '../harness/chains.ts';
+import {
+  isNamed,
+  type JsonSample,
+  MAIN_ROOT,
+  markerOf,
+  type Shape,
+  userFrames,
+} from '../harness/chains.ts';
 import { expectNames, expectShapes, expectTally, reportOf } from '../harness/expect.ts';
 import { buildProgram } from '../harness/programs.ts';
 import { countOf, ofPid, record } from '../harness/record.ts';
@@ -97,7 +104,7 @@ test('Go', async () => {
     `${countOf(exact)} of ${countOf(recursing)} have every frame of the recursion`,
   );
   const goFrames = samples.flatMap((sample) => sample.stack.filter((frame) => frame.type === 'go'));
-  assert.ok(goFrames.length > 0 && goFrames.every((frame) => frame.name !== ''), 'all named');
+  assert.ok(goFrames.length > 0 && goFrames.every(isNamed), 'all named');
   assert.ok(
     goFrames.every((frame) => frame.line > 0 && frame.file !== ''),
     'with file and line',

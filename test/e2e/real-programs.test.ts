@@ -9,7 +9,7 @@ import { chownSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { countNamed, type JsonSample, markerOf, showStack } from '../harness/chains.ts';
+import { countNamed, isNamed, type JsonSample, markerOf, showStack } from '../harness/chains.ts';
 import { expectTally } from '../harness/expect.ts';
 import { countOf, execute, pause, record } from '../harness/record.ts';
 import { PERF_SCRIPT_FIELDS, parsePerfScript } from '../peers/perf.ts';
@@ -56,7 +56,7 @@ function inclusive(samples: readonly JsonSample[]): Map<string, number> {
   const shares = new Map<string, number>();
   for (const { stack, count } of samples) {
     const names = new Set(
-      stack.filter((frame) => frame.type === 'native' && frame.name !== '').map(plainName),
+      stack.filter((frame) => frame.type === 'native' && isNamed(frame)).map(plainName),
     );
     for (const name of names) shares.set(name, (shares.get(name) ?? 0) + count / total);
   }

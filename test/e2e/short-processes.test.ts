@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { countTolerance, markerOf, userFrames } from '../harness/chains.ts';
+import { countTolerance, isNamed, markerOf, userFrames } from '../harness/chains.ts';
 import { expectTally } from '../harness/expect.ts';
 import { copyWithNewBuildId } from '../harness/new-binary.ts';
 import { buildProgram } from '../harness/programs.ts';
@@ -42,7 +42,7 @@ function expectSeen(recording: Recording, processes: number, share: number): voi
     for (const sample of samples) {
       const frames = userFrames(sample);
       if (frames.length === 0) empty += sample.count;
-      else if (markerOf(sample) === undefined && frames.some((frame) => frame.name !== '')) {
+      else if (markerOf(sample) === undefined && frames.some(isNamed)) {
         good += sample.count;
       }
     }

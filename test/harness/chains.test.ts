@@ -66,7 +66,7 @@ test('counting shapes', () => {
 
 // A frame without a name counts as one; a marker does not count at all.
 test('counting names', () => {
-  assert.deepEqual(countNamed([sample('*cut @/lib/x.so 0x1234@/lib/x.so [unknown]@x main', 3)]), {
+  assert.deepEqual(countNamed([sample('*cut @/lib/x.so 0x1234@/lib/x.so x.so+0x12@x main', 3)]), {
     named: 3,
     total: 12,
   });

@@ -155,6 +155,10 @@ export function showStack(sample: JsonSample): string {
   return names.join(' > ');
 }
 
+/** Frames without a name are shown as `module+0xaddress`; perf leaves them empty. */
+export const isNamed = ({ name }: JsonFrame): boolean =>
+  name !== '' && !/^(.*\+)?0x[0-9a-f]+$/.test(name);
+
 /** Frames weighted by samples: how many have a name. Markers are no frames. */
 export function countNamed(samples: readonly JsonSample[]): { named: number; total: number } {
   let [named, total] = [0, 0];
@@ -162,9 +166,7 @@ export function countNamed(samples: readonly JsonSample[]): { named: number; tot
     for (const frame of sample.stack) {
       if (frame.type === 'marker') continue;
       total += sample.count;
-      if (frame.name !== '' && !/^(0x[0-9a-f]+|\[unknown\]|\?+)$/.test(frame.name)) {
-        named += sample.count;
-      }
+      if (isNamed(frame)) named += sample.count;
     }
   }
   return { named, total };

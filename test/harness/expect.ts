@@ -4,6 +4,7 @@ import {
   countNamed,
   countShapes,
   countTolerance,
+  isNamed,
   type JsonSample,
   type Shape,
   type ShapeCounts,
@@ -49,7 +50,7 @@ export function expectNames(samples: readonly JsonSample[]): void {
   const nameless = new Map<string, number>();
   for (const sample of samples) {
     for (const frame of sample.stack) {
-      if (frame.name === '') nameless.set(frame.module, (nameless.get(frame.module) ?? 0) + 1);
+      if (!isNamed(frame)) nameless.set(frame.module, (nameless.get(frame.module) ?? 0) + 1);
     }
   }
   assert.ok(

@@ -15,8 +15,8 @@ export interface JsonTally {
   readonly lost: Readonly<Record<string, number>>;
   readonly truncated: Readonly<Record<string, number>>;
   readonly deferred: Readonly<Record<string, number>>;
-  readonly framesNamed: number;
-  readonly framesUnnamed: number;
+  readonly frames_named: number;
+  readonly frames_unnamed: number;
 }
 
 export interface Recording {
