@@ -280,6 +280,27 @@ describe('signal trampoline without call frame information', () => {
 });
 
 describe('exact steps where no rule fits', () => {
+  test('another signal frame: complex, and its caller has an exact pc', () => {
+    const source = `
+      __asm__(".text; .balign 64; frame: .cfi_startproc; .cfi_signal_frame; nop; nop; nop; nop;"
+              ".cfi_endproc; .balign 64");
+      int main(void) { return 0; }`;
+    const file = compile(scratch.path, 'signal-frame', source, ['-O1']);
+    const symbol = execFileSync('nm', [file])
+      .toString()
+      .match(/([0-9a-f]+) . frame$/m)!;
+    const image = openImage(file);
+    const rules = cfiRules(image)!;
+    const start = Number.parseInt(symbol[1]!, 16) - image.textBase;
+    const found: number[] = [];
+    rules.rows(textOffset(start), textOffset(start + 4), (_, rule) => found.push(rule));
+    assert.deepEqual(found, [Rule.Complex]);
+    const step = rules.step(textOffset(start), new BigUint64Array(17), (address) => address + 5n);
+    assert.ok(step.kind === 'frame' && step.isExact);
+    assert.equal(step.registers[7], 8n);
+    assert.equal(step.registers[16], 5n);
+  });
+
   test('PLT of -fcf-protection: complex rows, and the right caller on both sides of the push', () => {
     const source = `
       #include <stdio.h>

@@ -111,6 +111,13 @@ describe('callSites', () => {
     assert.equal(parts.join(), whole.join());
   });
 
+  test('the longest call may end with the first byte of a region', () => {
+    const call = Uint8Array.of(0xff, 0x94, 0x24, 0x45, 0x23, 0x01, 0x00);
+    const whole = callSites(call, textOffset(100), 1000);
+    assert.deepEqual([...whole], [106]);
+    assert.equal(106 - CALL_LOOKBACK, 100);
+  });
+
   test('any bytes: ascending, no duplicates, within the text', () => {
     const byte = fc.oneof(
       fc.constantFrom(0xe8, 0xff, 0x14, 0x94, 0xd0, 0x54, 0x15, 0),
