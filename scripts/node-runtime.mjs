@@ -48,7 +48,15 @@ export function ensureModules(root) {
     say('installing npm packages (npm install)');
     const result = spawnSync(
       'npm',
-      ['install', '--no-save', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'],
+      [
+        'install',
+        '--no-save',
+        '--include=dev',
+        '--include=optional',
+        '--no-audit',
+        '--no-fund',
+        '--loglevel=error',
+      ],
       { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
     );
     if (result.status !== 0)

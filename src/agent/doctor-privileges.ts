@@ -99,12 +99,13 @@ function processMaps(machine: Machine) {
   const closed = pids
     .slice(0, MOST_PROCESSES)
     .filter((pid) => machine.read(`/proc/${pid}/auxv`) === undefined)
-    .filter((pid) => machine.exists(`/proc/${pid}/auxv`));
+    // Kernel threads have neither; their command line is empty.
+    .filter((pid) => (machine.read(`/proc/${pid}/cmdline`) ?? '') !== '');
   if (pids.length === 0) return missing('/proc shows no process', 'mount /proc');
   if (closed.length === 0) return ok('readable');
   const names = closed.slice(0, 3).map((pid) => machine.read(`/proc/${pid}/comm`)?.trim() ?? pid);
   return warn(
-    `${closed.length} of ${pids.length} cannot be looked into (${names.join(', ')}): they get no names and no whole stacks`,
+    `${closed.length} of ${pids.length} cannot be looked into (${names.join(', ')}): they may stay without names and whole stacks`,
     'allow ptrace in AppArmor or SELinux, if one of them denies it',
   );
 }

@@ -13,7 +13,10 @@ import type { Profiler } from './profiler-seam.ts';
 import { parseDuration, parseSize } from './quantity.ts';
 import { MAX_DEPTH, samplingOptions } from './sampling-options.ts';
 
-export interface Address {
+/** A secret would be seen by all in the list of processes if it were an option. */
+const TOKEN_VARIABLE = 'FLAMETAP_TOKEN';
+
+interface Address {
   readonly host: string;
   readonly port: number;
 }
@@ -38,7 +41,16 @@ const manual: Manual = {
     'Logs go to standard error: readable on a terminal, JSON lines elsewhere.',
   ],
   options,
-  sections: [EXIT_CODES],
+  sections: [
+    {
+      title: 'Environment',
+      lines: [
+        `${TOKEN_VARIABLE}  at least 16 characters that every request must carry;`,
+        '                needed to listen on an address that others can reach',
+      ],
+    },
+    EXIT_CODES,
+  ],
   examples: [
     { does: 'look at the machine at http://127.0.0.1:7099', line: 'sudo flametap agent' },
     {
@@ -133,12 +145,15 @@ async function serve(
   const store = new ProfileStore({ retentionMs: values.retention, maxBytes: values.memory });
   let profiler: Profiler | undefined;
   // Before sampling: a port in use should be known first.
+  const token = process.env[TOKEN_VARIABLE];
   const viewer = await startViewer({
     listen: values.listen,
     store,
-    status: () => profiler?.counts(),
+    status: () => ({ hz: values.hz, ...profiler?.counts() }),
+    onError: (error) => log.error(error, 'a request failed'),
+    ...(token === undefined ? {} : { token }),
   }).catch((error: unknown) => {
-    throw new CommandError(`--listen: cannot serve: ${reasonOf(error)}`);
+    throw new CommandError(`cannot serve the page: ${reasonOf(error)}`);
   });
   try {
     profiler = await surroundings.startProfiler({

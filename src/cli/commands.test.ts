@@ -129,7 +129,10 @@ test('an unforeseen error ends with 1 and its stack', async () => {
 test('record writes pprof to flametap.pb.gz and says so on standard error', async () => {
   const { code, stdout, stderr } = await run(['record', '--duration', '50ms']);
   assert.deepEqual([code, stdout], [0, '']);
-  assert.match(stderr, /7 of 7 samples written to flametap\.pb\.gz \(pprof, \d+ B\)/);
+  assert.match(
+    stderr,
+    /7 samples, none lost; 100\.0 % of frames named\n.*written to flametap\.pb\.gz \(pprof, \d+ B\)/,
+  );
   assert.ok(gunzipSync(readFileSync(join(folder, 'flametap.pb.gz'))).includes('stand-in'));
   assert.deepEqual(readdirSync(folder), ['flametap.pb.gz']);
   rmSync(join(folder, 'flametap.pb.gz'));
@@ -244,7 +247,7 @@ test('SIGINT reaches the command, and what there is gets written', async () => {
   const { code, stdout, stderr } = await ended;
   assert.deepEqual([code, stdout], [0, 'ready\ncaught\n']);
   assert.match(stderr, /sh exited with 7/);
-  assert.match(stderr, /7 of 7 samples written/);
+  assert.match(stderr, /7 samples, none lost/);
 });
 
 test('a second SIGINT gives up: exit 1, nothing written', async () => {
@@ -283,17 +286,24 @@ test('the agent serves, writes pprof files, and ends with 0 at SIGTERM', async (
   rmSync(join(folder, 'profiles'), { recursive: true });
 });
 
+test('an address that others can reach needs a token', async () => {
+  const { code, stderr } = await run(['agent', '--listen', '0.0.0.0:0']);
+  assert.equal(code, 1);
+  assert.match(stderr, /cannot serve the page: 0\.0\.0\.0:0 can be reached by others/);
+});
+
 test('a port in use ends the agent with 1 before sampling', async () => {
   const first = start(['agent', '--listen', '127.0.0.1:0']);
-  const opened = new Promise<string>((resolve) => {
+  const opened = new Promise<string>((resolve, reject) => {
     first.child.stderr?.on('data', (data: string) => {
       const port = /open http:\/\/127\.0\.0\.1:(\d+)/.exec(data)?.[1];
       if (port) resolve(port);
     });
+    void first.ended.then(({ stderr }) => reject(new Error(stderr)));
   });
   const { code, stderr } = await run(['agent', '--listen', `127.0.0.1:${await opened}`]);
   first.child.kill('SIGTERM');
   assert.equal(code, 1);
-  assert.match(stderr, /--listen: cannot serve/);
+  assert.match(stderr, /cannot serve the page: 127\.0\.0\.1:\d+ is in use/);
   assert.equal((await first.ended).code, 0);
 });

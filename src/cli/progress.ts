@@ -1,4 +1,5 @@
 /** What `record` says while it samples: one living line on a terminal, few plain lines elsewhere. */
+import type { Tally } from '../profile/model.ts';
 import type { Terminal } from './command.ts';
 import type { LiveCounts } from './profiler-seam.ts';
 import { formatCount, formatDuration, type Milliseconds } from './quantity.ts';
@@ -8,7 +9,7 @@ const PLAIN_MS = 10_000;
 /** Back to the line's beginning, and clear it. */
 const REWRITE = '\r\u001b[2K';
 
-export function countsText(counts: LiveCounts): string {
+function countsText(counts: LiveCounts): string {
   return [
     `${formatCount(counts.samples)} samples`,
     `${formatCount(counts.lost)} lost`,
@@ -39,4 +40,19 @@ export function showProgress(
     clearInterval(timer);
     if (terminal.isTTY) void terminal.write(REWRITE).catch(() => {});
   };
+}
+
+/** @returns what became of the samples: 395 samples, none lost; 99.2 % of frames named */
+export function tallyText(tally: Tally): string {
+  const reasons = Object.entries(tally.lost).filter(([, count]) => count > 0);
+  const list = reasons.map(([reason, count]) => `${reason} ${formatCount(count)}`).join(', ');
+  const lost =
+    reasons.length === 0 ? 'none lost' : `${formatCount(tally.taken)} taken, lost: ${list}`;
+  const cut = Object.values(tally.truncated).reduce((sum, count) => sum + count, 0);
+  const frames = tally.framesNamed + tally.framesUnnamed;
+  return [
+    `${formatCount(tally.exported)} samples, ${lost}`,
+    ...(frames > 0 ? [`${((tally.framesNamed / frames) * 100).toFixed(1)} % of frames named`] : []),
+    ...(cut > 0 ? [`${formatCount(cut)} stacks not whole`] : []),
+  ].join('; ');
 }

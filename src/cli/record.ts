@@ -9,15 +9,8 @@ import { EXIT_CODES, type Manual } from './manual.ts';
 import { defaulted, flag, type ParsedLine, parseLine, repeated, single, text } from './options.ts';
 import { type Output, openOutput, streamOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
-import { countsText, showProgress } from './progress.ts';
-import {
-  formatCount,
-  formatDuration,
-  formatSize,
-  oneOf,
-  parseDuration,
-  wholeNumber,
-} from './quantity.ts';
+import { showProgress, tallyText } from './progress.ts';
+import { formatDuration, formatSize, oneOf, parseDuration, wholeNumber } from './quantity.ts';
 import { MAX_DEPTH, samplingOptions } from './sampling-options.ts';
 
 const DEFAULT_DURATION = '10s';
@@ -262,10 +255,7 @@ async function sample(
     hideProgress();
     if (command)
       await stderr.write(`flametap: ${line.command?.[0]} ${endText(await command.ended)}\n`);
-    const counts = profiler.counts();
-    const profile = await profiler.stop();
-    await stderr.write(`flametap: ${countsText(counts)}\n`);
-    return profile;
+    return profiler.stop();
   };
   try {
     return await Promise.race([work(), signals.second]);
@@ -292,9 +282,10 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
     const profile = await sample(line, surroundings, command);
     const size = await output.write(format.encode(profile, line.values.threads));
     const { taken, exported } = profile.tally;
-    if (exported === 0) await stderr.write('flametap: no samples: nothing in scope used the CPU\n');
+    const nothing = taken === 0 ? ': nothing in scope used the CPU' : '';
+    await stderr.write(`flametap: ${tallyText(profile.tally)}${nothing}\n`);
     await stderr.write(
-      `flametap: ${formatCount(exported)} of ${formatCount(taken)} samples written to ${output.name} (${line.values.format}, ${formatSize(size)})\n`,
+      `flametap: written to ${output.name} (${line.values.format}, ${formatSize(size)})\n`,
     );
     return exported > 0 || taken === 0 ? EXIT_DONE : EXIT_FAILED;
   } catch (error) {
