@@ -32,7 +32,7 @@ export class GoFunctions {
 
   private constructor(module: GoModule) {
     this.module = module;
-    this.#textStart = module.text.start;
+    this.#textStart = module.textStart;
   }
 
   /**

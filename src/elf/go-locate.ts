@@ -1,8 +1,9 @@
 /** Finding the pclntab in a binary, by section name or by what it looks like. */
 import { GoMemory } from './go-memory.ts';
 import { Pclntab, PclntabLayout } from './go-pclntab.ts';
-import { findGoText, type GoText } from './go-text.ts';
-import type { ElfImage } from './image.ts';
+import { findGoText } from './go-text.ts';
+import { SEGMENT_EXECUTABLE } from './headers.ts';
+import type { ElfImage, Segment } from './image.ts';
 import { ParseError } from './source.ts';
 
 const SECTIONS = ['.gopclntab', '.data.rel.ro.gopclntab'];
@@ -14,7 +15,8 @@ export interface GoModule {
   readonly table: Pclntab;
   /** Address of the table's header. */
   readonly tableAddress: number;
-  readonly text: GoText;
+  /** Address that the table's entries are relative to; agrees with the code. */
+  readonly textStart: number;
 }
 
 /**
@@ -30,7 +32,12 @@ export function locateGoModule(image: ElfImage): GoModule | undefined {
     if (source === undefined) return undefined;
     try {
       const table = new Pclntab(source);
-      return { memory, table, tableAddress: address, text: findGoText(memory, table, address) };
+      return {
+        memory,
+        table,
+        tableAddress: address,
+        textStart: findGoText(memory, table, address),
+      };
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       failure ??= error;
@@ -61,17 +68,21 @@ function checked(found: GoModule): GoModule {
   return found;
 }
 
-function headersByContent(memory: GoMemory): number[] {
-  const found: number[] = [];
-  for (const segment of memory.loads) {
-    for (const magic of Object.values(PclntabLayout)) {
-      // Padding, instruction size 1 and pointer size 8 follow the magic number.
-      const needle = Uint8Array.of(magic & 255, 0xff, 0xff, 0xff, 0, 0, 1, 8);
-      memory.search(segment, needle, 8, (address) => {
-        found.push(address);
-        return found.length < MAX_CANDIDATES;
-      });
-    }
+function* headersByContent(memory: GoMemory): Generator<number> {
+  const magics: readonly number[] = Object.values(PclntabLayout);
+  // All magic numbers end alike; padding, instruction size 1, pointer size 8 follow.
+  const needle = Uint8Array.of(0xff, 0xff, 0xff, 0, 0, 1, 8);
+  const executable = (segment: Segment): number => segment.flags & SEGMENT_EXECUTABLE;
+  // It is data; only old linkers put read-only data and code into one segment.
+  const segments = [...memory.loads].sort((a, b) => executable(a) - executable(b));
+  for (const segment of segments) {
+    const found: number[] = [];
+    memory.search(segment, needle, 1, (address) => {
+      const header = address - 1;
+      const first = header % 8 === 0 ? memory.bytes(header, 1)?.[0] : undefined;
+      if (first !== undefined && magics.includes((0xffffff00 | first) >>> 0)) found.push(header);
+      return found.length < MAX_CANDIDATES;
+    });
+    yield* found;
   }
-  return found;
 }

@@ -56,7 +56,8 @@ for (const [title, build] of builds) {
 }
 
 test('every single instruction leads to its true caller and frame pointer', () => {
-  const path = buildGoSelf(directory);
+  // With cgo: C calls, callbacks into Go, and stacks that move meanwhile.
+  const path = buildGoSelf(directory, { external: true });
   const opened = openGo(path);
   const { functions } = opened;
   const stepper = join(directory, 'stepper');
@@ -77,9 +78,13 @@ test('every single instruction leads to its true caller and frame pointer', () =
   const bytes = readFileSync(trace);
   const words = new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
   const rules = new Map<number, number>();
+  const stale = new Set<string>();
   let checked = 0;
   for (let at = 0; at < words.length; at += 8) {
-    const [pc, rsp, rbp, slot, , callerRbp, saved] = Array.from(words.subarray(at, at + 8), Number);
+    const [pc, rsp, rbp, slot, ret, callerRbp, saved, overRbp] = Array.from(
+      words.subarray(at, at + 8),
+      Number,
+    );
     if (functions.recordAt(virtualAddress(pc!)) === undefined) continue; // the vDSO
     let rule = rules.get(pc!);
     if (rule === undefined) {
@@ -95,10 +100,17 @@ test('every single instruction leads to its true caller and frame pointer', () =
     }
     const cfa = (kind === Rule.Rsp ? rsp! : rbp!) + ruleOffset(rule);
     const where = () => `${functions.lookup(virtualAddress(pc!))?.name} at ${pc}`;
+    if (cfa !== slot! + 8 && kind === Rule.Rbp && overRbp === ret) {
+      // After a callback that moved the goroutine's stack, asmcgocall's rbp still
+      // points into the old copy: the same callers, as long as nobody reuses it.
+      stale.add(functions.lookup(virtualAddress(pc!))!.name);
+      continue;
+    }
     assert.equal(cfa, slot! + 8, where());
     assert.equal(ruleRbp(rule) === RBP_SAME ? rbp : saved, callerRbp, where());
     checked++;
   }
+  assert.ok(stale.size === 0 || (stale.size === 1 && stale.has('runtime.asmcgocall')));
   assert.ok(checked > 100_000, `${checked} instructions`);
   assert.ok(rules.size > 10_000, `${rules.size} different ones`);
 });

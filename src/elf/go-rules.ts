@@ -74,10 +74,10 @@ export class GoRules implements RuleSource {
    * @throws ParseError `go_text` when the Go text is not in the file's executable part.
    */
   constructor(functions: GoFunctions) {
-    const { table, memory, text } = functions.module;
+    const { table, memory, textStart } = functions.module;
     this.#table = table;
-    this.#shift = text.start - memory.image.textBase;
-    const code = memory.from(text.start, table.textSize);
+    this.#shift = textStart - memory.image.textBase;
+    const code = memory.from(textStart, table.textSize);
     if (this.#shift < 0 || code === undefined) {
       throw new ParseError('go_text', 'the Go text is not in the file');
     }

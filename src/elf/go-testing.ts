@@ -40,7 +40,7 @@ export function buildGoSelf(directory: string, build: GoBuild = {}): string {
   execFileSync('go', ['build', `-buildmode=${mode}`, `-ldflags=${flags.join(' ')}`, '-o', path], {
     cwd: SELF,
     env: { ...process.env, CGO_ENABLED: external ? '1' : '0', GOFLAGS: '-buildvcs=false' },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: 'pipe', // the linker's warnings; an error carries them
   });
   return path;
 }

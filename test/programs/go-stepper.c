@@ -9,7 +9,7 @@
  * Addresses are link-time ones of a position-dependent executable. OUT gets one
  * record of 8 little-endian u64 per instruction: pc, rsp, rbp, address of the
  * slot that holds the return address, return address, rbp at the call, the word
- * under the slot, 1 when the frame was moved by stack growth.
+ * under the slot, the word at rbp + 8.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -50,7 +50,7 @@ static void save(uint64_t g, uint64_t sp) {
 		}
 }
 
-/* The goroutine's stack may have been copied: everything in it moved by the same distance. */
+/* The goroutine's stack may have been copied: everything on it moved by the same distance. */
 static void resume(uint64_t g, uint64_t sp) {
 	now.depth = 0;
 	for (int i = 0; i < MAX_STACKS && stacks[i].g; i++) {
@@ -63,7 +63,8 @@ static void resume(uint64_t g, uint64_t sp) {
 			while (now.depth && now.frames[now.depth - 1].slot < sp) now.depth--;
 		}
 		for (int k = 0; moved && k < now.depth; k++) {
-			now.frames[k].slot += moved;
+			/* C frames of callbacks in between are on another stack and stay. */
+			if (now.frames[k].slot - stacks[i].sp < (1 << 20)) now.frames[k].slot += moved;
 			if (now.frames[k].rbp - stacks[i].sp < (1 << 20)) now.frames[k].rbp += moved;
 		}
 		stacks[i].g = 1; /* used: a goroutine that died must not be taken for a new one */
@@ -114,7 +115,7 @@ int main(int argc, char **argv) {
 		pread(memory, code, 16, (off_t)pc);
 		if (now.depth) {
 			struct frame *f = &now.frames[now.depth - 1];
-			uint64_t record[8] = {pc, sp, bp, f->slot, f->ret, f->rbp, word(f->slot - 8), 0};
+			uint64_t record[8] = {pc, sp, bp, f->slot, f->ret, f->rbp, word(f->slot - 8), word(bp + 8)};
 			fwrite(record, 8, 8, out);
 		}
 		/* mcall and morestack save the goroutine on entry, before the switch. */

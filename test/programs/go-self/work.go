@@ -62,6 +62,9 @@ func generic[T any](list []T, f func(T) T) []T {
 
 var sink any
 
+// foreign calls into C and back, in a build with cgo.
+var foreign = func() {}
+
 // begin is where a stepper starts.
 //
 //go:noinline
@@ -76,6 +79,7 @@ func init() { runtime.LockOSThread() }
 
 func work() {
 	begin()
+	foreign() // first: its callbacks make the small stack grow and move under the C frames
 	words := strings.Fields(strings.Repeat("the quick brown fox ", 4))
 	sort.Strings(words)
 	counts := map[string]int{}
