@@ -20,7 +20,8 @@ export function mentionedPaths(text) {
   const links = [...prose.matchAll(/\]\(([^)\s#]+)[^)]*\)/g)].map((match) => match[1] ?? '');
   const spans = [...prose.matchAll(/`([^`\s]+)`/g)]
     .map((match) => match[1] ?? '')
-    .filter((span) => /^[\w.-][\w./-]*$/.test(span))
+    // Not `.cc`, which is a kind of file.
+    .filter((span) => /^[\w.-][\w./-]*$/.test(span) && !/^\.\w+$/.test(span))
     .filter((span) => EXTENSION.test(span) || /^[\w.-]+\/([\w.-]+\/?)*$/.test(span));
   return [...links.filter((link) => !/^[a-z]+:/.test(link)), ...spans];
 }

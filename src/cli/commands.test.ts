@@ -254,12 +254,21 @@ test('a second SIGINT gives up: exit 1, nothing written', async () => {
   const { child, ended } = start(['record', '--duration', '1m'], 'slow');
   await said(child, 'stderr', 'sampling at');
   child.kill('SIGINT');
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await new Promise((resolve) => setTimeout(resolve, 500));
   child.kill('SIGINT');
   const { code, stderr } = await ended;
   assert.equal(code, 1);
   assert.match(stderr, /given up; nothing was written/);
   assert.deepEqual(readdirSync(folder), []);
+});
+
+test('one Ctrl-C that comes twice, as under npm, is one', async () => {
+  const { child, ended } = start(['record', '--duration', '1m', '--output', '/dev/null']);
+  await said(child, 'stderr', 'sampling at');
+  child.kill('SIGINT');
+  child.kill('SIGTERM');
+  const { code, stderr } = await ended;
+  assert.equal(code, 0, stderr);
 });
 
 test('the agent serves, writes pprof files, and ends with 0 at SIGTERM', async () => {

@@ -15,9 +15,21 @@ export function terminal(stream: NodeJS.WriteStream): Terminal {
   };
 }
 
+/**
+ * One Ctrl-C may come twice: from the terminal, and passed on by npm or another
+ * parent. A second one that people mean comes later than this.
+ */
+const SAME_SIGNAL_MS = 250;
+
 export const onStopSignal: Surroundings['onStopSignal'] = (listener) => {
-  for (const signal of STOP_SIGNALS) process.on(signal, listener);
+  let last = Number.NEGATIVE_INFINITY;
+  const onSignal = (signal: NodeJS.Signals) => {
+    const now = performance.now();
+    if (now - last >= SAME_SIGNAL_MS) listener(signal);
+    last = now;
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
   return () => {
-    for (const signal of STOP_SIGNALS) process.off(signal, listener);
+    for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
   };
 };
