@@ -72,7 +72,7 @@ test('every single instruction leads to its true caller and frame pointer', () =
   const [finish] = range('main.finish');
   execFileSync(
     stepper,
-    [trace, begin, finish, ...places.flatMap(range), 2_000_000, path].map(String),
+    [trace, begin, finish, ...places.flatMap(range), 200_000, path].map(String),
     { env: { ...process.env, GOMAXPROCS: '1' }, stdio: 'ignore' },
   );
   const bytes = readFileSync(trace);
@@ -112,7 +112,7 @@ test('every single instruction leads to its true caller and frame pointer', () =
   }
   assert.ok(stale.size === 0 || (stale.size === 1 && stale.has('runtime.asmcgocall')));
   assert.ok(checked > 100_000, `${checked} instructions`);
-  assert.ok(rules.size > 10_000, `${rules.size} different ones`);
+  assert.ok(rules.size > 5000, `${rules.size} different ones`);
 });
 
 test('a region in one go has the rows of its single addresses', () => {

@@ -277,18 +277,19 @@ function switchChanges(code: Uint8Array, name: string): Change[] {
       changes.push({ at: end, rule: FRAME_POINTER });
       return;
     }
-    const ends = switched !== undefined && switched !== FRAME_POINTER && !crosses(switched);
+    const ends = switched !== undefined && !crosses(switched);
     if (framed && !ends) {
       if (kind === Step.FrameRestored) changes.push({ at: end, rule: undefined });
       if (kind === Step.Return) changes.push({ at: end, rule: FRAME_POINTER });
       return;
     }
-    if (kind === Step.LoadSp || (kind === Step.SetSp && !onOther)) {
-      onOther = true;
-      changes.push({ at: end, rule: switched ?? NONE });
-    } else if (kind === Step.SetSp && switched !== undefined && crosses(switched)) {
+    const comesBack = switched !== undefined && crosses(switched);
+    if (onOther && comesBack && (kind === Step.LoadSp || kind === Step.SetSp)) {
       onOther = false;
       changes.push({ at: end, rule: undefined });
+    } else if (!onOther && (kind === Step.LoadSp || kind === Step.SetSp)) {
+      onOther = true;
+      changes.push({ at: end, rule: switched ?? NONE });
     } else if (kind === Step.SaveSp40 && !onOther && name === 'runtime.asmcgocall') {
       onOther = true;
       changes.push({ at: end, rule: SAVED_AT_40 });
