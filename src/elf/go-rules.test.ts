@@ -72,7 +72,7 @@ test('every single instruction leads to its true caller and frame pointer', () =
   const [finish] = range('main.finish');
   execFileSync(
     stepper,
-    [trace, begin, finish, ...places.flatMap(range), 200_000, path].map(String),
+    [trace, begin, finish, ...places.flatMap(range), 300_000, path].map(String),
     { env: { ...process.env, GOMAXPROCS: '1' }, stdio: 'ignore' },
   );
   const bytes = readFileSync(trace);

@@ -31,4 +31,4 @@ func stackOf(depth int) []byte {
 	return append(stackOf(depth-1), room[depth])
 }
 
-func init() { foreign = func() { sink = C.enter(4) } }
+func init() { foreign = func() { sink = C.enter(3) } }
