@@ -124,6 +124,8 @@ test('cc1plus', async () => {
   );
   const lines = [...headers.map((name) => `#include <${name}>`), ...uses];
   writeFileSync(source, `${lines.join('\n')}\n`);
+  const preprocessed = join(folder, 'load.ii');
+  execFileSync('g++', ['-E', source, '-o', preprocessed]);
   const compiler = execFileSync('g++', ['-print-prog-name=cc1plus']).toString().trim();
-  await expectEqual([compiler, '-quiet', '-O2', source, '-o', '/dev/null']);
+  await expectEqual([compiler, '-quiet', '-fpreprocessed', '-O2', preprocessed, '-o', '/dev/null']);
 });

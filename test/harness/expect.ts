@@ -63,7 +63,8 @@ export function expectNames(samples: readonly JsonSample[]): void {
 export function expectCount(recording: Recording, report: ProgramReport): void {
   const counted = countOf(ofPid(recording, report.pid));
   const expected = (report.cpuNs / 1e9) * recording.hz;
-  const allowed = countTolerance(expected, report.switches);
+  const stolen = recording.stolenSeconds * recording.hz;
+  const allowed = countTolerance(expected, report.switches) + stolen;
   assert.ok(
     Math.abs(counted - expected) <= allowed,
     `${counted} samples, but ${expected.toFixed(1)} ± ${allowed.toFixed(1)} by CPU time`,

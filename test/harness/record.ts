@@ -25,6 +25,8 @@ export interface Recording {
   /** What the test programs under it reported. */
   readonly reports: readonly ProgramReport[];
   readonly hz: number;
+  /** Time that the hypervisor gave to others meanwhile, all CPUs. */
+  readonly stolenSeconds: number;
 }
 
 export interface RecordOptions {
@@ -73,6 +75,12 @@ export function execute(
   });
 }
 
+/** Stolen seconds since boot: no task is charged for them, though ticks may fall into them. */
+function stolenSeconds(): number {
+  const fields = readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/ +/);
+  return Number(fields[8] ?? 0) / 100;
+}
+
 /**
  * One profile as JSON.
  * @throws Error with the CLI's own words when it fails or writes nothing.
@@ -86,6 +94,7 @@ export async function record(options: RecordOptions): Promise<Recording> {
     const args = ['record', '--format', 'json', '--output', output, '--hz', String(hz)];
     args.push(...(options.options ?? []));
     if (options.command) args.push('--', ...options.command);
+    const stolen = stolenSeconds();
     const running = execute([CLI, ...args], { TEST_REPORT: reports, ...options.environment });
     const during = options.during?.();
     const finished = await running;
@@ -98,7 +107,13 @@ export async function record(options: RecordOptions): Promise<Recording> {
       Recording,
       'samples' | 'tally'
     >;
-    return { samples: profile.samples, tally: profile.tally, reports: readReports(reports), hz };
+    return {
+      samples: profile.samples,
+      tally: profile.tally,
+      reports: readReports(reports),
+      hz,
+      stolenSeconds: stolenSeconds() - stolen,
+    };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
