@@ -78,6 +78,16 @@ test('verdicts', () => {
   assert.deepEqual(verdict(stack('9010!'), '9010! end'), { kind: 'excluded', why: 'file_gone' });
 });
 
+// Ours may have 1,024 frames; that it ends there is no disagreement, a wrong frame before is.
+test('the depth limit is no disagreement', () => {
+  const deep = stack('1010!', ...Array(1099).fill('1020'));
+  const reference = { frames: deep, reason: 'end' };
+  const ours = deep.slice(0, 1024);
+  assert.deepEqual(compareStack(ours, reference, maps, judge), { kind: 'agrees' });
+  ours[700] = { address: 0x1024n, exact: false };
+  assert.deepEqual(compareStack(ours, reference, maps, judge), { kind: 'differs', at: 700 });
+});
+
 // A return address one past the end of a mapping belongs to that mapping.
 test('return addresses are looked up one byte earlier', () => {
   const reference = parseReferenceLine('0 1010! 6000 end').stack;

@@ -19,6 +19,8 @@ import { createInterface } from 'node:readline';
 import { REPOSITORY } from './programs.ts';
 import type { Frame, RecordedStack } from './recorded-stacks.ts';
 
+/** FT_MAX_USER_FRAMES of bpf/record.h. */
+const DEPTH_LIMIT = 1024;
 const CACHE = join(REPOSITORY, 'build', 'test-programs');
 
 /** An executable mapping of the process at the time of the samples. */
@@ -57,8 +59,8 @@ export interface ReferenceStack {
 /**
  * What a comparison found:
  * - `equal`: same frames, and both reached the root;
- * - `agrees`: same frames as far as the reference could see (its copy of the
- *   stack or its rules ended first);
+ * - `agrees`: same frames as far as both could see: the reference's copy of the
+ *   stack or its rules ended first, or ours has as many frames as it may;
  * - `short`: ours stops before the reference does;
  * - `differs`: a frame differs, or ours goes on where the reference saw the root;
  * - `excluded`: libdw cannot judge: JIT code (`jit`), Go (`go`, no CFI in its
@@ -98,6 +100,7 @@ export function compareStack(
     const [a, b] = [ours[i]!, reference.frames[i]!];
     if (a.address !== b.address || a.exact !== b.exact) return { kind: 'differs', at: i };
   }
+  if (ours.length === DEPTH_LIMIT) return { kind: 'agrees' };
   if (ours.length < reference.frames.length) return { kind: 'short', at: ours.length };
   if (reference.reason !== 'end') return { kind: 'agrees' };
   if (ours.length > reference.frames.length) return { kind: 'differs', at: common };
@@ -258,13 +261,21 @@ export async function compareRecorded(
     compareStack(stack.frames, reference.get(id)!, maps.get(stack.pid)!, judge),
   );
   return summarize(verdicts, (index) => {
-    const show = (frames: readonly Frame[]): string =>
-      frames.map((frame) => `${hex(frame.address)}${frame.exact ? '!' : ''}`).join(' ');
+    const verdict = verdicts[index]!;
     const { comm, pid, frames, end } = known[index]!;
     const other = reference.get(index)!;
+    const from = Math.max(0, 'at' in verdict ? verdict.at - 3 : 0);
     return (
-      `${comm} (${pid}) ${JSON.stringify(verdicts[index])}\n` +
-      `  ours: ${show(frames)} end ${end}\n  libdw: ${show(other.frames)} ${other.reason}`
+      `${comm} (${pid}) ${JSON.stringify(verdict)}, frames from ${from}:\n` +
+      `  ours:  ${showFrames(frames, from)} (end ${end})\n` +
+      `  libdw: ${showFrames(other.frames, from)} (${other.reason})`
     );
   });
 }
+
+/** Eight frames from `from` on; `!` marks exact pcs. */
+const showFrames = (frames: readonly Frame[], from: number): string =>
+  frames
+    .slice(from, from + 8)
+    .map(({ address, exact }) => `${hex(address)}${exact ? '!' : ''}`)
+    .join(' ');
