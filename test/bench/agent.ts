@@ -51,12 +51,6 @@ export class Agent {
     }
   }
 
-  /** What the agent says of itself. */
-  async status(): Promise<Record<string, unknown>> {
-    const answer = await fetch(`http://${this.#address}/api/status`);
-    return (await answer.json()) as Record<string, unknown>;
-  }
-
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.pid === undefined) return;
     const ended = new Promise((resolve) => this.#child.once('close', resolve));

@@ -243,7 +243,7 @@ export async function besidePeers(setting: Setting): Promise<Figure[]> {
         unit: 's',
         peer: trace.cpuSeconds,
         peerName: 'bpftrace',
-        note: 'bpftrace compiles at start and names at its end',
+        note: 'bpftrace compiles at start; its naming at the end is cut after 10 s',
       },
     ];
   });

@@ -97,6 +97,8 @@ export function loadNamed(name: string): Load {
 export class RunningLoad {
   readonly #children: ChildProcess[];
   #failure: Error | undefined;
+  // an interrupted benchmark leaves nothing running
+  readonly #atExit = (): void => this.#kill();
 
   constructor(commands: readonly Command[]) {
     // a process group each, so that what they started is stopped too
@@ -107,6 +109,7 @@ export class RunningLoad {
       });
       return child;
     });
+    process.once('exit', this.#atExit);
   }
 
   /** @throws Error when a part of the load is not running any more. */
@@ -123,6 +126,12 @@ export class RunningLoad {
     const ended = this.#children.map(
       (child) => new Promise((resolve) => child.once('close', resolve)),
     );
+    this.#kill();
+    process.off('exit', this.#atExit);
+    await Promise.race([Promise.all(ended), new Promise((resolve) => setTimeout(resolve, 2000))]);
+  }
+
+  #kill(): void {
     for (const child of this.#children) {
       try {
         if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
@@ -130,6 +139,5 @@ export class RunningLoad {
         // the group is gone already
       }
     }
-    await Promise.race([Promise.all(ended), new Promise((resolve) => setTimeout(resolve, 2000))]);
   }
 }

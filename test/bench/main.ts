@@ -58,6 +58,12 @@ for (const name of wanted) {
 const figures: Figure[] = [];
 const failures: Record<string, string> = {};
 const restore = enableBpfStats();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    restore();
+    process.exit(130);
+  });
+}
 try {
   for (const name of wanted) {
     process.stderr.write(`${name} …\n`);
