@@ -238,13 +238,6 @@ export async function besidePeers(setting: Setting): Promise<Figure[]> {
         peer: trace.bpfNsPerRun / 1000,
         peerName: 'bpftrace @[ustack, comm]',
       },
-      {
-        what: 'mix: CPU with start and stop',
-        unit: 's',
-        peer: trace.cpuSeconds,
-        peerName: 'bpftrace',
-        note: 'bpftrace compiles at start; its naming at the end is cut after 10 s',
-      },
     ];
   });
 }
