@@ -33,7 +33,9 @@ struct signal_struct {
 	} live;
 } PRESERVE;
 
-struct mm_struct;
+struct mm_struct {
+	unsigned long start_stack;
+} PRESERVE;
 
 struct task_struct {
 	void *stack;

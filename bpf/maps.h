@@ -112,22 +112,6 @@ struct {
 	__uint(max_entries, 1);
 } ft_scratches SEC(".maps");
 
-/* A deferred record under construction. clang turns `+ 4096` into `| 8192`, which
- * the verifier bounds one page too high: hence the slack, which is never used. */
-#define VERIFIER_SLACK 8192
-struct ft_deferred {
-	struct ft_sample sample;
-	u8 body[FT_MAX_KERNEL_FRAMES * 8 + 8 + sizeof(struct ft_stack) + FT_STACK_COPY_BYTES +
-	        VERIFIER_SLACK];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, u32);
-	__type(value, struct ft_deferred);
-	__uint(max_entries, 1);
-} ft_deferreds SEC(".maps");
-
 static __always_inline void count(enum ft_counter which, u64 by) {
 	u32 zero = 0;
 	struct ft_counters *counters = bpf_map_lookup_elem(&ft_counts, &zero);

@@ -29,7 +29,7 @@ typedef int ft_s32;
 #define FT_MAX_KERNEL_FRAMES 127
 #define FT_MAX_USER_FRAMES 1024
 /* How much of the stack a deferred sample carries at most. */
-#define FT_STACK_COPY_BYTES 16384
+#define FT_STACK_COPY_BYTES 65536
 #define FT_REGISTER_COUNT 17
 
 /* Text regions: the unit in which unwind tables are loaded. The full table has
@@ -106,6 +106,7 @@ enum ft_counter {
 
 #define FT_SAMPLE_KERNEL_MODE 1u /* the tick hit kernel code */
 #define FT_SAMPLE_STACK_CUT 2u   /* deferred copy is shorter than wanted */
+#define FT_SAMPLE_EXACT_START 4u /* deferred: registers are those of an exact pc */
 
 /* A process instance is (pid, start_ns, exec_id). start_ns is the leader's
  * start_boottime; exec_id the leader's self_exec_id, which grows with exec. */
@@ -116,7 +117,7 @@ struct ft_identity {
 };
 
 struct ft_header {
-	ft_u32 length; /* of the whole record, a multiple of 8 */
+	ft_u32 length; /* of the record, a multiple of 8; the ring may hold more after it */
 	ft_u16 type;   /* enum ft_record_type */
 	ft_u16 cpu;
 	ft_u64 time_ns; /* CLOCK_MONOTONIC */
@@ -125,7 +126,10 @@ struct ft_header {
 
 /* SAMPLE: followed by kernel_count kernel addresses, then user_count user
  * addresses, both leaf first, u64 each.
- * DEFERRED: followed by kernel_count kernel addresses, then struct ft_stack. */
+ * DEFERRED: followed by kernel_count kernel addresses and user_count user
+ * addresses that were unwound before the walk stopped, then struct ft_stack,
+ * whose registers are those of the frame it stopped at. With user_count 0 they
+ * are the sample's own, otherwise only rbp, rsp and rip are known. */
 struct ft_sample {
 	struct ft_header header;
 	ft_u32 tid;
@@ -170,7 +174,7 @@ struct ft_process {
 	ft_u16 go_g_offset; /* minus the offset of g from fs_base, 0 = not Go */
 	ft_u16 go_m;        /* offsetof(g, m) */
 	ft_u16 go_curg;     /* offsetof(m, curg) */
-	ft_u16 go_g0;       /* offsetof(m, g0) */
+	ft_u16 go_sched_bp; /* offsetof(g, sched.bp) */
 	ft_u64 reserved;
 };
 
@@ -218,6 +222,7 @@ enum ft_rule {
 	FT_RULE_COMPLEX = 9,       /* leave to user space */
 	FT_RULE_GO_SWITCH = 10,    /* systemstack, asmcgocall: continue at curg.sched.sp */
 	FT_RULE_GO_MORESTACK = 11, /* continue at curg.sched.pc and .sp */
+	FT_RULE_GO_FRAME_POINTER = 12, /* as RBP, but the caller may be on another stack */
 };
 
 /* rbp rule: 0 = unchanged, n = saved at CFA - 8 * n, 255 = saved at *(rbp). */

@@ -32,26 +32,37 @@ static __always_inline void send_unwound(struct ft_scratch *s, void *ring) {
 	count(FT_COUNTER_USER_FRAMES, s->count);
 }
 
-/* Sends registers and stack bytes instead of user frames. */
-static __always_inline void send_deferred(struct ft_scratch *s, void *ring, int copy_only) {
-	u32 zero = 0;
-	struct ft_deferred *d = bpf_map_lookup_elem(&ft_deferreds, &zero);
-	if (!d) {
-		count(FT_COUNTER_NO_SCRATCH, 1);
-		return;
-	}
-	d->sample = s->sample;
-	d->sample.header.type = FT_RECORD_DEFERRED;
-	d->sample.layout = 0;
-	d->sample.user_count = 0;
-	u32 at = s->sample.kernel_count;
-	if (at > FT_MAX_KERNEL_FRAMES)
-		at = FT_MAX_KERNEL_FRAMES;
-	at *= 8;
-	if (bpf_probe_read_kernel(d->body, at, s->addresses))
-		d->sample.kernel_count = 0;
+/* Stack bytes of a deferred sample: nearly always the small number is enough. */
+#define COPY_SMALL 16384
+#define COPY_LARGE FT_STACK_COPY_BYTES
 
-	struct ft_stack *stack = (void *)(d->body + at);
+/* The main thread's stack ends where exec put it. How deep other threads are is
+ * not known; reading stops at the end of their stack by itself. */
+static __always_inline int is_shallow(struct task_struct *task, u64 rsp) {
+	u64 top = BPF_CORE_READ(task, mm, start_stack);
+	return top > rsp && top - rsp <= COPY_SMALL - 4096 - 128;
+}
+
+/* Fills a reserved record with registers and stack bytes; returns its length. */
+static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample *sample, u32 pages) {
+	u8 *body = (u8 *)(sample + 1);
+	*sample = s->sample;
+	sample->header.type = FT_RECORD_DEFERRED;
+	sample->layout = 0;
+	/* A walk that met a table not loaded yet goes on from there: the frames so
+	 * far are right, and what is copied begins higher up the stack. */
+	u32 done = s->sample.end == FT_END_NO_TABLE && s->count > 1 ? s->count - 1 : 0;
+	u32 at = s->sample.kernel_count + done;
+	if (at > FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES)
+		at = FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES;
+	at *= 8;
+	sample->user_count = done;
+	if (bpf_probe_read_kernel(body, at, s->addresses)) {
+		sample->kernel_count = 0;
+		sample->user_count = 0;
+	}
+
+	struct ft_stack *stack = (void *)(body + at);
 	struct ft_registers *r = &s->regs;
 	stack->registers[0] = r->rax;
 	stack->registers[1] = r->rdx;
@@ -59,8 +70,8 @@ static __always_inline void send_deferred(struct ft_scratch *s, void *ring, int 
 	stack->registers[3] = r->rbx;
 	stack->registers[4] = r->rsi;
 	stack->registers[5] = r->rdi;
-	stack->registers[6] = r->rbp;
-	stack->registers[7] = r->rsp;
+	stack->registers[6] = done ? s->bp : r->rbp;
+	stack->registers[7] = done ? s->sp : r->rsp;
 	stack->registers[8] = r->r8;
 	stack->registers[9] = r->r9;
 	stack->registers[10] = r->r10;
@@ -69,42 +80,66 @@ static __always_inline void send_deferred(struct ft_scratch *s, void *ring, int 
 	stack->registers[13] = r->r13;
 	stack->registers[14] = r->r14;
 	stack->registers[15] = r->r15;
-	stack->registers[16] = r->rip;
+	stack->registers[16] = done ? s->pc : r->rip;
+	if (!done || s->exact)
+		sample->flags |= FT_SAMPLE_EXACT_START;
 	stack->fs_base = s->fs_base;
 	stack->reserved = 0;
 
 	/* Leaf functions keep data up to 128 bytes below rsp (the red zone). */
-	u64 base = (r->rsp - 128) & ~7ULL;
+	u64 base = ((done ? s->sp : r->rsp) - 128) & ~7ULL;
 	u8 *bytes = (u8 *)(stack + 1);
 	u32 copied = 0;
+	u32 whole = 0;
 	/* Whole pages fail or succeed together: up to the end of the first page,
-	 * then three more. The verifier can follow these bounds without help. */
-	u32 piece = 4096 - (base & 4095);
-	if (!bpf_probe_read_user(bytes, piece, (void *)base)) {
-		copied = piece;
-#pragma unroll
-		for (int i = 1; i < FT_STACK_COPY_BYTES / 4096; i++) {
-			if (bpf_probe_read_user(bytes + copied, 4096, (void *)(base + copied)))
+	 * then the others. */
+	u32 first = 4096 - (base & 4095);
+	if (!bpf_probe_read_user(bytes, first, (void *)base)) {
+		copied = first;
+		for (u32 i = 0; i + 1 < pages; i++) {
+			u32 offset = first + i * 4096;
+			if (bpf_probe_read_user(bytes + offset, 4096, (void *)(base + offset)))
 				break;
-			copied += 4096;
+			copied = offset + 4096;
+			whole++;
 		}
 	}
+	if (whole + 1 < pages)
+		sample->flags |= FT_SAMPLE_STACK_CUT;
 	stack->base = base;
 	stack->bytes = copied;
-	if (copied <= FT_STACK_COPY_BYTES - 4096)
-		d->sample.flags |= FT_SAMPLE_STACK_CUT;
-	u32 length = sizeof(struct ft_sample) + at + sizeof(struct ft_stack) + copied;
-	d->sample.header.length = length;
-	if (length > sizeof(*d))
-		return;
-	if (bpf_ringbuf_output(
-	        ring, d, length, wakeup_flags(s, ring, s->sample.header.time_ns, !copy_only))) {
-		if (!copy_only)
-			count(FT_COUNTER_RING_FULL, 1);
-		return;
+	sample->header.length = sizeof(struct ft_sample) + at + sizeof(struct ft_stack) + copied;
+	return sample->header.length;
+}
+
+/* What a record of so many stack bytes takes at most. clang turns `+ 4096` into
+ * `| 8192`, which the verifier bounds too high: hence the slack, never used. */
+#define DEFERRED_BYTES(copy)                                                                                 \
+	(sizeof(struct ft_sample) + (FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES) * 8 + sizeof(struct ft_stack) +        \
+	 (copy) + 8192)
+
+/* Sends registers and stack bytes instead of user frames. */
+static __always_inline void send_deferred(struct ft_scratch *s, struct task_struct *task, void *ring, int copy_only) {
+	u64 flags = wakeup_flags(s, ring, s->sample.header.time_ns, !copy_only);
+	int sent = 0;
+	if (!is_shallow(task, s->regs.rsp)) {
+		struct ft_sample *large = bpf_ringbuf_reserve(ring, DEFERRED_BYTES(COPY_LARGE), 0);
+		if (large) {
+			fill_deferred(s, large, COPY_LARGE / 4096);
+			bpf_ringbuf_submit(large, flags);
+			sent = 1;
+		}
+	}
+	if (!sent) {
+		struct ft_sample *small = bpf_ringbuf_reserve(ring, DEFERRED_BYTES(COPY_SMALL), 0);
+		if (small) {
+			fill_deferred(s, small, COPY_SMALL / 4096);
+			bpf_ringbuf_submit(small, flags);
+			sent = 1;
+		}
 	}
 	if (!copy_only)
-		count(FT_COUNTER_DEFERRED, 1);
+		count(sent ? FT_COUNTER_DEFERRED : FT_COUNTER_RING_FULL, 1);
 }
 
 /* Unwinds the user part; returns enum ft_end. */
@@ -225,13 +260,13 @@ int ft_sample(struct ft_perf_context *ctx) {
 	s->sample.end = end;
 	if (end == FT_END_NO_PROCESS || end == FT_END_NO_TABLE || end == FT_END_COMPLEX ||
 	    end == FT_END_NO_MAPPING) {
-		send_deferred(s, ring, 0);
+		send_deferred(s, task, ring, 0);
 		return 0;
 	}
 	send_unwound(s, ring);
 	if (ft_copy_every_sample && end != FT_END_NO_USER && end != FT_END_NO_REGISTERS &&
 	    end != FT_END_COMPAT)
-		send_deferred(s, ring, 1);
+		send_deferred(s, task, ring, 1);
 	return 0;
 }
 

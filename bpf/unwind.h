@@ -180,7 +180,9 @@ static __always_inline int go_switch(struct ft_scratch *s, u32 morestack) {
 	if (curg == g && !morestack)
 		return STOP(GO_SWITCH);
 	if (morestack) {
-		if (bpf_probe_read_user(&pc, 8, (void *)(curg + GO_SCHED_PC)))
+		/* morestack clears rbp before it calls on. */
+		if (bpf_probe_read_user(&pc, 8, (void *)(curg + GO_SCHED_PC)) ||
+		    bpf_probe_read_user(&s->bp, 8, (void *)(curg + s->process.go_sched_bp)))
 			return STOP(GO_SWITCH);
 	} else {
 		if (bpf_probe_read_user(&pc, 8, (void *)sp))
@@ -258,6 +260,10 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 		if (read_stack(s, s->sp + SIGFRAME_RBP, &bp) || read_stack(s, s->sp + SIGFRAME_RSP, &sp) ||
 		    read_stack(s, s->sp + SIGFRAME_RIP, &pc))
 			return STOP(STACK_READ);
+		/* The handler "returns" to the trampoline's first byte: no call before it. */
+		u32 at = s->sample.kernel_count + s->count - 1;
+		if (at < FT_MAX_KERNEL_FRAMES + 1 + FT_MAX_USER_FRAMES)
+			s->addresses[at] |= FT_EXACT_PC;
 		/* The handler may have run on its own stack: no order to check. */
 		s->pc = pc;
 		s->sp = sp;
@@ -291,8 +297,9 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 	}
 	s->by_frame_pointer = (rule & 15) == FT_RULE_NONE;
 
-	/* Each caller lies above its callee, or the walk could go round for ever. */
-	if (cfa <= s->sp)
+	/* Each caller lies above its callee, or the stack is broken; but for Go's
+	 * switch from a thread's own stack to that of a goroutine. */
+	if (cfa <= s->sp && (rule & 15) != FT_RULE_GO_FRAME_POINTER)
 		return STOP(BAD_FRAME);
 	if (bp_rule == FT_RBP_AT_RBP) {
 		if (read_stack(s, s->bp, &bp))

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <string>
 
+#include "arguments.h"
 #include "descriptor.h"
 #include "errors.h"
 
@@ -15,39 +17,72 @@ namespace flametap {
 
 namespace {
 
+// The kernel reads as many bytes as its map says, whatever we hand it.
+bpf_map_info Shape(Napi::Env env, int fd) {
+  bpf_map_info shape = {};
+  uint32_t length = sizeof(shape);
+  if (bpf_obj_get_info_by_fd(fd, &shape, &length)) {
+    throw SystemError(env, "read the shape of a BPF map", errno);
+  }
+  return shape;
+}
+
+void CheckLength(Napi::Uint8Array bytes, const char* name, size_t expected) {
+  if (bytes.ByteLength() == expected) return;
+  throw Napi::TypeError::New(bytes.Env(), std::string(name) + " must have " +
+                                              std::to_string(expected) + " bytes, not " +
+                                              std::to_string(bytes.ByteLength()));
+}
+
 // mapUpdate(fd, key: Uint8Array, value: Uint8Array)
 Napi::Value MapUpdate(const Napi::CallbackInfo& info) {
-  const int fd = info[0].As<Napi::Number>();
-  Napi::Uint8Array key = info[1].As<Napi::Uint8Array>();
-  Napi::Uint8Array value = info[2].As<Napi::Uint8Array>();
+  Napi::Env env = info.Env();
+  const int fd = DescriptorNumber(info[0]);
+  Napi::Uint8Array key = Bytes(info[1], "key");
+  Napi::Uint8Array value = Bytes(info[2], "value");
+  const bpf_map_info shape = Shape(env, fd);
+  CheckLength(key, "key", shape.key_size);
+  CheckLength(value, "value", shape.value_size);
   if (bpf_map_update_elem(fd, key.Data(), value.Data(), BPF_ANY)) {
-    throw SystemError(info.Env(), "update a BPF map", errno);
+    throw SystemError(env, "update a BPF map", errno);
   }
-  return info.Env().Undefined();
+  return env.Undefined();
 }
 
 // mapDelete(fd, key): boolean, false when there was no such key
 Napi::Value MapDelete(const Napi::CallbackInfo& info) {
-  const int fd = info[0].As<Napi::Number>();
-  Napi::Uint8Array key = info[1].As<Napi::Uint8Array>();
-  return Napi::Boolean::New(info.Env(), bpf_map_delete_elem(fd, key.Data()) == 0);
+  Napi::Env env = info.Env();
+  const int fd = DescriptorNumber(info[0]);
+  Napi::Uint8Array key = Bytes(info[1], "key");
+  CheckLength(key, "key", Shape(env, fd).key_size);
+  if (bpf_map_delete_elem(fd, key.Data()) == 0) return Napi::Boolean::New(env, true);
+  if (errno != ENOENT) throw SystemError(env, "delete from a BPF map", errno);
+  return Napi::Boolean::New(env, false);
 }
 
 // arrayWrite(fd, byteOffset, data: Uint8Array): into a BPF_F_MMAPABLE array.
 // The mapping lasts only for the copy: mapped pages count in RSS.
 Napi::Value ArrayWrite(const Napi::CallbackInfo& info) {
-  const int fd = info[0].As<Napi::Number>();
-  const auto offset = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
-  Napi::Uint8Array data = info[2].As<Napi::Uint8Array>();
-  if (data.ByteLength() == 0) return info.Env().Undefined();
+  Napi::Env env = info.Env();
+  const int fd = DescriptorNumber(info[0]);
+  const auto offset = static_cast<uint64_t>(WholeNumber(info[1], "byteOffset", 0, kMaxSafeInteger));
+  Napi::Uint8Array data = Bytes(info[2], "data");
+  const bpf_map_info shape = Shape(env, fd);
+  // Elements of arrays lie at multiples of 8 bytes. Any other kind of file could
+  // be shorter than the range: writing there would end the process.
+  const uint64_t size = ((shape.value_size + 7ULL) & ~7ULL) * shape.max_entries;
+  if (shape.type != BPF_MAP_TYPE_ARRAY || !(shape.map_flags & BPF_F_MMAPABLE) || offset > size ||
+      data.ByteLength() > size - offset) {
+    throw Napi::RangeError::New(env, "the range is not inside a BPF array that can be mapped");
+  }
+  if (data.ByteLength() == 0) return env.Undefined();
   const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t start = offset & ~(page - 1);
   const uint64_t length = offset + data.ByteLength() - start;
-  // The kernel refuses a range beyond the map's own pages.
   Region region = Region::Map(fd, length, PROT_READ | PROT_WRITE, static_cast<off_t>(start));
-  if (!region.data()) throw SystemError(info.Env(), "map a BPF array", errno);
+  if (!region.data()) throw SystemError(env, "map a BPF array", errno);
   std::memcpy(region.data() + (offset - start), data.Data(), data.ByteLength());
-  return info.Env().Undefined();
+  return env.Undefined();
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "demangle.h"
 
 namespace flametap {
@@ -16,7 +17,7 @@ constexpr size_t kCapacity = 16 * 1024;
 
 // demangle(name): string, undefined when it is not a mangled name
 Napi::Value Demangle(const Napi::CallbackInfo& info) {
-  const std::string name = info[0].As<Napi::String>();
+  const std::string name = Text(info[0], "name");
   thread_local std::vector<char> out(kCapacity);
   if (!flametap_demangle(name.c_str(), out.data(), out.size())) return info.Env().Undefined();
   return Napi::String::New(info.Env(), out.data());

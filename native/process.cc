@@ -4,16 +4,13 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <signal.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
-#include <vector>
 
+#include "arguments.h"
 #include "descriptor.h"
 #include "errors.h"
 
@@ -23,9 +20,9 @@ namespace {
 
 // readMemory(pid, address, into: Uint8Array): bytes read, 0 when nothing could be.
 Napi::Value ReadMemory(const Napi::CallbackInfo& info) {
-  const pid_t pid = info[0].As<Napi::Number>();
-  const auto address = static_cast<uintptr_t>(info[1].As<Napi::Number>().Int64Value());
-  Napi::Uint8Array into = info[2].As<Napi::Uint8Array>();
+  const auto pid = static_cast<pid_t>(WholeNumber(info[0], "pid", 1, INT32_MAX));
+  const auto address = static_cast<uintptr_t>(WholeNumber(info[1], "address", 0, kMaxSafeInteger));
+  Napi::Uint8Array into = Bytes(info[2], "into");
   iovec local = {into.Data(), into.ByteLength()};
   iovec remote = {reinterpret_cast<void*>(address), into.ByteLength()};
   const ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
@@ -37,8 +34,9 @@ Napi::Value ReadMemory(const Napi::CallbackInfo& info) {
 // are resolved inside that root, so that a container cannot point us at a file
 // of the host; FIFOs do not block.
 Napi::Value OpenInRoot(const Napi::CallbackInfo& info) {
-  const std::string pid = std::to_string(info[0].As<Napi::Number>().Int32Value());
-  const std::string path = info[1].As<Napi::String>();
+  const std::string pid =
+      std::to_string(static_cast<pid_t>(WholeNumber(info[0], "pid", 1, INT32_MAX)));
+  const std::string path = Text(info[1], "path");
   const std::string root_path = "/proc/" + pid + "/root";
   Descriptor root(open(root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) throw SystemError(info.Env(), "open " + root_path, errno);

@@ -40,13 +40,17 @@ size_t BpfRing::Drain(uint8_t* into, size_t capacity) {
     if (header & BPF_RINGBUF_BUSY_BIT) break;
     const size_t length = header & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
     if (!(header & BPF_RINGBUF_DISCARD_BIT)) {
-      if (length > capacity) {
+      // A record may be reserved larger than it turned out: its own first word
+      // (ft_header.length) says how much of it counts.
+      uint32_t used = 0;
+      if (length >= sizeof(used)) std::memcpy(&used, at + BPF_RINGBUF_HDR_SZ, sizeof(used));
+      if (used == 0 || used > length || used > capacity) {
         oversized_++;
-      } else if (length > capacity - written) {
+      } else if (used > capacity - written) {
         break;
       } else {
-        std::memcpy(into + written, at + BPF_RINGBUF_HDR_SZ, length);
-        written += Align8(length);
+        std::memcpy(into + written, at + BPF_RINGBUF_HDR_SZ, used);
+        written += Align8(used);
       }
     }
     position += Align8(length + BPF_RINGBUF_HDR_SZ);

@@ -36,6 +36,7 @@ class PerfRing {
  public:
   PerfRing(Descriptor event, size_t pages);
   bool ok() const { return area_.data() != nullptr; }
+  int fd() const { return event_.get(); }
   // Copies whole records, each padded to 8 bytes as perf writes them.
   size_t Drain(uint8_t* into, size_t capacity);
 

@@ -13,7 +13,9 @@
 #include <cstdarg>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
+#include "arguments.h"
 #include "errors.h"
 
 namespace flametap {
@@ -38,14 +40,15 @@ int KeepLog(enum libbpf_print_level level, const char* format, va_list arguments
 
 class LogCapture {
  public:
-  LogCapture() {
+  LogCapture() : outer_(log_target) {
     libbpf_set_print(KeepLog);
     log_target = &text_;
   }
-  ~LogCapture() { log_target = nullptr; }
+  ~LogCapture() { log_target = outer_; }
   const std::string& text() const { return text_; }
 
  private:
+  std::string* outer_;
   std::string text_;
 };
 
@@ -54,6 +57,12 @@ long PerfEventOpen(perf_event_attr* attributes, int pid, int cpu) {
 }
 
 constexpr size_t kSidebandPages = 16;
+// NR_CPUS of the largest kernel configurations.
+constexpr uint32_t kMaxCpus = 8192;
+constexpr uint32_t kMaxRingBytes = 1u << 30;
+constexpr uint32_t kMaxHz = 1'000'000;
+// perf_event_header.size is 16 bits.
+constexpr size_t kMaxPerfRecord = 65536;
 
 }  // namespace
 
@@ -76,24 +85,27 @@ void Sampler::Init(Napi::Env env, Napi::Object exports) {
 
 Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(info) {
   Napi::Env env = info.Env();
-  Napi::Object options = info[0].As<Napi::Object>();
-  const std::string path = options.Get("object").As<Napi::String>();
-  cpus_ = options.Get("cpus").As<Napi::Number>().Uint32Value();
-  ring_bytes_ = options.Get("ringBytes").As<Napi::Number>().Uint32Value();
+  Napi::Object options = PlainObject(info[0], "options");
+  const std::string path = Text(options.Get("object"), "object");
+  cpus_ = static_cast<uint32_t>(WholeNumber(options.Get("cpus"), "cpus", 1, kMaxCpus));
+  ring_bytes_ =
+      static_cast<uint32_t>(WholeNumber(options.Get("ringBytes"), "ringBytes", 1, kMaxRingBytes));
+  Napi::Object entries = PlainObject(options.Get("entries"), "entries");
+  Napi::Object config = PlainObject(options.Get("config"), "config");
 
   LogCapture log;
   object_.reset(bpf_object__open_file(path.c_str(), nullptr));
   if (!object_) throw SystemError(env, "open BPF object " + path, errno, log.text());
 
-  Napi::Object entries = options.Get("entries").As<Napi::Object>();
   Napi::Array names = entries.GetPropertyNames();
   for (uint32_t i = 0; i < names.Length(); i++) {
     const std::string name = names.Get(i).As<Napi::String>();
     bpf_map* map = bpf_object__find_map_by_name(object_.get(), name.c_str());
     if (!map) throw SystemError(env, "no BPF map " + name, ENOENT);
-    bpf_map__set_max_entries(map, entries.Get(name).As<Napi::Number>().Uint32Value());
+    bpf_map__set_max_entries(
+        map, static_cast<uint32_t>(WholeNumber(entries.Get(name), name.c_str(), 1, UINT32_MAX)));
   }
-  Configure(env, options.Get("config").As<Napi::Object>());
+  Configure(env, config);
   Load(env);
   CreateRings(env);
   bpf_program* program;
@@ -127,7 +139,7 @@ void Sampler::Configure(Napi::Env env, const Napi::Object& config) {
   Napi::Array names = config.GetPropertyNames();
   for (uint32_t i = 0; i < names.Length(); i++) {
     const std::string name = names.Get(i).As<Napi::String>();
-    Napi::Uint8Array value = config.Get(name).As<Napi::Uint8Array>();
+    Napi::Uint8Array value = Bytes(config.Get(name), name.c_str());
     bool found = false;
     const btf_var_secinfo* variable = btf_var_secinfos(data);
     for (uint16_t k = 0; k < btf_vlen(data); k++, variable++) {
@@ -185,8 +197,8 @@ void Sampler::CreateRings(Napi::Env env) {
 // watch(cpu, hz): starts sampling and the side band (new mappings) on a CPU.
 Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  const uint32_t cpu = info[0].As<Napi::Number>().Uint32Value();
-  const uint32_t hz = info[1].As<Napi::Number>().Uint32Value();
+  const auto cpu = static_cast<uint32_t>(WholeNumber(info[0], "cpu", 0, kMaxCpus - 1));
+  const auto hz = static_cast<uint32_t>(WholeNumber(info[1], "hz", 1, kMaxHz));
   const std::string where = " on CPU " + std::to_string(cpu);
   if (!object_) throw SystemError(env, "sampler is closed", EBADF);
 
@@ -230,28 +242,58 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Sampler::Unwatch(const Napi::CallbackInfo& info) {
-  watched_.erase(info[0].As<Napi::Number>().Uint32Value());
+  const auto found =
+      watched_.find(static_cast<uint32_t>(WholeNumber(info[0], "cpu", 0, kMaxCpus - 1)));
+  if (found == watched_.end()) return info.Env().Undefined();
+  // The last samples, still in the BPF ring, may need the last mappings.
+  ioctl(found->second.sideband->fd(), PERF_EVENT_IOC_DISABLE, 0);
+  retired_.push_back(std::move(found->second.sideband));
+  watched_.erase(found);
   return info.Env().Undefined();
 }
 
-// drain(into: Uint8Array): bytes written, whole records, CPUs in turn.
+// drain(into: Uint8Array): bytes written, whole records, CPUs in turn. `into`
+// must hold a whole ring: a ring is only begun when all of it would fit, as a
+// record larger than the room left would otherwise be dropped as too large.
 Napi::Value Sampler::Drain(const Napi::CallbackInfo& info) {
-  Napi::Uint8Array into = info[0].As<Napi::Uint8Array>();
+  Napi::Uint8Array into = Bytes(info[0], "into");
+  if (into.ByteLength() < ring_bytes_) {
+    throw Napi::RangeError::New(info.Env(), "into must be at least as large as a ring");
+  }
   size_t written = 0;
-  for (size_t i = 0; i < rings_.size(); i++) {
-    BpfRing& ring = *rings_[(next_ring_ + i) % rings_.size()];
+  size_t done = 0;
+  for (; done < rings_.size() && into.ByteLength() - written >= ring_bytes_; done++) {
+    BpfRing& ring = *rings_[(next_ring_ + done) % rings_.size()];
     written += ring.Drain(into.Data() + written, into.ByteLength() - written);
   }
-  // Whoever was cut short comes first next time.
-  if (!rings_.empty()) next_ring_ = (next_ring_ + 1) % rings_.size();
+  // Whoever was left out comes first next time.
+  if (!rings_.empty()) next_ring_ = (next_ring_ + done) % rings_.size();
   return Napi::Number::New(info.Env(), static_cast<double>(written));
 }
 
+// drainSideband(into: Uint8Array): bytes written, those of CPUs no longer watched first.
 Napi::Value Sampler::DrainSideband(const Napi::CallbackInfo& info) {
-  Napi::Uint8Array into = info[0].As<Napi::Uint8Array>();
+  Napi::Uint8Array into = Bytes(info[0], "into");
+  if (into.ByteLength() < kMaxPerfRecord) {
+    throw Napi::RangeError::New(info.Env(), "into must hold the largest perf record");
+  }
   size_t written = 0;
-  for (auto& [cpu, watched] : watched_) {
-    written += watched.sideband->Drain(into.Data() + written, into.ByteLength() - written);
+  auto drain = [&](PerfRing& ring) {
+    const size_t bytes = ring.Drain(into.Data() + written, into.ByteLength() - written);
+    written += bytes;
+    return bytes;
+  };
+  std::erase_if(retired_, [&](auto& ring) {
+    return into.ByteLength() - written >= kMaxPerfRecord && drain(*ring) == 0;
+  });
+  // The CPU after the last one first, so that a busy one cannot starve the others.
+  auto at = watched_.upper_bound(last_sideband_);
+  for (size_t i = 0; i < watched_.size(); i++) {
+    if (at == watched_.end()) at = watched_.begin();
+    if (into.ByteLength() - written < kMaxPerfRecord) break;
+    drain(*at->second.sideband);
+    last_sideband_ = at->first;
+    ++at;
   }
   return Napi::Number::New(info.Env(), static_cast<double>(written));
 }
@@ -275,7 +317,7 @@ Napi::Value Sampler::Counters(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Sampler::MapDescriptor(const Napi::CallbackInfo& info) {
-  const std::string name = info[0].As<Napi::String>();
+  const std::string name = Text(info[0], "name");
   bpf_map* map = object_ ? bpf_object__find_map_by_name(object_.get(), name.c_str()) : nullptr;
   if (!map) throw SystemError(info.Env(), "no BPF map " + name, ENOENT);
   return Napi::Number::New(info.Env(), bpf_map__fd(map));
@@ -335,6 +377,8 @@ Napi::Value Sampler::MapMemory(const Napi::CallbackInfo& info) {
 // onReadable(callback): called when a ring has passed its watermark.
 Napi::Value Sampler::OnReadable(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
+  if (!info[0].IsFunction()) throw Napi::TypeError::New(env, "callback must be a function");
+  if (!object_) throw SystemError(env, "sampler is closed", EBADF);
   StopPolling();
   on_readable_ = Napi::Persistent(info[0].As<Napi::Function>());
   async_context_ = std::make_unique<Napi::AsyncContext>(env, "flametap:ring");
@@ -374,6 +418,7 @@ void Sampler::StopPolling() {
 void Sampler::CloseAll() {
   StopPolling();
   watched_.clear();
+  retired_.clear();
   links_.clear();
   rings_.clear();
   epoll_.Close();

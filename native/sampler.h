@@ -57,6 +57,9 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
   std::vector<std::unique_ptr<bpf_link, LinkCloser>> links_;
   std::vector<std::unique_ptr<BpfRing>> rings_;
   std::map<uint32_t, Watched> watched_;
+  // Side bands of CPUs that are no longer sampled, until they are empty.
+  std::vector<std::unique_ptr<PerfRing>> retired_;
+  uint32_t last_sideband_ = 0;
   Descriptor epoll_;
   Descriptor run_stats_;
   uint32_t cpus_ = 0;

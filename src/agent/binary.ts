@@ -1,16 +1,25 @@
 /** One opened binary with all that is derived from it, shared by every process that maps it. */
 import { type CfiRules, cfiRules } from '../elf/eh-frame.ts';
-import type { ElfImage } from '../elf/image.ts';
+import { FileSource } from '../elf/file-source.ts';
+import { GoFunctions } from '../elf/go-functions.ts';
+import { GoRules } from '../elf/go-rules.ts';
+import { goThreadLayout } from '../elf/go-thread.ts';
+import { ElfImage } from '../elf/image.ts';
 import { ParseError } from '../elf/source.ts';
 import type { Opened } from '../process/executable.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
+import { ElfSymbols } from '../symbolize/elf-symbols.ts';
 import { FileSymbols, type SymbolizedAddress } from '../symbolize/file-symbols.ts';
+import { GoSymbols } from '../symbolize/go-symbols.ts';
+import type { SymbolSource } from '../symbolize/source-line.ts';
 import { fileOffset, type TextOffset, type VirtualAddress } from '../units/units.ts';
 import { FileTables, type TextSource } from '../unwind/file-tables.ts';
 import { type GoLayout, notGo } from '../unwind/kernel-processes.ts';
+import { MergedRules } from '../unwind/merged-rules.ts';
 import { Rule } from '../unwind/rule.ts';
 import type { RuleSource } from '../unwind/source.ts';
+import type { ExactStep } from '../unwind/stack-walk.ts';
 import type { TableStore } from '../unwind/table-store.ts';
 
 /** Code without any unwind information: frame pointers have to do. */
@@ -19,32 +28,47 @@ const noRules: RuleSource = {
   problems: new Map(),
 };
 
+const SECTION_SYMTAB = '.symtab';
+
 export class Binary {
   readonly opened: Opened;
   readonly tables: FileTables;
   /** Offsets by which the kernel follows Go's stack switches. */
   readonly go: GoLayout;
   readonly #cfi: CfiRules | undefined;
+  readonly #functions: GoFunctions | undefined;
   readonly #demangle: Demangler;
+  readonly #openDebug: (buildId: string) => number | undefined;
+  readonly #problems = new Map<string, number>();
+  #debugSource: FileSource | undefined;
   #symbols: FileSymbols | undefined;
-  #problem: string | undefined;
 
-  constructor(opened: Opened, store: TableStore, demangle: Demangler) {
+  /**
+   * @param openDebug descriptor of the separate debug file of a build id.
+   */
+  constructor(
+    opened: Opened,
+    store: TableStore,
+    demangle: Demangler,
+    openDebug: (buildId: string) => number | undefined,
+  ) {
+    const { image, source } = opened;
     this.opened = opened;
     this.#demangle = demangle;
-    this.#cfi = guarded(() => cfiRules(opened.image), this.#fail);
-    this.go = notGo;
-    this.tables = new FileTables(
-      textSource(opened.image, opened.source.size, this.#cfi ?? noRules, (o, n) =>
-        opened.source.read(o, n),
-      ),
-      store,
-    );
+    this.#openDebug = openDebug;
+    this.#cfi = this.#guarded(() => cfiRules(image));
+    this.#functions = this.#guarded(() => GoFunctions.open(image));
+    this.go = this.#goLayout();
+    const rules = this.#functions
+      ? new MergedRules(new GoRules(this.#functions), this.#cfi ?? noRules)
+      : (this.#cfi ?? noRules);
+    const read = (offset: number, length: number) => source.read(offset, length);
+    this.tables = new FileTables(textSource(image, source.size, rules, read), store);
   }
 
-  /** Why names or rules of this file are missing; undefined when all is well. */
-  get problem(): string | undefined {
-    return this.#problem;
+  /** Why names or rules of this file are missing, counted. */
+  get problems(): ReadonlyMap<string, number> {
+    return this.#problems;
   }
 
   /** Text offset = process address - bias, for a mapping of the file's `offset` at `start`. */
@@ -54,28 +78,31 @@ export class Binary {
   }
 
   symbol(address: VirtualAddress): SymbolizedAddress {
-    this.#symbols ??= guarded(() => FileSymbols.of(this.opened.image, this.#demangle), this.#fail);
-    return this.#symbols?.lookup(address) ?? { type: 'native', lines: [] };
+    this.#symbols ??= new FileSymbols(this.#symbolSources());
+    return this.#symbols.lookup(address);
   }
 
-  /** One exact step; false when the file does not say how. */
-  exactStep(
+  /** One exact step by call frame information. */
+  readonly exactStep = (
     offset: TextOffset,
     registers: Float64Array,
     read: (address: number) => number | undefined,
-  ): boolean {
-    if (!this.#cfi) return false;
+  ): ExactStep => {
+    if (!this.#cfi) return 'failed';
     const before = BigUint64Array.from(registers, (value) => BigInt(Math.trunc(value)));
     const step = this.#cfi.step(offset, before, (address) => {
       const word = read(Number(address));
       return word === undefined ? undefined : BigInt(word);
     });
-    if (step.kind !== 'frame') return false;
+    if (step.kind === 'end') return 'end';
+    if (step.kind === 'error') {
+      return step.reason === 'stack_unreadable' ? 'unreadable' : 'failed';
+    }
     step.registers.forEach((value, i) => {
       registers[i] = Number(value);
     });
-    return true;
-  }
+    return step.isExact ? 'interrupted' : 'called';
+  };
 
   /** The mapping as profiles show it. */
   mapping(start: number, end: number, offset: number): Mapping {
@@ -92,13 +119,59 @@ export class Binary {
 
   close(): void {
     this.tables.close();
+    this.#debugSource?.close();
     const { source } = this.opened;
-    if ('close' in source) (source.close as () => void)();
+    if (source instanceof FileSource) source.close();
   }
 
-  readonly #fail = (reason: string): void => {
-    this.#problem ??= reason;
-  };
+  #symbolSources(): SymbolSource[] {
+    const { image } = this.opened;
+    const sources: SymbolSource[] = [];
+    if (this.#functions) sources.push(new GoSymbols(this.#functions));
+    const own = this.#guarded(() => ElfSymbols.read(image, this.#demangle));
+    if (own) sources.push(own);
+    if (!image.section(SECTION_SYMTAB) && !this.#functions) {
+      const separate = this.#guarded(() => this.#debugSymbols(image.buildId));
+      if (separate) sources.push(separate);
+    }
+    return sources;
+  }
+
+  #debugSymbols(buildId: string): SymbolSource | undefined {
+    const fd = this.#openDebug(buildId);
+    if (fd === undefined) return undefined;
+    this.#debugSource = new FileSource(fd);
+    const image = ElfImage.parse(this.#debugSource);
+    // A file of another build would name everything wrongly.
+    if (image.buildId !== buildId) throw new ParseError('debug_file_build_id', 'another build');
+    return ElfSymbols.read(image, this.#demangle);
+  }
+
+  #goLayout(): GoLayout {
+    const functions = this.#functions;
+    if (!functions) return notGo;
+    const found = this.#guarded(() => goThreadLayout(this.opened.image, functions));
+    if (typeof found === 'object') {
+      const { gOffset, m, curg, schedBp } = found;
+      return { gOffset: -gOffset, m, curg, schedBp };
+    }
+    if (found) this.#problem(found);
+    return notGo;
+  }
+
+  #guarded<Result>(work: () => Result): Result | undefined {
+    try {
+      return work();
+    } catch (cause) {
+      if (!(cause instanceof ParseError)) throw cause;
+      this.#problem(cause.reason);
+      return undefined;
+    }
+  }
+
+  #problem(reason: string): void {
+    this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
+  }
 }
 
 function textSource(
@@ -125,14 +198,4 @@ function textSource(
       return text;
     },
   };
-}
-
-function guarded<Result>(work: () => Result, fail: (reason: string) => void): Result | undefined {
-  try {
-    return work();
-  } catch (cause) {
-    if (!(cause instanceof ParseError)) throw cause;
-    fail(cause.reason);
-    return undefined;
-  }
 }

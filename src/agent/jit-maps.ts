@@ -1,5 +1,5 @@
 /** `/tmp/perf-PID.map` of the processes whose JIT code was sampled, read on as they grow. */
-import { closeSync, fstatSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { ProcessHost } from '../process/host.ts';
 import type { Identity } from '../process/process.ts';
 import type { JitSymbol } from '../symbolize/jit-name.ts';
@@ -40,14 +40,6 @@ export class JitMaps {
     }
   }
 
-  /**
-   * Opens the map of a process while it is alive: at its end the file may still
-   * be written to, but cannot be reached any more through its root.
-   */
-  follow(identity: Identity): void {
-    this.#of(identity);
-  }
-
   lookup(identity: Identity, address: ProcessAddress): JitSymbol | undefined {
     const followed = this.#of(identity);
     if (followed.flush !== this.#flush) {
@@ -74,7 +66,9 @@ export class JitMaps {
     try {
       followed.fd = this.#host.openInRoot(pid, `/tmp/perf-${this.#host.innermostPid(pid)}.map`);
     } catch {
-      // Most JIT processes write none; looked for again at the next flush.
+      // Most JIT processes write none; looked for again at the next flush. Of one
+      // that has ended the file may still be there, if it lived on the host.
+      if (this.#host.startTime(pid) === undefined) followed.fd = openLeftover(pid);
     }
   }
 
@@ -94,4 +88,17 @@ export class JitMaps {
     if (followed.fd !== undefined) closeSync(followed.fd);
     this.#followed.delete(key);
   }
+}
+
+function openLeftover(pid: number): number | undefined {
+  try {
+    // A link could point anywhere: /tmp is writable for all.
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const fd = openSync(`/tmp/perf-${pid}.map`, flags);
+    if (fstatSync(fd).isFile()) return fd;
+    closeSync(fd);
+  } catch {
+    // None was written.
+  }
+  return undefined;
 }

@@ -6,7 +6,7 @@ import type { ProcessInformation } from '../profile/builder.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
 import type { TableMaps } from '../unwind/map-writer.ts';
 
-/** `workerData` of the resolver's thread. */
+/** What the resolver's thread is started with. */
 export interface ResolverSetup {
   /** Undefined when records are replayed: there is no kernel side. */
   readonly maps: TableMaps | undefined;
@@ -27,6 +27,7 @@ export interface Snapshot {
 }
 
 export type ToResolver =
+  | { readonly type: 'start'; readonly setup: ResolverSetup }
   | {
       readonly type: 'batch';
       /** Records other than finished samples, as bpf/record.h has them. */

@@ -17,7 +17,6 @@ const MAX_AGGREGATE_BYTES = 32 << 20;
 
 export interface PipelineOptions {
   readonly threads: boolean;
-  readonly resolver: ResolverSetup;
   onSnapshot(snapshot: Snapshot): void;
   onFailure(error: Error): void;
 }
@@ -44,11 +43,16 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.#threads = options.threads;
-    this.#resolver = new ResolverClient(options.resolver, {
+    this.#resolver = new ResolverClient({
       onSamples: (records) => this.#decode(records.buffer, records.length),
       onSnapshot: options.onSnapshot,
       onFailure: options.onFailure,
     });
+  }
+
+  /** Nothing may be consumed before this has resolved. */
+  start(setup: ResolverSetup): Promise<void> {
+    return this.#resolver.start(setup);
   }
 
   /** Samples taken in since the start, those still with the resolver included. */

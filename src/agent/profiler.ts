@@ -8,6 +8,7 @@ import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { MachineError } from './machine-error.ts';
+import type { Snapshot } from './messages.ts';
 import { Pipeline, periodOf } from './pipeline.ts';
 import { startReplay } from './replay.ts';
 
@@ -46,17 +47,38 @@ export class LiveProfiler implements Profiler {
   #stopped = false;
 
   static async start(options: ProfilerOptions): Promise<LiveProfiler> {
-    const capture = open(options);
+    // The resolver's thread loads while this one loads the BPF programs.
+    let fail = (_error: Error): void => {};
+    let save = (_snapshot: Snapshot): void => {};
+    const pipeline = new Pipeline({
+      threads: options.threads,
+      onSnapshot: (snapshot) => save(snapshot),
+      onFailure: (error) => fail(error),
+    });
+    let capture: LiveCapture | undefined;
     try {
-      return new LiveProfiler(capture, options);
+      capture = open(options);
+      const profiler = new LiveProfiler(capture, pipeline, options);
+      fail = (error) => profiler.#fail(error);
+      save = (snapshot) => profiler.#recording?.writeJson(ChunkKind.Snapshot, snapshot);
+      await pipeline.start({
+        maps: capture.maps,
+        maxDepth: options.maxDepth,
+        saveSnapshots: options.saveRecords !== undefined,
+        snapshots: undefined,
+      });
+      profiler.#begin();
+      return profiler;
     } catch (cause) {
-      capture.close();
+      capture?.close();
+      await pipeline.close();
       throw cause;
     }
   }
 
-  private constructor(capture: LiveCapture, options: ProfilerOptions) {
+  private constructor(capture: LiveCapture, pipeline: Pipeline, options: ProfilerOptions) {
     this.#capture = capture;
+    this.#pipeline = pipeline;
     this.#hz = options.hz;
     this.#recording =
       options.saveRecords === undefined
@@ -66,28 +88,20 @@ export class LiveProfiler implements Profiler {
             startTime: String(this.#since),
             host: hostname(),
           });
-    this.#pipeline = new Pipeline({
-      threads: options.threads,
-      resolver: {
-        maps: capture.maps,
-        maxDepth: options.maxDepth,
-        saveSnapshots: this.#recording !== undefined,
-        snapshots: undefined,
-      },
-      onSnapshot: (snapshot) => this.#recording?.writeJson(ChunkKind.Snapshot, snapshot),
-      onFailure: (error) => this.#fail(error),
-    });
+    this.#last = capture.counters();
+  }
+
+  #begin(): void {
     try {
-      capture.followCpus();
+      this.#capture.followCpus();
     } catch (cause) {
-      void this.#pipeline.close();
       throw machineError(cause);
     }
-    this.#last = capture.counters();
-    capture.onReadable(() => this.#tick());
+    this.#since = now();
+    this.#capture.onReadable(() => this.#tick());
     this.#timers.push(
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
-      setInterval(() => this.#guard(() => capture.followCpus()), CPU_CHECK_INTERVAL_MS),
+      setInterval(() => this.#guard(() => this.#capture.followCpus()), CPU_CHECK_INTERVAL_MS),
     );
   }
 

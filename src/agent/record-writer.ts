@@ -15,8 +15,8 @@ export class RecordWriter {
 
   /** A finished sample from the deferred record at `at` and its walked user stack. */
   write(records: DataView, at: number, walked: Walked, layout: number): void {
-    const kernelCount = records.getUint16(at + Sample.kernelCount, true);
-    const copied = Sample.size + kernelCount * 8;
+    const done = records.getUint16(at + Sample.userCount, true);
+    const copied = Sample.size + (records.getUint16(at + Sample.kernelCount, true) + done) * 8;
     const length = copied + walked.length * 8;
     this.#reserve(length);
     const start = this.#length;
@@ -27,7 +27,7 @@ export class RecordWriter {
     view.setUint32(Header.length, length, true);
     view.setUint16(Header.type, RecordType.Sample, true);
     view.setUint32(Sample.layout, layout, true);
-    view.setUint16(Sample.userCount, walked.length, true);
+    view.setUint16(Sample.userCount, done + walked.length, true);
     view.setUint16(Sample.end, endCode(walked.end), true);
     view.setUint16(Sample.flags, flags | ((why + 1) << DEFERRED_SHIFT), true);
     for (let i = 0; i < walked.length; i++) {

@@ -21,6 +21,7 @@ class Replay implements Profiler {
   readonly #path: string;
   readonly #pipeline: Pipeline;
   readonly #about: About;
+  readonly #ready: Promise<void>;
   #firstTime = 0n;
   #lastTime = 0n;
   #lost: Record<string, number> = {};
@@ -32,11 +33,16 @@ class Replay implements Profiler {
     this.#about = about;
     this.#pipeline = new Pipeline({
       threads: options.threads,
-      resolver: { maps: undefined, maxDepth: options.maxDepth, saveSnapshots: false, snapshots },
       onSnapshot() {},
       onFailure: (error) => {
         this.#failure ??= error;
       },
+    });
+    this.#ready = this.#pipeline.start({
+      maps: undefined,
+      maxDepth: options.maxDepth,
+      saveSnapshots: false,
+      snapshots,
     });
   }
 
@@ -56,6 +62,7 @@ class Replay implements Profiler {
 
   async stop(): Promise<Profile> {
     try {
+      await this.#ready;
       await this.#read();
       if (this.#failure) throw this.#failure;
       return await this.#pipeline.profile({

@@ -42,29 +42,40 @@ export class ResolverClient {
   readonly #waiting = new Map<number, Waiting>();
   /** By number, as the resolver gave them. */
   #locations: (ResolvedLocation | undefined)[] = [undefined];
+  readonly #ready = Promise.withResolvers<void>();
   #nextId = 1;
   #failure: Error | undefined;
 
-  constructor(setup: ResolverSetup, events: ResolverEvents) {
+  /** Starts the thread; it loads while the caller goes on. */
+  constructor(events: ResolverEvents) {
     this.#worker = new Worker(entry(), {
-      workerData: setup,
+      // It closes descriptors that the addon has opened, which Node has not seen.
+      trackUnmanagedFds: false,
       // Names and rows are long-lived typed arrays; a small nursery costs nothing and saves 10 MiB.
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     this.#worker.on('message', (message: FromResolver) => {
       if (message.type === 'samples') events.onSamples(message.records);
       else if (message.type === 'snapshot') events.onSnapshot(message.snapshot);
-      else if (message.type !== 'ready') this.#answer(message);
+      else if (message.type === 'ready') this.#ready.resolve();
+      else this.#answer(message);
     });
     const fail = (error: Error) => {
       this.#failure ??= error;
       for (const { reject } of this.#waiting.values()) reject(error);
       this.#waiting.clear();
+      this.#ready.reject(error);
       events.onFailure(error);
     };
     this.#worker.on('error', (cause) => {
       fail(new Error('the thread that names addresses has failed', { cause }));
     });
+  }
+
+  /** Resolves once the thread takes batches. */
+  start(setup: ResolverSetup): Promise<void> {
+    this.#post({ type: 'start', setup });
+    return this.#ready.promise;
   }
 
   /** Process events and deferred samples; both are copied. */

@@ -1,6 +1,6 @@
 /** Entry of the resolver's thread: wires the resolver to its messages. */
 import { readFileSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
@@ -36,8 +36,7 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
-function run(setup: ResolverSetup): void {
-  const port = parentPort!;
+function run(port: MessagePort, setup: ResolverSetup): void {
   const send = (message: FromResolver, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
   const addon = loadAddon();
@@ -56,6 +55,8 @@ function run(setup: ResolverSetup): void {
   const naming = new Naming(resolver, kernelSymbolReader(), new JitMaps(host));
   port.on('message', (message: ToResolver) => {
     switch (message.type) {
+      case 'start':
+        break;
       case 'batch': {
         const records = resolver.batch(message.records, message.sideband);
         if (records) send({ type: 'samples', records }, [records.buffer]);
@@ -77,4 +78,6 @@ function run(setup: ResolverSetup): void {
   send({ type: 'ready' });
 }
 
-run(workerData as ResolverSetup);
+parentPort?.once('message', (message: ToResolver) => {
+  if (message.type === 'start' && parentPort) run(parentPort, message.setup);
+});

@@ -10,6 +10,7 @@ import {
   Sample,
   StackCopy as StackField,
 } from '../capture/record.ts';
+import { openDebugFile } from '../process/debug-files.ts';
 import { OpenFiles } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
@@ -61,6 +62,7 @@ interface Layout {
 
 export class Resolver {
   readonly tracker: ProcessTracker;
+  readonly #host: ProcessHost;
   readonly #files: OpenFiles;
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
@@ -85,6 +87,7 @@ export class Resolver {
   constructor(options: ResolverOptions) {
     const { maps, writer } = options.kernel ?? { maps: REPLAY_MAPS, writer: nowhere };
     this.tracker = new ProcessTracker(options.host);
+    this.#host = options.host;
     this.#files = new OpenFiles(options.host);
     this.#store = new TableStore(maps, writer);
     this.#store.addFile(0, 0);
@@ -100,6 +103,7 @@ export class Resolver {
     const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
     const { events, lost } = readBatch(view, sideband);
     this.#sidebandLost += lost;
+    if (lost > 0) this.tracker.distrust();
     for (const event of events) this.#apply(event, view);
     for (const process of this.#changed) {
       if (process.ended === undefined) this.#publish(process);
@@ -125,7 +129,10 @@ export class Resolver {
     if ('reason' in opened) return undefined;
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
-      binary = new Binary(opened, this.#store, this.#demangle);
+      const { pid } = process.identity;
+      binary = new Binary(opened, this.#store, this.#demangle, (buildId) =>
+        openDebugFile(this.#host, pid, buildId),
+      );
       this.#binaries.set(opened.id, binary);
     }
     return binary;
@@ -144,7 +151,9 @@ export class Resolver {
   stats(): ResolverStats {
     const problems: Record<string, number> = Object.fromEntries(this.tracker.problems);
     for (const binary of this.#binaries.values()) {
-      if (binary.problem) problems[binary.problem] = (problems[binary.problem] ?? 0) + 1;
+      for (const [reason, count] of binary.problems) {
+        problems[reason] = (problems[reason] ?? 0) + count;
+      }
     }
     return {
       processes: this.tracker.size,
@@ -192,11 +201,11 @@ export class Resolver {
       this.#writer.write(records, at, this.#nothing, 0);
       return;
     }
-    const walked = this.#walker.walk(
-      copy,
-      (address) => this.#place(process, address),
-      this.#maxDepth,
-    );
+    const place = (address: number) => this.#place(process, address);
+    let walked = this.#walker.walk(copy, place, this.#maxDepth);
+    if (walked.end === 'no_mapping' && this.tracker.refresh(process, this.#now)) {
+      walked = this.#walker.walk(copy, place, this.#maxDepth);
+    }
     if (process.layout === 0 || process.stale) this.#number(process);
     if (process.ended === undefined) this.#changed.add(process);
     this.#writer.write(records, at, walked, process.layout);
@@ -204,7 +213,9 @@ export class Resolver {
 
   #copy(records: DataView, at: number): StackCopy | undefined {
     const length = records.getUint32(at + Header.length, true);
-    const stack = at + Sample.size + records.getUint16(at + Sample.kernelCount, true) * 8;
+    const done = records.getUint16(at + Sample.userCount, true);
+    const addresses = records.getUint16(at + Sample.kernelCount, true) + done;
+    const stack = at + Sample.size + addresses * 8;
     if (stack + StackField.size > at + length) return undefined;
     const bytes = records.getUint32(stack + StackField.bytes, true);
     if (stack + StackField.size + bytes > at + length) return undefined;
@@ -214,6 +225,7 @@ export class Resolver {
       base: readWord(records, stack + StackField.base),
       bytes: new DataView(records.buffer, records.byteOffset + stack + StackField.size, bytes),
       flags: records.getUint16(at + Sample.flags, true),
+      done,
     };
   }
 
@@ -229,7 +241,7 @@ export class Resolver {
     return {
       kind: 'file',
       rule: (lookup, exact) => binary.tables.rule(textOffset(lookup - bias), exact),
-      exactStep: (lookup, _exact, registers, read) =>
+      exactStep: (lookup, registers, read) =>
         binary.exactStep(textOffset(lookup - bias), registers, read),
     };
   }
@@ -264,5 +276,5 @@ export class Resolver {
   }
 }
 
-const anonymousPlace: CodePlace = { kind: 'anonymous', rule: () => 0, exactStep: () => false };
-const unreadablePlace: CodePlace = { kind: 'unreadable', rule: () => 0, exactStep: () => false };
+const anonymousPlace: CodePlace = { kind: 'anonymous', rule: () => 0, exactStep: () => 'failed' };
+const unreadablePlace: CodePlace = { kind: 'unreadable', rule: () => 0, exactStep: () => 'failed' };

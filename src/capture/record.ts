@@ -99,7 +99,7 @@ export const ProcessValue = {
   goGOffset: 32,
   goM: 34,
   goCurg: 36,
-  goG0: 38,
+  goSchedBp: 38,
   size: 48,
 } as const;
 
@@ -127,6 +127,8 @@ export const REGISTER_COUNT = 17;
 /** Flags of a sample record. */
 export const FLAG_KERNEL_MODE = 1;
 export const FLAG_STACK_CUT = 2;
+/** A deferred sample's registers are those of an exact pc. */
+export const FLAG_EXACT_START = 4;
 /** Upper half of a user address word that is an exact pc, not a return address. */
 export const EXACT_PC_HIGH = 0x8000_0000;
 /** A sample unwound in user space carries why, plus one, in the upper byte of its flags. */

@@ -7,6 +7,7 @@ import type { ElfImage, Segment } from './image.ts';
 import { ParseError } from './source.ts';
 
 const SECTIONS = ['.gopclntab', '.data.rel.ro.gopclntab'];
+const MARKS = ['.go.buildinfo', '.note.go.buildid', '.gosymtab', '.go.module', ...SECTIONS];
 /** Places that look like a header, of which nearly all are the real one. */
 const MAX_CANDIDATES = 64;
 
@@ -49,7 +50,7 @@ export function locateGoModule(image: ElfImage): GoModule | undefined {
     const found = attempt(named.address);
     if (found !== undefined) return checked(found);
   }
-  for (const address of headersByContent(memory)) {
+  for (const address of mayBeGo(image) ? headersByContent(memory) : []) {
     if (address === named?.address) continue;
     const found = attempt(address);
     if (found !== undefined) return checked(found);
@@ -59,6 +60,16 @@ export function locateGoModule(image: ElfImage): GoModule | undefined {
     throw failure;
   }
   return undefined;
+}
+
+/**
+ * Searching the data of a large C++ program for a Go table takes half a second.
+ * Every Go linker since 1.13 leaves one of these marks, also in libraries and
+ * with an external linker; a file without section headers may be anything.
+ */
+function mayBeGo(image: ElfImage): boolean {
+  if (image.sections.length <= 1 || image.goBuildId !== '') return true;
+  return MARKS.some((name) => image.section(name) !== undefined);
 }
 
 function checked(found: GoModule): GoModule {

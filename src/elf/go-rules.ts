@@ -31,7 +31,8 @@ const MAX_DEPTH = 2 ** 22 - 16;
 const NONE = encodePlainRule(Rule.None);
 const END = encodePlainRule(Rule.End);
 const SIGNAL = encodePlainRule(Rule.Signal);
-const FRAME_POINTER = encodeOffsetRule(Rule.Rbp, SAVED, 16);
+/** The caller may be on another stack: no order of addresses holds. */
+const FRAME_POINTER = encodeOffsetRule(Rule.GoFramePointer, SAVED, 16);
 
 /** Outermost functions of goroutines and threads. */
 const ROOTS: ReadonlySet<string> = new Set([

@@ -28,6 +28,8 @@ export interface Process {
   layout: number;
   /** `mappings` is newer than what `layout` names. */
   stale: boolean;
+  /** When the mappings were last read again, monotonic nanoseconds. */
+  readAt: number;
   /** When it ended, monotonic nanoseconds; undefined while it runs. */
   ended: number | undefined;
 }

@@ -14,6 +14,7 @@ import {
 
 /** A start time from /proc is rounded down to the clock tick of 10 ms. */
 const TICK_NS = 10_000_000;
+const REFRESH_NS = 1e9;
 /** Files seen and forgotten again: the least recently mapped go first. */
 const MAX_EXECUTABLES = 16_384;
 
@@ -54,6 +55,21 @@ export class ProcessTracker {
     this.#replace(process);
     this.#read(process);
     return process;
+  }
+
+  /**
+   * Reads the mappings again because an address was in none of them. False when
+   * that was done a moment ago: wild addresses are not worth more.
+   */
+  refresh(process: Process, now: MonotonicTime): boolean {
+    if (process.ended !== undefined || now - process.readAt < REFRESH_NS) return false;
+    process.readAt = now;
+    return this.#read(process);
+  }
+
+  /** Mapping events were lost: whoever is sampled next is read anew. */
+  distrust(): void {
+    for (const process of this.#processes.values()) process.complete = false;
   }
 
   /** The instance if it is known, the past ones of this interval included. */
@@ -147,25 +163,26 @@ export class ProcessTracker {
     this.#processes.set(process.identity.pid, process);
   }
 
-  #read(process: Process): void {
+  #read(process: Process): boolean {
     const { pid, startNs } = process.identity;
     const started = this.#host.startTime(pid);
     if (started === undefined || startNs < started || startNs >= started + TICK_NS) {
       this.#count('process_gone');
-      return;
+      return false;
     }
     let text: string;
     try {
       text = this.#host.readMaps(pid);
     } catch {
       this.#count('maps_unreadable');
-      return;
+      return false;
     }
     const { mappings, malformed } = parseMaps(text);
     if (malformed) this.#count('maps_malformed');
     process.mappings = mappings.map((raw) => this.#mapped(raw)) as MappingList;
     process.complete = true;
     process.stale = true;
+    return true;
   }
 
   #mapped(raw: RawMapping): Mapped<MappedThing> {
@@ -206,6 +223,7 @@ function newProcess(identity: Identity): Process {
     mappings: [],
     layout: 0,
     stale: true,
+    readAt: 0,
     ended: undefined,
   };
 }

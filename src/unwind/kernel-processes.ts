@@ -16,13 +16,14 @@ export interface KernelMapping {
 
 /** Where Go keeps its goroutine; zeros for programs that are not Go. */
 export interface GoLayout {
+  /** Bytes that g lies below the thread pointer. */
   readonly gOffset: number;
   readonly m: number;
   readonly curg: number;
-  readonly g0: number;
+  readonly schedBp: number;
 }
 
-export const notGo: GoLayout = { gOffset: 0, m: 0, curg: 0, g0: 0 };
+export const notGo: GoLayout = { gOffset: 0, m: 0, curg: 0, schedBp: 0 };
 
 interface Slice {
   readonly first: number;
@@ -85,7 +86,7 @@ export class KernelProcesses {
     value.setUint16(ProcessValue.goGOffset, go.gOffset, true);
     value.setUint16(ProcessValue.goM, go.m, true);
     value.setUint16(ProcessValue.goCurg, go.curg, true);
-    value.setUint16(ProcessValue.goG0, go.g0, true);
+    value.setUint16(ProcessValue.goSchedBp, go.schedBp, true);
     if (!this.#put(identity.pid, new Uint8Array(value.buffer))) {
       if (slice.count > 0) this.#space.release(slice.first, slice.count);
       return false;

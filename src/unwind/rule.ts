@@ -16,6 +16,7 @@ export const Rule = {
   Complex: 9,
   GoSwitch: 10,
   GoMorestack: 11,
+  GoFramePointer: 12,
 } as const;
 export type RuleKind = (typeof Rule)[keyof typeof Rule];
 

@@ -4,6 +4,7 @@
  */
 import {
   type EndReason,
+  FLAG_EXACT_START,
   FLAG_STACK_CUT,
   MAX_USER_FRAMES,
   REGISTER_COUNT,
@@ -35,7 +36,12 @@ export interface StackCopy {
   readonly base: number;
   readonly bytes: DataView;
   readonly flags: number;
+  /** Frames below the first one that were unwound before. */
+  readonly done: number;
 }
+
+/** What an exact step found: a caller that was called or interrupted, the outermost frame, or why not. */
+export type ExactStep = 'called' | 'interrupted' | 'end' | 'unreadable' | 'failed';
 
 /** What is known about an address of the process. */
 export interface CodePlace {
@@ -44,14 +50,13 @@ export interface CodePlace {
   rule(lookup: number, exact: boolean): number;
   /**
    * One exact step by the file's full unwind information, for rules that eight
-   * bytes cannot hold. Changes `registers`; false when it cannot.
+   * bytes cannot hold. Changes `registers` to those of the caller.
    */
   exactStep(
     lookup: number,
-    exact: boolean,
     registers: Float64Array,
     read: (address: number) => number | undefined,
-  ): boolean;
+  ): ExactStep;
 }
 
 export interface Walked {
@@ -78,7 +83,9 @@ export class StackWalker {
     const first = this.#run(place, maxDepth, false);
     // Rules that need more registers than rsp and rbp: all registers are
     // carried from the leaf on, which is exact and slower.
-    const result = first.end === 'complex_rule' ? this.#run(place, maxDepth, true) : first;
+    const complete = copy.done === 0;
+    const result =
+      complete && first.end === 'complex_rule' ? this.#run(place, maxDepth, true) : first;
     return {
       addresses: this.#addresses,
       exact: this.#exact,
@@ -95,8 +102,8 @@ export class StackWalker {
     const registers = this.#registers;
     registers.set(this.#copy.registers);
     const read = (address: number) => this.#read(address);
-    let exact = true;
-    let leaf = true;
+    let exact = (this.#copy.flags & FLAG_EXACT_START) !== 0;
+    let leaf = this.#copy.done === 0;
     let byFramePointer = false;
     let length = 0;
     const stop = (end: EndReason) => ({ length, end });
@@ -105,7 +112,8 @@ export class StackWalker {
       const lookup = exact ? pc : pc - 1;
       const code = place(lookup);
       if (!code) return stop(byFramePointer ? 'frame_pointer_end' : 'no_mapping');
-      if (length >= maxDepth || length >= MAX_USER_FRAMES) return stop('depth_limit');
+      if (length + this.#copy.done >= maxDepth || length >= MAX_USER_FRAMES)
+        return stop('depth_limit');
       this.#addresses[length] = pc;
       this.#exact[length] = exact ? 1 : 0;
       length++;
@@ -118,6 +126,8 @@ export class StackWalker {
       if (kind === Rule.Signal) {
         const end = this.#signal(registers, sp);
         if (end) return stop(end);
+        // The handler "returns" to the trampoline's first byte: no call before it.
+        this.#exact[length - 1] = 1;
         exact = true;
         leaf = false;
         byFramePointer = false;
@@ -131,13 +141,18 @@ export class StackWalker {
         (allRegisters && !byFramePointer)
       ) {
         if (!allRegisters) return stop('complex_rule');
-        if (!code.exactStep(lookup, exact, registers, read))
-          return stop(this.#unread('complex_rule'));
-        if (registers[RSP]! <= sp) return stop('bad_frame');
-        if (registers[RIP] === 0) return stop('root');
-        exact = false;
-        leaf = false;
-        continue;
+        const step = code.exactStep(lookup, registers, read);
+        if (step === 'end') return stop('root');
+        if (step === 'unreadable') return stop(this.#unread('stack_unreadable'));
+        // Go's code has no call frame information, but rules that always suffice.
+        if (step === 'failed' && kind === Rule.Complex) return stop('complex_rule');
+        if (step !== 'failed') {
+          if (step === 'called' && registers[RSP]! <= sp) return stop('bad_frame');
+          if (registers[RIP] === 0) return stop('root');
+          exact = step === 'interrupted';
+          leaf = false;
+          continue;
+        }
       }
       let rbpRule = ruleRbp(rule);
       let cfa: number | undefined;
@@ -146,6 +161,7 @@ export class StackWalker {
           cfa = sp + ruleOffset(rule);
           break;
         case Rule.Rbp:
+        case Rule.GoFramePointer:
           cfa = bp + ruleOffset(rule);
           break;
         case Rule.None:
@@ -175,7 +191,10 @@ export class StackWalker {
         default:
           return stop('complex_rule');
       }
-      if (cfa <= sp) return stop('bad_frame');
+      const switches = kind === Rule.GoFramePointer;
+      if (cfa <= sp && !switches) return stop('bad_frame');
+      // The copy is of one stack.
+      if (switches && !this.#holds(cfa - 16)) return stop('go_stack_switch');
       if (rbpRule !== RBP_SAME) {
         const saved = this.#read(rbpRule === RBP_AT_RBP ? bp : cfa - 8 * rbpRule);
         if (saved === undefined) return stop(this.#unread('stack_unreadable'));
@@ -212,6 +231,11 @@ export class StackWalker {
   /** A read that failed because the copy was not long enough says so. */
   #unread(otherwise: EndReason): EndReason {
     return (this.#copy.flags & FLAG_STACK_CUT) === 0 ? 'stack_copy_short' : otherwise;
+  }
+
+  #holds(address: number): boolean {
+    const offset = address - this.#copy.base;
+    return offset >= 0 && offset + 16 <= this.#copy.bytes.byteLength;
   }
 
   #read(address: number): number | undefined {
