@@ -17,6 +17,8 @@ export interface GraphEvents {
 }
 
 const ANIMATION_MS = 180;
+/** Screens this wide are looked at from further away. */
+const WIDE = 1900;
 /** Deepest zoom: a fifth of a sample fills the width. */
 const LEAST_SPAN = 0.2;
 
@@ -157,7 +159,8 @@ export class Graph {
   }
 
   get #rowHeight(): number {
-    return this.#coarse.matches ? 26 : 20;
+    if (this.#coarse.matches) return 26;
+    return this.#host.clientWidth > WIDE ? 24 : 20;
   }
 
   get #contentHeight(): number {

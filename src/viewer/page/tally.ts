@@ -68,7 +68,10 @@ export function showTally(element: HTMLElement, tree: Tree, agent: AgentFacts | 
       .sort(([, a], [, b]) => b - a)
       .map(
         ([reason, samples]) =>
-          [reasonWords(reason), `${formatCount(samples)}  ${formatPercent(samples, all)}`] as const,
+          [
+            reasonWords(reason),
+            `${formatCount(samples)} · ${formatPercent(samples, all)}`,
+          ] as const,
       );
   const lost = sum(tally.lost);
   section(

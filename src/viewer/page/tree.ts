@@ -131,7 +131,8 @@ export function readTree(value: unknown): Tree {
       throw new TreeError(`node ${node} has no frame`);
     }
     // A parent that does not come first would make every walk over the tree endless.
-    if (node > 0 && !((parentIndex as number) >= 0 && (parentIndex as number) < node)) {
+    const before = Number.isInteger(parentIndex) && (parentIndex as number) < node;
+    if (node > 0 && !(before && (parentIndex as number) >= 0)) {
       throw new TreeError(`node ${node} comes before its parent`);
     }
     tree.frame[node] = frameIndex as number;

@@ -23,7 +23,7 @@ export interface View {
   /** Node index; the root's is 0. */
   readonly parent: Uint32Array;
   /** The root is 0. */
-  readonly depth: Uint16Array;
+  readonly depth: Uint32Array;
   readonly self: Float64Array;
   readonly total: Float64Array;
   /** Left edge in samples from the root's left edge. */
@@ -47,6 +47,12 @@ export const defaultOptions: ViewOptions = {
  * until the view is filtered to something smaller.
  */
 const INVERTED_RESOLUTION = 20_000;
+
+/**
+ * Steps from callee to caller that inverting may take, a second or two of work. Real
+ * profiles need at most a few million (nodes × depth); made-up ones could ask for billions.
+ */
+const INVERTED_STEPS = 8_000_000;
 
 class Trie {
   readonly frame: number[] = [];
@@ -125,6 +131,7 @@ function inverted(trie: Trie, frameCount: number): Trie {
   }
   result.self[0] = trie.self[0]!;
   const least = total / INVERTED_RESOLUTION;
+  let steps = INVERTED_STEPS;
   const work: [number, Caller[]][] = [[0, leaves]];
   for (let step = work.pop(); step; step = work.pop()) {
     const [into, callers] = step;
@@ -139,7 +146,8 @@ function inverted(trie: Trie, frameCount: number): Trie {
       const node = result.child(into, frame);
       let weights = 0;
       for (const caller of group) weights += caller.weight;
-      if (weights < least) {
+      steps -= group.length;
+      if (weights < least || steps < 0) {
         result.self[node]! += weights;
         continue;
       }
@@ -180,7 +188,7 @@ export function buildView(tree: Tree, options: ViewOptions): View {
     length,
     frame: new Uint32Array(length),
     parent: new Uint32Array(length),
-    depth: new Uint16Array(length),
+    depth: new Uint32Array(length),
     self: new Float64Array(length),
     total: new Float64Array(length),
     start: new Float64Array(length),
