@@ -173,8 +173,13 @@ static __always_inline int go_switch(struct ft_scratch *s, u32 morestack) {
 		return STOP(GO_SWITCH);
 	if (bpf_probe_read_user(&g, 8, (void *)(s->fs_base - s->process.go_g_offset)) || !g ||
 	    bpf_probe_read_user(&m, 8, (void *)(g + s->process.go_m)) || !m ||
-	    bpf_probe_read_user(&curg, 8, (void *)(m + s->process.go_curg)) || !curg ||
-	    bpf_probe_read_user(&sp, 8, (void *)(curg + GO_SCHED_SP)) || !sp)
+	    bpf_probe_read_user(&curg, 8, (void *)(m + s->process.go_curg)))
+		return STOP(GO_SWITCH);
+	/* A goroutine preempted in morestack was put back into the queue: the
+	 * scheduler that runs here runs for nobody, as below mcall. */
+	if (!curg && morestack)
+		return STOP(ROOT);
+	if (!curg || bpf_probe_read_user(&sp, 8, (void *)(curg + GO_SCHED_SP)) || !sp)
 		return STOP(GO_SWITCH);
 	/* Already on the goroutine's own stack: the switch has not happened (yet). */
 	if (curg == g && !morestack)
@@ -243,12 +248,15 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 	u32 bp_rule = (rule >> 4) & 255;
 	switch (rule & 15) {
 	case FT_RULE_RSP: cfa = s->sp + (long long)((s32)rule >> 12) * 8; break;
-	case FT_RULE_RBP: cfa = s->bp + (long long)((s32)rule >> 12) * 8; break;
+	case FT_RULE_RBP:
+	case FT_RULE_GO_FRAME_POINTER: cfa = s->bp + (long long)((s32)rule >> 12) * 8; break;
 	case FT_RULE_NONE:
 		/* JIT code and V8's builtins keep frame pointers. A zero rbp is how
-		 * the ABI marks the outermost frame. */
+		 * the ABI marks the outermost frame; in JIT code that no chain led
+		 * to it is a register like any other. */
 		if (!s->bp)
-			return STOP(ROOT);
+			return kind == FT_MAPPING_ANON && !s->by_frame_pointer ? STOP(FRAME_POINTER)
+			                                                       : STOP(ROOT);
 		if (s->bp < s->sp || (s->bp & 7))
 			return kind == FT_MAPPING_ANON ? STOP(FRAME_POINTER) : STOP(NO_CFI);
 		cfa = s->bp + 16;

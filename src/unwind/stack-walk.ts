@@ -134,6 +134,7 @@ export class StackWalker {
         continue;
       }
       if (kind === Rule.GoSwitch || kind === Rule.GoMorestack) return stop('go_stack_switch');
+      const byChain = byFramePointer;
       byFramePointer = kind === Rule.None;
       if (
         kind === Rule.Complex ||
@@ -165,7 +166,11 @@ export class StackWalker {
           cfa = bp + ruleOffset(rule);
           break;
         case Rule.None:
-          if (bp === 0) return stop('root');
+          if (bp === 0) {
+            // How the ABI marks the outermost frame; in JIT code that no chain led
+            // to it is a register like any other.
+            return stop(code.kind === 'anonymous' && !byChain ? 'frame_pointer_end' : 'root');
+          }
           if (bp < sp || bp % 8 !== 0) {
             return stop(code.kind === 'anonymous' ? 'frame_pointer_end' : 'no_unwind_info');
           }
