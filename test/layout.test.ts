@@ -94,6 +94,7 @@ const NUMBERS = {
   REGISTER_COUNT: 'FT_REGISTER_COUNT',
   FLAG_KERNEL_MODE: 'FT_SAMPLE_KERNEL_MODE',
   FLAG_STACK_CUT: 'FT_SAMPLE_STACK_CUT',
+  FLAG_EXACT_START: 'FT_SAMPLE_EXACT_START',
 } as const;
 
 /** Names that the C side spells in capitals with underscores. */
@@ -208,7 +209,7 @@ test('flags of the header leave the byte free in which the reason of a deferral 
     encoding: 'utf8',
   });
   const flags = [...text.matchAll(/#define FT_SAMPLE_\w+ (\d+)u/g)].map((match) => +match[1]!);
-  assert.equal(flags.length, 2);
+  assert.equal(flags.length, 3);
   assert.ok(flags.every((flag) => flag < 2 ** record.DEFERRED_SHIFT));
   // One more than the code must fit into the byte.
   assert.ok(record.END_REASONS.length < 255);

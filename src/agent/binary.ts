@@ -6,7 +6,7 @@ import { GoRules } from '../elf/go-rules.ts';
 import { goThreadLayout } from '../elf/go-thread.ts';
 import { ElfImage } from '../elf/image.ts';
 import { ParseError } from '../elf/source.ts';
-import type { Opened } from '../process/executable.ts';
+import type { Opened } from '../process/open-files.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { ElfSymbols } from '../symbolize/elf-symbols.ts';

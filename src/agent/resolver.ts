@@ -11,9 +11,9 @@ import {
   StackCopy as StackField,
 } from '../capture/record.ts';
 import { openDebugFile } from '../process/debug-files.ts';
-import { OpenFiles } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
+import { OpenFiles } from '../process/open-files.ts';
 import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
 import { ProcessTracker } from '../process/tracker.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
@@ -145,6 +145,10 @@ export class Resolver {
     for (const process of this.tracker.all()) used.add(process.layout);
     for (const layout of this.#layouts.keys()) {
       if (!used.has(layout)) this.#layouts.delete(layout);
+    }
+    for (const id of this.#files.sweep(this.tracker.all())) {
+      this.#binaries.get(id)?.close();
+      this.#binaries.delete(id);
     }
   }
 

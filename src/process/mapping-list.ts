@@ -47,15 +47,28 @@ export function insertMapping<What>(
   while (to < list.length && list[to]!.start < added.end) to++;
   if (to === from + 1) {
     const only = list[from]!;
-    if (only.start <= added.start && only.end >= added.end && only.what === added.what) return list;
+    if (only.start <= added.start && only.end >= added.end && continues(only, added)) return list;
   }
   const pieces: Mapped<What>[] = [];
   const first = list[from];
-  if (to > from && first!.start < added.start) pieces.push({ ...first!, end: added.start });
+  if (to > from && first!.start < added.start) pieces.push(head(first!, added.start));
   pieces.push(added);
   const last = list[to - 1];
   if (to > from && last!.end > added.end) pieces.push(tail(last!, added.end));
   return [...list.slice(0, from), ...pieces, ...list.slice(to)];
+}
+
+/** Same thing at the same place: a file mapped anew may lie at another offset. */
+function continues<What>(old: Mapped<What>, added: Mapped<What>): boolean {
+  if (old.what !== added.what) return false;
+  // Memory without a file has no offset to speak of: sources fill it in differently.
+  if (old.raw.inode === 0 && added.raw.inode === 0) return true;
+  return old.start - old.raw.offset === added.start - added.raw.offset;
+}
+
+/** The part up to `end`. */
+function head<What>(mapping: Mapped<What>, end: ProcessAddress): Mapped<What> {
+  return { ...mapping, end, raw: { ...mapping.raw, end } };
 }
 
 /** The part from `start` on; its file offset moves along. */

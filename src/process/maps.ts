@@ -23,9 +23,13 @@ export interface RawMapping {
 /** More than any process may have by default (vm.max_map_count is 65,530), so that none is cut. */
 const MAX_MAPPINGS = 262_144;
 
+/** [vsyscall] and whatever else lies in the kernel half, beyond exact numbers. */
+const KERNEL_HALF = 2 ** 63;
+
 /**
  * Executable mappings in ascending order. Lines that do not parse are left out
  * and counted; a name may hold any byte but a newline, which the kernel escapes.
+ * @param text one character per byte (latin1)
  */
 export function parseMaps(text: string): { mappings: RawMapping[]; malformed: number } {
   const mappings: RawMapping[] = [];
@@ -38,8 +42,8 @@ export function parseMaps(text: string): { mappings: RawMapping[]; malformed: nu
     const space = text.indexOf(' ', at);
     if (space > 0 && space + 3 < end && text[space + 3] === 'x') {
       const mapping = parseLine(text.slice(at, end));
-      if (mapping) mappings.push(mapping);
-      else malformed++;
+      if (mapping === undefined) malformed++;
+      else if (mapping.start < KERNEL_HALF) mappings.push(mapping);
     }
     at = end + 1;
   }
@@ -55,8 +59,7 @@ function parseLine(line: string): RawMapping | undefined {
   const [, start, end, offset, major, minor, inode, path] = match;
   const from = Number.parseInt(start!, 16);
   const to = Number.parseInt(end!, 16);
-  // [vsyscall] lies in the kernel half, beyond exact numbers.
-  if (!(to > from) || to > Number.MAX_SAFE_INTEGER) return undefined;
+  if (!(to > from) || (to > Number.MAX_SAFE_INTEGER && from < KERNEL_HALF)) return undefined;
   return {
     start: processAddress(from),
     end: processAddress(to),
@@ -64,6 +67,14 @@ function parseLine(line: string): RawMapping | undefined {
     device: Number.parseInt(major!, 16) * 2 ** 20 + Number.parseInt(minor!, 16),
     inode: Number(inode),
     generation: undefined,
-    path: path!,
+    path: decodeName(path!),
   };
+}
+
+/** A name as paths are given to system calls: UTF-8, with the newlines that the kernel escaped. */
+function decodeName(bytes: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: every byte above ASCII is meant.
+  const isAscii = /^[\x00-\x7f]*$/.test(bytes);
+  const name = isAscii ? bytes : Buffer.from(bytes, 'latin1').toString('utf8');
+  return name.includes('\\012') ? name.replaceAll('\\012', '\n') : name;
 }

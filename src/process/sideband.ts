@@ -78,10 +78,9 @@ function parseMmap2(
   const end = start + length;
   if (!(length > 0) || end > Number.MAX_SAFE_INTEGER) return undefined;
   const nameEnd = at + size - trailer;
-  const zero = bytes.indexOf(0, at + nameAt);
-  const name = decoder.decode(
-    bytes.subarray(at + nameAt, zero < 0 || zero > nameEnd ? nameEnd : zero),
-  );
+  const padded = bytes.subarray(at + nameAt, nameEnd);
+  const zero = padded.indexOf(0);
+  const name = decoder.decode(zero < 0 ? padded : padded.subarray(0, zero));
   return {
     kind: 'mapping',
     time: monotonicTime(u64(view, at + size - 8)),

@@ -14,9 +14,16 @@ import {
 
 /** A start time from /proc is rounded down to the clock tick of 10 ms. */
 const TICK_NS = 10_000_000;
+/** Between two readings of the same mappings because an address was in none. */
 const REFRESH_NS = 1e9;
 /** Files seen and forgotten again: the least recently mapped go first. */
 const MAX_EXECUTABLES = 16_384;
+/** Images between exec's first mapping and its end: one per CPU, were it not for lost records. */
+const MAX_IMAGES = 1024;
+/** exec itself maps the program, its loader and the vDSO; more mean that its record never came. */
+const MAX_IMAGE_MAPPINGS = 64;
+/** End of a process that something else has replaced, we cannot say when. */
+const SOME_TIME = Number.MAX_SAFE_INTEGER;
 
 export class ProcessTracker {
   readonly #host: ProcessHost;
@@ -24,10 +31,13 @@ export class ProcessTracker {
   readonly #processes = new Map<HostPid, Process>();
   /** Mappings of images that are being set up by exec, by pid. */
   readonly #images = new Map<HostPid, MappingList>();
-  /** Ended or replaced since the last forget(), by pid. */
-  readonly #past: Process[] = [];
+  /** Ended or replaced, by pid, until two calls of forget() have passed. */
+  readonly #past = new Map<HostPid, Process[]>();
   readonly #executables = new Map<string, Executable>();
   readonly #problems = new Map<string, number>();
+  /** Processes whose mappings may miss some. */
+  #doubted = new WeakSet<Process>();
+  #forgottenBefore = 0;
 
   constructor(host: ProcessHost) {
     this.#host = host;
@@ -44,16 +54,22 @@ export class ProcessTracker {
 
   /** The instance of a sample: known, or read from /proc now. */
   lookup(identity: Identity): Process {
-    const known = this.#processes.get(identity.pid);
-    if (known && sameIdentity(known.identity, identity)) {
-      if (!known.complete) this.#read(known);
+    const known = this.find(identity);
+    if (known) {
+      const isAlive = known.ended === undefined;
+      if (isAlive && (!known.complete || this.#doubted.has(known))) this.#read(known);
       return known;
     }
-    const past = this.#past.findLast((process) => sameIdentity(process.identity, identity));
-    if (past) return past;
     const process = newProcess(identity);
-    this.#replace(process);
-    this.#read(process);
+    const current = this.#processes.get(identity.pid);
+    const isLate = current !== undefined && isBefore(identity, current.identity);
+    if (isLate || this.#read(process) === 'gone') {
+      // Its end was forgotten already, or never told: nothing will end it again.
+      this.#retire(process);
+    } else {
+      this.#replace(process);
+      if (process.complete) this.#images.delete(identity.pid);
+    }
     return process;
   }
 
@@ -64,26 +80,29 @@ export class ProcessTracker {
   refresh(process: Process, now: MonotonicTime): boolean {
     if (process.ended !== undefined || now - process.readAt < REFRESH_NS) return false;
     process.readAt = now;
-    return this.#read(process);
-  }
-
-  /** Mapping events were lost: whoever is sampled next is read anew. */
-  distrust(): void {
-    for (const process of this.#processes.values()) process.complete = false;
+    return this.#read(process) === 'read';
   }
 
   /** The instance if it is known, the past ones of this interval included. */
   find(identity: Identity): Process | undefined {
     const known = this.#processes.get(identity.pid);
     if (known && sameIdentity(known.identity, identity)) return known;
-    return this.#past.findLast((process) => sameIdentity(process.identity, identity));
+    return this.#past
+      .get(identity.pid)
+      ?.findLast((process) => sameIdentity(process.identity, identity));
   }
 
   /**
    * A new image begins in `pid`. The kernel maps its segments next and reports
    * exec() when all is done: until then they are collected beside the old ones.
+   * Where exec() never comes (other pids are sampled, a lost record) they go again.
    */
   beginExec(pid: HostPid): void {
+    this.#images.delete(pid);
+    if (this.#images.size >= MAX_IMAGES) {
+      const [oldest] = this.#images.keys();
+      this.#images.delete(oldest!);
+    }
     this.#images.set(pid, []);
   }
 
@@ -93,7 +112,8 @@ export class ProcessTracker {
     const known = this.#processes.get(identity.pid);
     const process = known && sameIdentity(known.identity, identity) ? known : newProcess(identity);
     if (process !== known) this.#replace(process);
-    if (image) {
+    // What /proc said of it was read later than this, and has more.
+    if (image && !process.complete) {
       process.mappings = image;
       process.complete = true;
       process.stale = true;
@@ -102,34 +122,38 @@ export class ProcessTracker {
   }
 
   fork(child: Identity, parent: Identity): void {
-    const process = newProcess(child);
+    const known = this.find(child);
+    // A sample of the child may have been faster than the news of it.
+    if (known?.complete) return;
+    const process = known ?? newProcess(child);
     const from = this.find(parent);
     if (from?.complete) {
       process.complete = true;
       process.mappings = from.mappings;
       process.layout = from.layout;
       process.stale = from.stale;
+      if (this.#doubted.has(from)) this.#doubted.add(process);
     }
-    this.#replace(process);
+    if (!known) this.#replace(process);
   }
 
   exit(identity: Identity, time: MonotonicTime): Process | undefined {
     this.#images.delete(identity.pid);
     const process = this.#processes.get(identity.pid);
     if (!process || !sameIdentity(process.identity, identity)) return undefined;
-    process.ended = time;
     this.#processes.delete(identity.pid);
-    this.#past.push(process);
+    this.#retire(process, time);
     return process;
   }
 
   /** A new executable mapping of a process that runs now. */
   map(pid: HostPid, raw: RawMapping): Process | undefined {
     const image = this.#images.get(pid);
-    if (image) {
+    if (image && image.length < MAX_IMAGE_MAPPINGS) {
       this.#images.set(pid, insertMapping(image, this.#mapped(raw)));
       return undefined;
     }
+    if (image) this.#images.delete(pid);
     const process = this.#processes.get(pid);
     if (!process?.complete) return undefined;
     const next = insertMapping(process.mappings, this.#mapped(raw));
@@ -139,50 +163,77 @@ export class ProcessTracker {
     return process;
   }
 
-  /** Forgets processes that ended before the samples of the last interval were named. */
+  /**
+   * Records of mappings were lost: what is known of every process may miss some,
+   * and is read from /proc at its next lookup().
+   */
+  distrust(): void {
+    this.#images.clear();
+    for (const process of this.#processes.values()) this.#doubted.add(process);
+  }
+
+  /**
+   * Forgets processes that ended before the last call but one: samples of the
+   * interval in which they ended have been named by then, and those that were
+   * still on their way when it was cut off.
+   */
   forget(before: MonotonicTime): Process[] {
-    const gone = this.#past.filter((process) => (process.ended ?? 0) < before);
-    const kept = this.#past.filter((process) => (process.ended ?? 0) >= before);
-    this.#past.length = 0;
-    this.#past.push(...kept);
+    const gone: Process[] = [];
+    for (const [pid, processes] of this.#past) {
+      const kept = processes.filter((process) => {
+        if (process.ended === SOME_TIME) process.ended = before;
+        const isKept = process.ended! >= this.#forgottenBefore;
+        if (!isKept) gone.push(process);
+        return isKept;
+      });
+      if (kept.length === 0) this.#past.delete(pid);
+      else this.#past.set(pid, kept);
+    }
+    this.#forgottenBefore = before;
     return gone;
   }
 
-  /** The living, and the past ones of this interval. */
+  /** The living, and the past ones of this interval and the one before. */
   *all(): IterableIterator<Process> {
     yield* this.#processes.values();
-    yield* this.#past;
+    for (const processes of this.#past.values()) yield* processes;
   }
 
   #replace(process: Process): void {
     const old = this.#processes.get(process.identity.pid);
-    if (old) {
-      old.ended ??= Number.MAX_SAFE_INTEGER;
-      this.#past.push(old);
-    }
+    if (old) this.#retire(old);
     this.#processes.set(process.identity.pid, process);
   }
 
-  #read(process: Process): boolean {
+  #retire(process: Process, time: number = SOME_TIME): void {
+    process.ended ??= time;
+    const { pid } = process.identity;
+    const past = this.#past.get(pid);
+    if (past) past.push(process);
+    else this.#past.set(pid, [process]);
+  }
+
+  #read(process: Process): 'read' | 'gone' | 'unreadable' {
     const { pid, startNs } = process.identity;
     const started = this.#host.startTime(pid);
     if (started === undefined || startNs < started || startNs >= started + TICK_NS) {
       this.#count('process_gone');
-      return false;
+      return 'gone';
     }
     let text: string;
     try {
       text = this.#host.readMaps(pid);
     } catch {
       this.#count('maps_unreadable');
-      return false;
+      return 'unreadable';
     }
     const { mappings, malformed } = parseMaps(text);
     if (malformed) this.#count('maps_malformed');
     process.mappings = mappings.map((raw) => this.#mapped(raw)) as MappingList;
     process.complete = true;
     process.stale = true;
-    return true;
+    this.#doubted.delete(process);
+    return 'read';
   }
 
   #mapped(raw: RawMapping): Mapped<MappedThing> {
@@ -192,6 +243,7 @@ export class ProcessTracker {
   #thing(raw: RawMapping): MappedThing {
     if (raw.path === '[vdso]') return this.#executable('[vdso]', raw.path);
     if (raw.inode === 0 || raw.path === '' || raw.path === '//anon') return 'anonymous';
+    if (sharedMemory.test(raw.path)) return 'anonymous';
     return this.#executable(
       `${raw.device}:${raw.inode}:${raw.generation ?? ''}:${raw.path}`,
       raw.path,
@@ -199,14 +251,13 @@ export class ProcessTracker {
   }
 
   #executable(key: string, path: string): Executable {
-    let executable = this.#executables.get(key);
-    if (!executable) {
-      executable = new Executable(path);
-      if (this.#executables.size >= MAX_EXECUTABLES) {
-        const [oldest] = this.#executables.keys();
-        this.#executables.delete(oldest!);
-      }
-      this.#executables.set(key, executable);
+    const executable = this.#executables.get(key) ?? new Executable(path);
+    // Moved to the end: the first one is the least recently mapped.
+    this.#executables.delete(key);
+    this.#executables.set(key, executable);
+    if (this.#executables.size > MAX_EXECUTABLES) {
+      const [oldest] = this.#executables.keys();
+      this.#executables.delete(oldest!);
     }
     return executable;
   }
@@ -214,6 +265,14 @@ export class ProcessTracker {
   #count(reason: string): void {
     this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
   }
+}
+
+/** Memory that the kernel backs with an unlinked file of its own (mm/shmem.c, ipc/shm.c). */
+const sharedMemory = /^\/(dev\/zero|SYSV[0-9a-f]{8}|anon_hugepage)( \(deleted\))?$/;
+
+/** Whether `a` had the pid, or the program, before `b`. */
+function isBefore(a: Identity, b: Identity): boolean {
+  return a.startNs === b.startNs ? a.execId < b.execId : a.startNs < b.startNs;
 }
 
 function newProcess(identity: Identity): Process {
