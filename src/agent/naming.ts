@@ -9,8 +9,14 @@ import type { Instance } from '../profile/aggregator.ts';
 import type { ProcessInformation } from '../profile/builder.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
-import type { KernelSymbols } from '../symbolize/kernel-symbols.ts';
-import { hostPid, kernelAddress, processAddress, virtualAddress } from '../units/units.ts';
+import type { KernelSymbol } from '../symbolize/kernel-symbols.ts';
+import {
+  hostPid,
+  type KernelAddress,
+  kernelAddress,
+  processAddress,
+  virtualAddress,
+} from '../units/units.ts';
 import type { JitMaps } from './jit-maps.ts';
 import type { Resolver } from './resolver.ts';
 
@@ -27,14 +33,22 @@ export interface Named {
 
 export class Naming {
   readonly #resolver: Resolver;
-  readonly #kernelSymbols: () => KernelSymbols;
+  readonly #kernelSymbols: (address: KernelAddress) => KernelSymbol | undefined;
   readonly #jit: JitMaps;
-  /** Numbers by what they stand for: `FILE:ADDRESS`, `k:ADDRESS`, `PID:START:ADDRESS`. */
+  /** Numbers of kernel locations, by address. */
+  readonly #kernelNumbers = new Map<number, number>();
+  /** Numbers of locations in a binary, by its id and by address. */
+  readonly #fileNumbers = new Map<number, Map<number, number>>();
+  /** All others, by what they stand for. */
   readonly #numbers = new Map<string, number>();
   readonly #mappings = new Map<string, Mapping>();
   #next = 1;
 
-  constructor(resolver: Resolver, kernelSymbols: () => KernelSymbols, jit: JitMaps) {
+  constructor(
+    resolver: Resolver,
+    kernelSymbols: (address: KernelAddress) => KernelSymbol | undefined,
+    jit: JitMaps,
+  ) {
     this.#resolver = resolver;
     this.#kernelSymbols = kernelSymbols;
     this.#jit = jit;
@@ -67,6 +81,8 @@ export class Naming {
   }
 
   #restart(): void {
+    this.#kernelNumbers.clear();
+    this.#fileNumbers.clear();
     this.#numbers.clear();
     this.#mappings.clear();
     this.#next = 1;
@@ -75,8 +91,8 @@ export class Naming {
   #kernel(high: number, low: number, fresh: ResolvedLocation[]): number {
     // The upper 12 bits are ones. A return address names the call before it.
     const address = (high & 0xf_ffff) * 2 ** 32 + low;
-    return this.#number(`k:${address}`, fresh, () => {
-      const symbol = this.#kernelSymbols().lookup(kernelAddress(address));
+    return this.#number(this.#kernelNumbers, address, fresh, () => {
+      const symbol = this.#kernelSymbols(kernelAddress(address));
       const module = symbol?.module ?? '[kernel]';
       return {
         mapping: this.#mapping(module, () => special(module)),
@@ -112,7 +128,7 @@ export class Naming {
     const found = this.#resolver.layout(layout, identity);
     const mapped = found && findMapping(found.mappings, processAddress(address));
     if (!found || !mapped) {
-      return this.#number(`?:${address}`, fresh, () => nameless(undefined, address));
+      return this.#number(this.#numbers, `?:${address}`, fresh, () => nameless(undefined, address));
     }
     if (mapped.what === 'anonymous') return this.#anonymous(found.process, address, fresh);
     return this.#file(found.process, mapped, mapped.what, address, fresh);
@@ -130,7 +146,7 @@ export class Naming {
     if (!binary || bias === undefined) {
       const offset = address - mapped.start + mapped.raw.offset;
       const { path } = executable;
-      return this.#number(`${path}:${offset}`, fresh, () =>
+      return this.#number(this.#numbers, `${path}:${offset}`, fresh, () =>
         nameless(
           this.#mapping(path, () => ({ ...special(path), fileOffset: mapped.raw.offset })),
           offset,
@@ -138,7 +154,7 @@ export class Naming {
       );
     }
     const fileAddress = virtualAddress(address - bias + binary.opened.image.textBase);
-    return this.#number(`${binary.opened.id}:${fileAddress}`, fresh, () => {
+    return this.#number(this.#numbersOf(binary.opened.id), fileAddress, fresh, () => {
       const { type, lines } = binary.symbol(fileAddress);
       const mapping = this.#mapping(`#${binary.opened.id}`, () =>
         binary.mapping(mapped.start, mapped.end, mapped.raw.offset),
@@ -153,11 +169,12 @@ export class Naming {
     const mapping = this.#mapping('[anon]', () => special('[anon]'));
     if (!symbol) {
       // Numbered anew at each flush: its name may arrive later.
-      return this.#number(undefined, fresh, () => ({ mapping, address, type: 'jit', lines: [] }));
+      fresh.push({ mapping, address, type: 'jit', lines: [] });
+      return this.#next++;
     }
     // Code is moved and collected: the name belongs to the key.
     const { type, line } = symbol;
-    return this.#number(`${pid}:${startNs}:${address}:${line.name}`, fresh, () => ({
+    return this.#number(this.#numbers, `${pid}:${startNs}:${address}:${line.name}`, fresh, () => ({
       mapping,
       address,
       type,
@@ -165,17 +182,27 @@ export class Naming {
     }));
   }
 
-  #number(
-    key: string | undefined,
+  #number<Key>(
+    numbers: Map<Key, number>,
+    key: Key,
     fresh: ResolvedLocation[],
     make: () => ResolvedLocation,
   ): number {
-    const known = key === undefined ? undefined : this.#numbers.get(key);
+    const known = numbers.get(key);
     if (known !== undefined) return known;
     const number = this.#next++;
-    if (key !== undefined) this.#numbers.set(key, number);
+    numbers.set(key, number);
     fresh.push(make());
     return number;
+  }
+
+  #numbersOf(binary: number): Map<number, number> {
+    let numbers = this.#fileNumbers.get(binary);
+    if (!numbers) {
+      numbers = new Map();
+      this.#fileNumbers.set(binary, numbers);
+    }
+    return numbers;
   }
 
   #mapping(key: string, make: () => Mapping): Mapping {

@@ -4,7 +4,8 @@ import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
-import { KernelSymbols } from '../symbolize/kernel-symbols.ts';
+import { type KernelSymbol, KernelSymbols } from '../symbolize/kernel-symbols.ts';
+import type { KernelAddress } from '../units/units.ts';
 import { KernelMapWriter } from '../unwind/map-writer.ts';
 import { JitMaps } from './jit-maps.ts';
 import type { FromResolver, ResolverSetup, ToResolver } from './messages.ts';
@@ -15,16 +16,15 @@ import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 /** Kernel names are read again when one is missing, but not more often. */
 const KERNEL_REREAD_MS = 60_000;
 
-function kernelSymbolReader(): () => KernelSymbols {
+function kernelSymbolReader(): (address: KernelAddress) => KernelSymbol | undefined {
   let symbols: KernelSymbols | undefined;
   let readAt = 0;
-  return () => {
-    const now = Date.now();
-    if (!symbols || now - readAt > KERNEL_REREAD_MS) {
-      readAt = now;
-      symbols = KernelSymbols.parse(readOptional('/proc/kallsyms'), readOptional('/proc/modules'));
-    }
-    return symbols;
+  return (address) => {
+    const found = symbols?.lookup(address);
+    if (found || Date.now() - readAt < KERNEL_REREAD_MS) return found;
+    readAt = Date.now();
+    symbols = KernelSymbols.parse(readOptional('/proc/kallsyms'), readOptional('/proc/modules'));
+    return symbols.lookup(address);
   };
 }
 

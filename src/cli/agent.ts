@@ -21,6 +21,9 @@ interface Address {
   readonly port: number;
 }
 
+/** Of the first profile. */
+const FIRST_INTERVAL_MS = 1_000;
+
 const options = {
   ...samplingOptions,
   listen: defaulted('HOST:PORT', parseAddress, '127.0.0.1:7099', 'where the page is served'),
@@ -168,13 +171,16 @@ async function serve(
     void stopped.then(() => {
       running = false;
     });
-    let next = performance.now() + values.interval;
+    // Something to look at soon after the start; then ever less often.
+    let step = Math.min(values.interval, FIRST_INTERVAL_MS);
+    let next = performance.now() + step;
     for (;;) {
       await pause(Math.max(0, next - performance.now()), stopped);
       if (!running) break;
       await keep(await profiler.flush(), store, folder, log);
       // After a pause longer than the interval (a stopped machine), do not catch up.
-      next = Math.max(next + values.interval, performance.now());
+      step = Math.min(values.interval, step * 2);
+      next = Math.max(next + step, performance.now());
     }
     log.info(`${await stopped}: stopping`);
     await keep(await profiler.stop(), store, folder, log);
