@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -30,9 +31,10 @@ Napi::Value ReadMemory(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(n));
 }
 
-// openInRoot(pid, path): descriptor of a file as process `pid` sees it. Links
-// are resolved inside that root, so that a container cannot point us at a file
-// of the host; FIFOs do not block.
+// openInRoot(pid, path): descriptor of a regular file as process `pid` sees it.
+// Links are resolved inside that root, so that a container cannot point us at a
+// file of the host. Looked at before it is opened: to open a device or a FIFO can
+// have effects, or block.
 Napi::Value OpenInRoot(const Napi::CallbackInfo& info) {
   const std::string pid =
       std::to_string(static_cast<pid_t>(WholeNumber(info[0], "pid", 1, INT32_MAX)));
@@ -41,11 +43,19 @@ Napi::Value OpenInRoot(const Napi::CallbackInfo& info) {
   Descriptor root(open(root_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) throw SystemError(info.Env(), "open " + root_path, errno);
   open_how how = {};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const long fd = syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof(how));
-  if (fd < 0) throw SystemError(info.Env(), "open " + path + " of process " + pid, errno);
-  return Napi::Number::New(info.Env(), static_cast<double>(fd));
+  Descriptor found(
+      static_cast<int>(syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof(how))));
+  const std::string what = "open " + path + " of process " + pid;
+  if (!found.valid()) throw SystemError(info.Env(), what, errno);
+  struct stat status;
+  if (fstat(found.get(), &status)) throw SystemError(info.Env(), what, errno);
+  if (!S_ISREG(status.st_mode)) throw SystemError(info.Env(), what + ", no regular file", EINVAL);
+  const std::string self = "/proc/self/fd/" + std::to_string(found.get());
+  const int fd = open(self.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0) throw SystemError(info.Env(), what, errno);
+  return Napi::Number::New(info.Env(), fd);
 }
 
 }  // namespace
