@@ -13,6 +13,10 @@ const volatile u32 ft_watermark = 64 * 1024;
 /* A deferred sample wakes the reader unless it was woken within this time, so
  * that a new process is learnt early in its life. */
 const volatile u64 ft_defer_wakeup_ns = 20 * 1000 * 1000;
+/* Bytes waiting in a ring from which on deferred samples carry 16 KiB of stack
+ * instead of 64, and then none. */
+const volatile u32 ft_large_copies_below = 128 * 1024;
+const volatile u32 ft_copies_below = 256 * 1024;
 /* Truth mode: also send every sample unwound here as a deferred copy. */
 const volatile u32 ft_copy_every_sample = 0;
 const volatile u32 ft_scope_pids = 0;

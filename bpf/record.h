@@ -95,7 +95,8 @@ enum ft_end {
 	X(EVENT_RING_FULL, event_ring_full)   /* exec/exit/fork record lost */              \
 	X(PROCESS_MAP_FULL, process_map_full) /* process map update failed */               \
 	X(KERNEL_STACK_FAILED, kernel_stack_failed)                                         \
-	X(USER_FRAMES, user_frames) /* sum, for cost per frame */
+	X(COPY_REFUSED, copy_refused) /* sent without stack copy: reader behind */          \
+	X(USER_FRAMES, user_frames)   /* sum, for cost per frame */
 
 enum ft_counter {
 #define X(name, text) FT_COUNTER_##name,
@@ -210,18 +211,18 @@ struct ft_file {
  * Rule: bits 0-3 kind, 4-11 rbp rule, 12-31 operand.
  * The return address is at CFA - 8 for every kind but END, SIGNAL, COMPLEX. */
 enum ft_rule {
-	FT_RULE_NONE = 0,          /* no unwind information here */
-	FT_RULE_RSP = 1,           /* CFA = rsp + 8 * s20 */
-	FT_RULE_RBP = 2,           /* CFA = rbp + 8 * s20 */
-	FT_RULE_END = 3,           /* outermost frame */
-	FT_RULE_SIGNAL = 4,        /* registers from the rt_sigframe at rsp */
-	FT_RULE_PLT = 5,           /* CFA = rsp + 8 + (((rip & 15) >= 11) << 3) */
-	FT_RULE_RSP_DEREF = 6,     /* CFA = *(rsp + 8 * s12) + 8 * u8 (bits 24-31) */
-	FT_RULE_RBP_DEREF = 7,     /* CFA = *(rbp + 8 * s12) + 8 * u8 (bits 24-31) */
-	FT_RULE_REGISTER = 8,      /* CFA = DWARF register u4 (bits 12-15) + 8 * s16; leaf only */
-	FT_RULE_COMPLEX = 9,       /* leave to user space */
-	FT_RULE_GO_SWITCH = 10,    /* systemstack, asmcgocall: continue at curg.sched.sp */
-	FT_RULE_GO_MORESTACK = 11, /* continue at curg.sched.pc and .sp */
+	FT_RULE_NONE = 0,              /* no unwind information here */
+	FT_RULE_RSP = 1,               /* CFA = rsp + 8 * s20 */
+	FT_RULE_RBP = 2,               /* CFA = rbp + 8 * s20 */
+	FT_RULE_END = 3,               /* outermost frame */
+	FT_RULE_SIGNAL = 4,            /* registers from the rt_sigframe at rsp */
+	FT_RULE_PLT = 5,               /* CFA = rsp + 8 + (((rip & 15) >= 11) << 3) */
+	FT_RULE_RSP_DEREF = 6,         /* CFA = *(rsp + 8 * s12) + 8 * u8 (bits 24-31) */
+	FT_RULE_RBP_DEREF = 7,         /* CFA = *(rbp + 8 * s12) + 8 * u8 (bits 24-31) */
+	FT_RULE_REGISTER = 8,          /* CFA = DWARF register u4 (bits 12-15) + 8 * s16; leaf only */
+	FT_RULE_COMPLEX = 9,           /* leave to user space */
+	FT_RULE_GO_SWITCH = 10,        /* systemstack, asmcgocall: continue at curg.sched.sp */
+	FT_RULE_GO_MORESTACK = 11,     /* continue at curg.sched.pc and .sp */
 	FT_RULE_GO_FRAME_POINTER = 12, /* as RBP, but the caller may be on another stack */
 };
 

@@ -114,32 +114,34 @@ static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample 
 
 /* What a record of so many stack bytes takes at most. clang turns `+ 4096` into
  * `| 8192`, which the verifier bounds too high: hence the slack, never used. */
-#define DEFERRED_BYTES(copy)                                                                                 \
-	(sizeof(struct ft_sample) + (FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES) * 8 + sizeof(struct ft_stack) +        \
-	 (copy) + 8192)
+#define DEFERRED_BYTES(copy)                                                          \
+	(sizeof(struct ft_sample) + (FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES) * 8 + \
+	    sizeof(struct ft_stack) + (copy) + 8192)
 
-/* Sends registers and stack bytes instead of user frames. */
-static __always_inline void send_deferred(struct ft_scratch *s, struct task_struct *task, void *ring, int copy_only) {
+/* Sends registers and stack bytes instead of user frames. A reader that falls
+ * behind gets smaller copies and then none: the sample itself matters more.
+ * Nonzero when nothing was sent. */
+static __always_inline int send_deferred(
+    struct ft_scratch *s, struct task_struct *task, void *ring, int copy_only) {
+	u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
 	u64 flags = wakeup_flags(s, ring, s->sample.header.time_ns, !copy_only);
-	int sent = 0;
-	if (!is_shallow(task, s->regs.rsp)) {
+	if (waiting < ft_large_copies_below && !is_shallow(task, s->regs.rsp)) {
 		struct ft_sample *large = bpf_ringbuf_reserve(ring, DEFERRED_BYTES(COPY_LARGE), 0);
 		if (large) {
 			fill_deferred(s, large, COPY_LARGE / 4096);
 			bpf_ringbuf_submit(large, flags);
-			sent = 1;
+			return 0;
 		}
 	}
-	if (!sent) {
+	if (waiting < ft_copies_below) {
 		struct ft_sample *small = bpf_ringbuf_reserve(ring, DEFERRED_BYTES(COPY_SMALL), 0);
 		if (small) {
 			fill_deferred(s, small, COPY_SMALL / 4096);
 			bpf_ringbuf_submit(small, flags);
-			sent = 1;
+			return 0;
 		}
 	}
-	if (!copy_only)
-		count(sent ? FT_COUNTER_DEFERRED : FT_COUNTER_RING_FULL, 1);
+	return -1;
 }
 
 /* Unwinds the user part; returns enum ft_end. */
@@ -260,8 +262,11 @@ int ft_sample(struct ft_perf_context *ctx) {
 	s->sample.end = end;
 	if (end == FT_END_NO_PROCESS || end == FT_END_NO_TABLE || end == FT_END_COMPLEX ||
 	    end == FT_END_NO_MAPPING) {
-		send_deferred(s, task, ring, 0);
-		return 0;
+		if (!send_deferred(s, task, ring, 0)) {
+			count(FT_COUNTER_DEFERRED, 1);
+			return 0;
+		}
+		count(FT_COUNTER_COPY_REFUSED, 1);
 	}
 	send_unwound(s, ring);
 	if (ft_copy_every_sample && end != FT_END_NO_USER && end != FT_END_NO_REGISTERS &&

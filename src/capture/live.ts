@@ -47,6 +47,8 @@ export class LiveCapture {
         ft_max_depth: u32(options.maxDepth),
         ft_kernel_stacks: u32(options.kernelStacks ? 1 : 0),
         ft_copy_every_sample: u32(options.copyEverySample ? 1 : 0),
+        ft_large_copies_below: u32(options.ringBytes / 4),
+        ft_copies_below: u32(options.ringBytes / 2),
         ft_scope_pids: u32(options.pids.length > 0 ? 1 : 0),
         ft_scope_children: u32(options.followChildren ? 1 : 0),
         ft_scope_comm: u32(options.comm === undefined ? 0 : 1),

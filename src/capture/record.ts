@@ -41,6 +41,7 @@ export const COUNTERS = [
   'event_ring_full',
   'process_map_full',
   'kernel_stack_failed',
+  'copy_refused',
   'user_frames',
 ] as const;
 export type Counter = (typeof COUNTERS)[number];
