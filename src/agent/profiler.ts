@@ -7,9 +7,10 @@ import { ChunkKind, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
-import { MachineError } from './machine-error.ts';
+import { thisMachine } from './doctor-machine.ts';
 import type { Snapshot } from './messages.ts';
 import { Pipeline, periodOf } from './pipeline.ts';
+import { refusal } from './refusal.ts';
 import { startReplay } from './replay.ts';
 
 /** One buffer for all drains; larger than a ring, so that one call empties it. */
@@ -95,7 +96,7 @@ export class LiveProfiler implements Profiler {
     try {
       this.#capture.followCpus();
     } catch (cause) {
-      throw machineError(cause);
+      throw explained(cause);
     }
     this.#since = now();
     this.#capture.onReadable(() => this.#tick());
@@ -218,30 +219,17 @@ function open(options: ProfilerOptions): LiveCapture {
       copyEverySample: options.copyEverySample ?? false,
     });
   } catch (cause) {
-    throw machineError(cause);
+    throw explained(cause);
   }
 }
 
-/** Failures that a person with other privileges or another kernel would not have. */
-function machineError(cause: unknown): unknown {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  if (code === 'EPERM' || code === 'EACCES') {
-    return new MachineError(`no permission: ${firstLine(message)}`, 'privileges');
-  }
-  if (
-    code === 'ESRCH' ||
-    code === 'EINVAL' ||
-    code === 'ENOTSUP' ||
-    code === 'ENOSYS' ||
-    code === 'E2BIG'
-  ) {
-    return new MachineError(`this kernel refuses: ${message}`, 'kernel');
-  }
-  if (code === 'ENOMEM') return new MachineError(`out of memory: ${firstLine(message)}`, 'memory');
-  return cause;
+/** What a failure of the kernel side means on this machine. */
+function explained(cause: unknown): unknown {
+  return refusal(
+    cause,
+    thisMachine('/', async () => ''),
+  );
 }
-
-const firstLine = (text: string): string => text.split('\n', 1)[0]!;
 
 function cgroupId(path: string): bigint {
   try {
