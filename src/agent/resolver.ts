@@ -99,7 +99,7 @@ export class Resolver {
   /** Applies a batch; returns the samples made of its deferred ones, undefined when there were none. */
   batch(records: Uint8Array, sideband: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
     this.#store.settle();
-    this.#kernel.settle();
+    this.#kernel.settle(this.#now);
     const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
     const { events, lost } = readBatch(view, sideband);
     this.#sidebandLost += lost;
@@ -191,7 +191,7 @@ export class Resolver {
         break;
       case 'fork':
         this.tracker.fork(event.identity, event.parent);
-        this.#kernel.inherit(event.identity, event.parent.pid);
+        this.#kernel.inherit(event.identity, event.parent.pid, event.time);
         break;
       case 'deferred':
         this.#unwind(records, event.at, event.identity);

@@ -21,12 +21,17 @@ export interface TextSource {
   readText(from: TextOffset, length: number): Uint8Array;
 }
 
+/** Regions kept here that the kernel has no room for: rebuilt when they are needed again. */
+const MAX_UNPLACED = 16;
+
 export class FileTables {
   readonly #text: TextSource;
   readonly #store: TableStore;
   readonly #place: FilePlace | undefined;
   readonly #full = new Map<number, Rows>();
   readonly #call = new Map<number, Rows>();
+  /** How to forget the rows of regions that are only here, oldest first. */
+  readonly #unplaced: (() => void)[] = [];
 
   constructor(text: TextSource, store: TableStore) {
     this.#text = text;
@@ -56,6 +61,7 @@ export class FileTables {
     if (this.#place) this.#store.removeFile(this.#place);
     this.#full.clear();
     this.#call.clear();
+    this.#unplaced.length = 0;
   }
 
   #fullRegion(offset: number): Rows {
@@ -65,10 +71,8 @@ export class FileTables {
       const start = region * 2 ** FULL_REGION_SHIFT;
       rows = this.#build(start, start + 2 ** FULL_REGION_SHIFT);
       this.#full.set(region, rows);
-      if (this.#place) {
-        const forget = () => this.#full.delete(region);
-        this.#store.load(this.#place.fullDirectory + region, start, FULL_PAGE_SHIFT, rows, forget);
-      }
+      const directoryAt = this.#place && this.#place.fullDirectory + region;
+      this.#load(directoryAt, start, FULL_PAGE_SHIFT, rows, () => this.#full.delete(region));
     }
     return rows;
   }
@@ -85,12 +89,25 @@ export class FileTables {
       const { offsets, rules } = this.#build(start, start + length);
       rows = startAt(callSiteRows(offsets, rules, sites), start);
       this.#call.set(region, rows);
-      if (this.#place) {
-        const forget = () => this.#call.delete(region);
-        this.#store.load(this.#place.callDirectory + region, start, CALL_PAGE_SHIFT, rows, forget);
-      }
+      const directoryAt = this.#place && this.#place.callDirectory + region;
+      this.#load(directoryAt, start, CALL_PAGE_SHIFT, rows, () => this.#call.delete(region));
     }
     return rows;
+  }
+
+  /** Rows live as long as the kernel's copy of them. */
+  #load(
+    directoryAt: number | undefined,
+    start: number,
+    pageShift: number,
+    rows: Rows,
+    forget: () => void,
+  ): void {
+    const isPlaced =
+      directoryAt !== undefined && this.#store.load(directoryAt, start, pageShift, rows, forget);
+    if (isPlaced) return;
+    if (this.#unplaced.length === MAX_UNPLACED) this.#unplaced.shift()!();
+    this.#unplaced.push(forget);
   }
 
   #build(from: number, to: number): Rows {

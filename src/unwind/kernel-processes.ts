@@ -32,8 +32,11 @@ interface Slice {
 }
 
 interface Registered {
-  slice: Slice;
-  readonly identity: KernelIdentity;
+  readonly slice: Slice;
+  /** `struct ft_process`. */
+  readonly value: DataView<ArrayBuffer>;
+  /** Monotonic nanoseconds. */
+  readonly published: number;
 }
 
 interface KernelIdentity {
@@ -42,17 +45,28 @@ interface KernelIdentity {
   readonly startNs: number;
 }
 
+/** Rings are drained one after the other: a fork in the first one may be seen this much late. */
+const DRAIN_NS = 50e6;
+
 export class KernelProcesses {
   readonly #maps: TableMaps;
   readonly #writer: MapWriter;
+  readonly #clock: () => number;
   readonly #space: Space;
   /** In the order of registration: the oldest makes room when the map is full. */
   readonly #registered = new Map<number, Registered>();
-  #limbo: Slice[] = [];
+  /** Slices that nobody registered uses, oldest first. */
+  #limbo: { readonly slice: Slice; readonly freed: number }[] = [];
 
-  constructor(maps: TableMaps, writer: MapWriter) {
+  /** @param clock monotonic nanoseconds, as records carry them */
+  constructor(
+    maps: TableMaps,
+    writer: MapWriter,
+    clock: () => number = () => Number(process.hrtime.bigint()),
+  ) {
     this.#maps = maps;
     this.#writer = writer;
+    this.#clock = clock;
     this.#space = new Space(0, maps.mappingCount);
   }
 
@@ -77,9 +91,7 @@ export class KernelProcesses {
     const slice = this.#slice(mappings);
     if (!slice) return false;
     const value = new DataView(new ArrayBuffer(ProcessValue.size));
-    value.setUint32(ProcessValue.pid, identity.pid, true);
-    value.setUint32(ProcessValue.execId, identity.execId, true);
-    value.setBigUint64(ProcessValue.start, BigInt(identity.startNs), true);
+    setIdentity(value, identity);
     value.setUint32(ProcessValue.first, slice.first, true);
     value.setUint32(ProcessValue.count, slice.count, true);
     value.setUint32(ProcessValue.layout, layout, true);
@@ -87,45 +99,84 @@ export class KernelProcesses {
     value.setUint16(ProcessValue.goM, go.m, true);
     value.setUint16(ProcessValue.goCurg, go.curg, true);
     value.setUint16(ProcessValue.goSchedBp, go.schedBp, true);
-    if (!this.#put(identity.pid, new Uint8Array(value.buffer))) {
+    if (!this.#put(identity.pid, value)) {
       if (slice.count > 0) this.#space.release(slice.first, slice.count);
       return false;
     }
-    const old = this.#registered.get(identity.pid);
-    if (old) this.#leave(old.slice);
-    this.#registered.delete(identity.pid);
-    this.#registered.set(identity.pid, { slice, identity });
+    this.#register(identity.pid, { slice, value, published: this.#clock() });
     return true;
   }
 
-  /** The kernel has copied the parent's entry for a child. */
-  inherit(child: KernelIdentity, parentPid: number): void {
+  /**
+   * The kernel has copied the parent's entry for a child, with the slice that the
+   * parent had then. If that has changed, or gone, the child's entry is mended.
+   * @param forked time of the fork; not known = the entry is always written
+   */
+  inherit(child: KernelIdentity, parentPid: number, forked = 0): void {
+    const own = this.#registered.get(child.pid);
+    // A sample of the child was faster than the news of it.
+    if (own && isOf(own.value, child)) return;
     const parent = this.#registered.get(parentPid);
-    if (!parent) return;
-    const old = this.#registered.get(child.pid);
+    if (!parent) {
+      this.#writer.remove(this.#maps.processes, child.pid);
+      this.#unregister(child.pid);
+      return;
+    }
+    const value = new DataView(parent.value.buffer.slice(0));
+    setIdentity(value, child);
+    let { published } = parent;
+    if (forked <= published) {
+      if (!this.#put(child.pid, value)) return;
+      // Making room for the entry may have cost the parent its own.
+      if (this.#registered.get(parentPid) !== parent) {
+        this.#writer.remove(this.#maps.processes, child.pid);
+        return;
+      }
+      published = this.#clock();
+    }
     parent.slice.users++;
-    if (old) this.#leave(old.slice);
-    this.#registered.set(child.pid, { slice: parent.slice, identity: child });
+    this.#register(child.pid, { slice: parent.slice, value, published });
   }
 
-  /** The process has ended or exec'd: the kernel has dropped its entry itself. */
+  /**
+   * The process has ended or exec'd. The kernel has dropped its entry itself, but
+   * it may have been written again before that was known here.
+   */
   forget(pid: number): void {
+    if (!this.#registered.has(pid)) return;
+    this.#writer.remove(this.#maps.processes, pid);
+    this.#unregister(pid);
+  }
+
+  /**
+   * Called between batches. A slice is given away again when no program reads it
+   * and no child has it from a fork that was not seen yet.
+   * @param seen time up to which events have been applied
+   */
+  settle(seen = Number.POSITIVE_INFINITY): void {
+    let settled = 0;
+    for (const { slice, freed } of this.#limbo) {
+      if (freed >= seen - DRAIN_NS) break;
+      this.#space.release(slice.first, slice.count);
+      settled++;
+    }
+    if (settled > 0) this.#limbo = this.#limbo.slice(settled);
+  }
+
+  #register(pid: number, registered: Registered): void {
+    this.#unregister(pid);
+    this.#registered.set(pid, registered);
+  }
+
+  #unregister(pid: number): void {
     const registered = this.#registered.get(pid);
     if (!registered) return;
     this.#registered.delete(pid);
     this.#leave(registered.slice);
   }
 
-  /** Called between batches: no program reads any more what was freed before the last one. */
-  settle(): void {
-    for (const slice of this.#limbo) {
-      if (slice.count > 0) this.#space.release(slice.first, slice.count);
-    }
-    this.#limbo = [];
-  }
-
   #leave(slice: Slice): void {
-    if (--slice.users === 0) this.#limbo.push(slice);
+    if (--slice.users === 0) this.#limbo.push({ slice, freed: this.#clock() });
   }
 
   #slice(mappings: readonly KernelMapping[]): Slice | undefined {
@@ -158,10 +209,10 @@ export class KernelProcesses {
     }
   }
 
-  #put(pid: number, value: Uint8Array): boolean {
+  #put(pid: number, value: DataView<ArrayBuffer>): boolean {
     for (;;) {
       try {
-        this.#writer.put(this.#maps.processes, pid, value);
+        this.#writer.put(this.#maps.processes, pid, new Uint8Array(value.buffer));
         return true;
       } catch (cause) {
         const full = (cause as NodeJS.ErrnoException).code === 'E2BIG';
@@ -173,12 +224,24 @@ export class KernelProcesses {
   /** Its next sample is deferred, which brings it back. */
   #evictOldest(): boolean {
     for (const pid of this.#registered.keys()) {
-      this.#writer.remove(this.#maps.processes, pid);
       this.forget(pid);
       return true;
     }
     return false;
   }
+}
+
+function setIdentity(value: DataView, { pid, execId, startNs }: KernelIdentity): void {
+  value.setUint32(ProcessValue.pid, pid, true);
+  value.setUint32(ProcessValue.execId, execId, true);
+  value.setBigUint64(ProcessValue.start, BigInt(startNs), true);
+}
+
+function isOf(value: DataView, { execId, startNs }: KernelIdentity): boolean {
+  return (
+    value.getUint32(ProcessValue.execId, true) === execId &&
+    value.getBigUint64(ProcessValue.start, true) === BigInt(startNs)
+  );
 }
 
 function setAddress(view: DataView, at: number, value: number): void {

@@ -6,6 +6,7 @@ export class Space {
   readonly #lengths: number[];
   #used = 0;
 
+  /** Elements `first` to `size - 1`. */
   constructor(first: number, size: number) {
     this.size = size;
     this.#starts = [first];
@@ -18,6 +19,8 @@ export class Space {
 
   /** Index of the first of `length` free elements, undefined when there is no such run. */
   take(length: number): number | undefined {
+    // Nowhere in particular: an empty range must not end up among the free ones.
+    if (length === 0) return 0;
     for (let i = 0; i < this.#starts.length; i++) {
       const free = this.#lengths[i]!;
       if (free < length) continue;
@@ -36,6 +39,7 @@ export class Space {
   }
 
   release(start: number, length: number): void {
+    if (length === 0) return;
     let i = 0;
     while (i < this.#starts.length && this.#starts[i]! < start) i++;
     this.#starts.splice(i, 0, start);

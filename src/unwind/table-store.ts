@@ -9,6 +9,8 @@ import type { Rows } from './rows.ts';
 import { Space } from './space.ts';
 
 const WORD = 8;
+/** Directories are never dropped: files that claim gigabytes of text must leave room for rows. */
+const MAX_DIRECTORY_SHARE = 1 / 4;
 
 interface Block {
   readonly start: number;
@@ -36,6 +38,8 @@ export class TableStore {
   readonly #blocks = new Map<number, Block>();
   /** Freed but perhaps still read by a running program; reused from the next settle() on. */
   #limbo: { start: number; length: number }[] = [];
+  #limboFiles: number[] = [];
+  #directoryWords = 0;
   #evicted = 0;
 
   constructor(maps: TableMaps, writer: MapWriter) {
@@ -58,13 +62,18 @@ export class TableStore {
 
   /** Makes room for a file; undefined when there is none even after dropping every block. */
   addFile(callRegions: number, fullRegions: number): FilePlace | undefined {
+    const words = callRegions + fullRegions;
+    if (this.#directoryWords + words > this.#maps.tableCount * MAX_DIRECTORY_SHARE) {
+      return undefined;
+    }
     const index = this.#files.take(1);
     if (index === undefined) return undefined;
-    const start = this.#take(callRegions + fullRegions);
+    const start = this.#take(words);
     if (start === undefined) {
       this.#files.release(index, 1);
       return undefined;
     }
+    this.#directoryWords += words;
     const place = {
       index,
       callDirectory: start,
@@ -72,11 +81,8 @@ export class TableStore {
       fullDirectory: start + callRegions,
       fullRegions,
     };
-    this.#writer.write(
-      this.#maps.tables,
-      start * WORD,
-      new Uint8Array((callRegions + fullRegions) * WORD),
-    );
+    if (words > 0)
+      this.#writer.write(this.#maps.tables, start * WORD, new Uint8Array(words * WORD));
     const value = new DataView(new ArrayBuffer(FileValue.size));
     value.setUint32(FileValue.callDirectory, place.callDirectory, true);
     value.setUint32(FileValue.callRegions, callRegions, true);
@@ -87,14 +93,13 @@ export class TableStore {
   }
 
   removeFile(place: FilePlace): void {
-    for (let i = 0; i < place.callRegions + place.fullRegions; i++) {
-      this.#drop(place.callDirectory + i);
-    }
-    this.#limbo.push({
-      start: place.callDirectory,
-      length: place.callRegions + place.fullRegions,
-    });
-    this.#files.release(place.index, 1);
+    const words = place.callRegions + place.fullRegions;
+    for (let i = 0; i < words; i++) this.#drop(place.callDirectory + i);
+    // Whoever still names it finds a file without tables.
+    this.#writer.put(this.#maps.files, place.index, new Uint8Array(FileValue.size));
+    this.#limbo.push({ start: place.callDirectory, length: words });
+    this.#limboFiles.push(place.index);
+    this.#directoryWords -= words;
   }
 
   /**
@@ -138,6 +143,8 @@ export class TableStore {
   settle(): void {
     for (const { start, length } of this.#limbo) this.#space.release(start, length);
     this.#limbo = [];
+    for (const index of this.#limboFiles) this.#files.release(index, 1);
+    this.#limboFiles = [];
   }
 
   #take(length: number): number | undefined {
