@@ -63,8 +63,12 @@ function inclusive(samples: readonly JsonSample[]): Map<string, number> {
   return shares; // sums of floats: a hair above 1 is possible
 }
 
-/** Without the symbol's version and a demangler's arguments. */
-const plainName = ({ name }: { name: string }): string => name.replace(/@.*$|\(.*$/, '');
+/**
+ * Without the symbol's version and a demangler's arguments, and one for libc's
+ * many names of one function: `__GI___libc_write`, `__write` and `write`.
+ */
+const plainName = ({ name }: { name: string }): string =>
+  name.replace(/@.*$|\(.*$/, '').replace(/^(__GI_)?(__libc_|_+)?(?=[a-z])/, '');
 
 /** Records `comm` with both and compares. */
 async function expectTrue(comm: string): Promise<void> {

@@ -6,6 +6,7 @@ import {
   countTolerance,
   isNamed,
   type JsonSample,
+  markerOf,
   type Shape,
   type ShapeCounts,
 } from './chains.ts';
@@ -42,6 +43,30 @@ export function expectShapes(
     `${counts.outside} of ${counts.total} samples are outside of main`,
   );
   return counts;
+}
+
+/**
+ * `samples` without those of the process's first moments whose copied bytes end
+ * before the stack does. Until the kernel knows a process its samples leave as
+ * registers and at most 64 KiB of one stack: what lies beyond, or on another
+ * stack, is cut with that reason. Such samples are no more than `share` of the
+ * copies that the tally names, and the copies at most 0.1 s of a thread's time.
+ */
+export function withoutShortCopies(
+  recording: Recording,
+  samples: readonly JsonSample[],
+  share = 1,
+): JsonSample[] {
+  const isShort = (sample: JsonSample): boolean =>
+    /copied part|could not be read|Go stack switch/.test(markerOf(sample) ?? '');
+  const short = countOf(samples.filter(isShort));
+  const { deferred } = recording.tally;
+  const copies = (deferred.unknown_process ?? 0) + (deferred.no_table ?? 0);
+  assert.ok(
+    short <= Math.max(1, share * copies) && short <= 0.1 * recording.hz,
+    `${short} stacks are cut, ${JSON.stringify(deferred)} of ${countOf(samples)} samples copied`,
+  );
+  return samples.filter((sample) => !isShort(sample));
 }
 
 /** At least 99 % of all frames have a name. */
