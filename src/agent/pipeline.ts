@@ -37,7 +37,7 @@ export class Pipeline {
   readonly #threads: boolean;
   #samples = 0;
   #malformed = 0;
-  #unnamed = 0;
+  #unnamed: number | undefined;
   #sidebandLost = 0;
   #stats: ResolverStats | undefined;
 
@@ -60,8 +60,8 @@ export class Pipeline {
     return this.#samples;
   }
 
-  /** Names missing in the profiles so far, weighted by samples. */
-  get unnamed(): number {
+  /** Names missing in the profiles so far, weighted by samples; undefined before the first one. */
+  get unnamed(): number | undefined {
     return this.#unnamed;
   }
 
@@ -101,7 +101,7 @@ export class Pipeline {
       lost: withoutZeros({ ...interval.lost, malformed_record: this.#takeMalformed() }),
       eventsLost: withoutZeros({ ...interval.eventsLost, mapping_ring_full: sidebandLost }),
     });
-    this.#unnamed += profile.tally.framesUnnamed;
+    this.#unnamed = (this.#unnamed ?? 0) + profile.tally.framesUnnamed;
     return profile;
   }
 

@@ -21,6 +21,7 @@ const RING_BYTES = 512 << 10;
 const TABLE_BYTES = 8 << 20;
 /** Stragglers below the rings' watermark wait no longer than this. */
 const DRAIN_INTERVAL_MS = 200;
+const LOAD_ATTEMPTS = 5;
 const CPU_CHECK_INTERVAL_MS = 5_000;
 /** A drain that finds this many full buffers in a row lets others run first. */
 const MAX_DRAINS = 8;
@@ -44,6 +45,7 @@ export class LiveProfiler implements Profiler {
   readonly #timers: NodeJS.Timeout[] = [];
   #since = now();
   #last: Counters;
+  readonly #mapBytes: number;
   #failure: Error | undefined;
   #stopped = false;
 
@@ -90,6 +92,7 @@ export class LiveProfiler implements Profiler {
             host: hostname(),
           });
     this.#last = capture.counters();
+    this.#mapBytes = capture.mapMemory();
   }
 
   #begin(): void {
@@ -107,12 +110,15 @@ export class LiveProfiler implements Profiler {
   }
 
   counts(): LiveCounts {
+    // The resolver's own count, as of a moment ago.
+    void this.#pipeline.settle().catch(() => {});
     const counters = this.#capture.counters();
     return {
       samples: this.#pipeline.samples,
       lost: LOST_COUNTERS.reduce((sum, name) => sum + counters[name], 0),
       unresolved: this.#pipeline.unnamed,
-      processes: this.#pipeline.stats?.processes ?? 0,
+      processes: this.#pipeline.stats?.processes,
+      mapBytes: this.#mapBytes,
     };
   }
 
@@ -130,6 +136,7 @@ export class LiveProfiler implements Profiler {
     this.#check();
     const startTime = this.#since;
     this.#since = now();
+    if (this.#stopped) await this.#pipeline.settle();
     const lost = this.#lostSince();
     return this.#pipeline.profile({
       startTime: unixTime(startTime),
@@ -159,7 +166,13 @@ export class LiveProfiler implements Profiler {
   #lostSince(): { lost: Record<string, number>; eventsLost: Record<string, number> } {
     const counters = this.#capture.counters();
     const since = (name: keyof Counters) => counters[name] - this.#last[name];
-    const lost = Object.fromEntries(LOST_COUNTERS.map((name) => [name, since(name)]));
+    const lost: Record<string, number> = Object.fromEntries(
+      LOST_COUNTERS.map((name) => [name, since(name)]),
+    );
+    if (this.#stopped) {
+      // All is quiet now: what the kernel sent and what arrived must be the same.
+      lost['unaccounted'] = counters.sent + counters.deferred - this.#pipeline.samples;
+    }
     const eventsLost = { event_ring_full: since('event_ring_full') };
     this.#last = counters;
     return { lost, eventsLost };
@@ -206,20 +219,36 @@ function open(options: ProfilerOptions): LiveCapture {
   const { scope } = options;
   const addon = loadAddon();
   try {
-    return new LiveCapture(addon, {
-      hz: options.hz,
-      maxDepth: options.maxDepth,
-      kernelStacks: options.kernelStacks,
-      pids: scope.pids,
-      followChildren: scope.followChildren,
-      comm: scope.comm,
-      cgroupId: scope.cgroupPath === undefined ? 0n : cgroupId(scope.cgroupPath),
-      ringBytes: RING_BYTES,
-      tableBytes: TABLE_BYTES,
-      copyEverySample: options.copyEverySample ?? false,
-    });
+    return patiently(
+      () =>
+        new LiveCapture(addon, {
+          hz: options.hz,
+          maxDepth: options.maxDepth,
+          kernelStacks: options.kernelStacks,
+          pids: scope.pids,
+          followChildren: scope.followChildren,
+          comm: scope.comm,
+          cgroupId: scope.cgroupPath === undefined ? 0n : cgroupId(scope.cgroupPath),
+          ringBytes: RING_BYTES,
+          tableBytes: TABLE_BYTES,
+          copyEverySample: options.copyEverySample ?? false,
+        }),
+    );
   } catch (cause) {
     throw explained(cause);
+  }
+}
+
+/** The verifier gives up with EAGAIN when a signal arrives while it works. */
+function patiently<Result>(load: () => Result): Result {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return load();
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EAGAIN' || attempt === LOAD_ATTEMPTS) {
+        throw cause;
+      }
+    }
   }
 }
 

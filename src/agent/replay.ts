@@ -52,7 +52,7 @@ class Replay implements Profiler {
       samples: this.#pipeline.samples,
       lost,
       unresolved: this.#pipeline.unnamed,
-      processes: 0,
+      processes: undefined,
     };
   }
 

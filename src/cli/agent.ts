@@ -152,7 +152,11 @@ async function serve(
   const viewer = await startViewer({
     listen: values.listen,
     store,
-    status: () => ({ hz: values.hz, ...profiler?.counts() }),
+    status: () => ({
+      hz: values.hz,
+      rssBytes: process.memoryUsage.rss(),
+      ...profiler?.counts(),
+    }),
     onError: (error) => log.error(error, 'a request failed'),
     ...(token === undefined ? {} : { token }),
   }).catch((error: unknown) => {

@@ -28,9 +28,12 @@ export interface ProfilerOptions {
 export interface LiveCounts {
   readonly samples: number;
   readonly lost: number;
-  /** Frames without a name so far. */
-  readonly unresolved: number;
-  readonly processes: number;
+  /** Frames without a name in the profiles so far; undefined before the first one. */
+  readonly unresolved: number | undefined;
+  /** Running processes that are known; undefined where nobody counts them. */
+  readonly processes: number | undefined;
+  /** Memory that the kernel holds for BPF maps and rings, bytes. */
+  readonly mapBytes?: number;
 }
 
 export interface Profiler {

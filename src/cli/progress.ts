@@ -10,12 +10,13 @@ const PLAIN_MS = 10_000;
 const REWRITE = '\r\u001b[2K';
 
 function countsText(counts: LiveCounts): string {
-  return [
-    `${formatCount(counts.samples)} samples`,
-    `${formatCount(counts.lost)} lost`,
-    `${formatCount(counts.unresolved)} frames without a name`,
-    `${formatCount(counts.processes)} ${counts.processes === 1 ? 'process' : 'processes'}`,
-  ].join(', ');
+  const { samples, lost, unresolved, processes } = counts;
+  const texts = [`${formatCount(samples)} samples`, `${formatCount(lost)} lost`];
+  if (unresolved !== undefined) texts.push(`${formatCount(unresolved)} frames without a name`);
+  if (processes !== undefined) {
+    texts.push(`${formatCount(processes)} ${processes === 1 ? 'process' : 'processes'}`);
+  }
+  return texts.join(', ');
 }
 
 /**
