@@ -1,5 +1,5 @@
 /** One batch of process events and deferred samples, in the order of their times. */
-import { Header, ProcessEvent, RecordType } from '../capture/record.ts';
+import { Header, ProcessEvent, RecordType, Sample } from '../capture/record.ts';
 import type { Identity } from '../process/process.ts';
 import { parseSideband, type SidebandEvent } from '../process/sideband.ts';
 import { hostPid } from '../units/units.ts';
@@ -32,7 +32,7 @@ export function readBatch(records: DataView, sideband: Uint8Array): Batch {
   for (let at = 0; at + Header.size <= records.byteLength; ) {
     const length = records.getUint32(at + Header.length, true);
     if (length < Header.size || at + length > records.byteLength) break;
-    const event = readRecord(records, at);
+    const event = readRecord(records, at, length);
     if (event) events.push(event);
     at += (length + 7) & ~7;
   }
@@ -42,17 +42,20 @@ export function readBatch(records: DataView, sideband: Uint8Array): Batch {
   return { events, lost };
 }
 
-function readRecord(records: DataView, at: number): BatchEvent | undefined {
+/** Undefined for records that are too short for what they say to be, and for unknown ones. */
+function readRecord(records: DataView, at: number, length: number): BatchEvent | undefined {
   const time = readWord(records, at + Header.time);
   const identity = readIdentity(records, at + Header.pid);
   switch (records.getUint16(at + Header.type, true)) {
     case RecordType.Deferred:
+      if (length < Sample.size || length < deferredSize(records, at)) return undefined;
       return { kind: 'deferred', time, at, identity };
     case RecordType.Exec:
       return { kind: 'exec', time, identity };
     case RecordType.Exit:
       return { kind: 'exit', time, identity };
     case RecordType.Fork:
+      if (length < ProcessEvent.size) return undefined;
       return {
         kind: 'fork',
         time,
@@ -62,6 +65,13 @@ function readRecord(records: DataView, at: number): BatchEvent | undefined {
     default:
       return undefined;
   }
+}
+
+/** Bytes up to the stack copy: addresses of the kernel and of frames unwound before. */
+function deferredSize(records: DataView, at: number): number {
+  const kernel = records.getUint16(at + Sample.kernelCount, true);
+  const user = records.getUint16(at + Sample.userCount, true);
+  return Sample.size + 8 * (kernel + user);
 }
 
 /** `struct ft_identity`. */

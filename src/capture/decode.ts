@@ -12,7 +12,7 @@ export interface Decoded {
   readonly deferred: number;
   /** Bytes of records for the resolver, moved to the front of the buffer. */
   readonly forwarded: number;
-  /** Records that contradict themselves: the rest of the buffer was given up. */
+  /** 1 when a record contradicted itself: the rest of the buffer was given up. */
   readonly malformed: number;
 }
 
@@ -38,13 +38,16 @@ export function decode(
   let forwarded = 0;
   for (let at = 0; at < length; ) {
     const first = at >> 2;
-    const size = words[first + word(Header.length)]!;
-    if (size < Header.size || at + size > length) {
+    const size = at + Header.size <= length ? words[first + word(Header.length)]! : 0;
+    const padded = Math.ceil(size / 8) * 8;
+    if (size < Header.size || at + padded > length) {
       return { samples, deferred, forwarded, malformed: 1 };
     }
-    const padded = (size + 7) & ~7;
     const type = words[first + word(Header.type)]! & 0xffff;
     if (type === RecordType.Sample) {
+      if (size < Sample.size || size < sampleSize(words, first)) {
+        return { samples, deferred, forwarded, malformed: 1 };
+      }
       addSample(words, first, aggregator, options.threads);
       samples++;
     } else {
@@ -55,6 +58,12 @@ export function decode(
     at += padded;
   }
   return { samples, deferred, forwarded, malformed: 0 };
+}
+
+/** Bytes that a sample needs for the addresses that it says to have. */
+function sampleSize(words: Uint32Array, first: number): number {
+  const counts = words[first + word(Sample.kernelCount)]!;
+  return Sample.size + 8 * ((counts & 0xffff) + (counts >>> 16));
 }
 
 function addSample(

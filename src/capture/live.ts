@@ -41,7 +41,8 @@ export class LiveCapture {
     this.#tableCount = Math.floor(options.tableBytes / 8);
     this.#sampler = new addon.Sampler({
       object: nativeFiles().object,
-      cpus: cpuList('possible').length,
+      // Rings are found by CPU number, and numbers may have gaps.
+      cpus: Math.max(...cpuNumbers('possible')) + 1,
       ringBytes: options.ringBytes,
       config: {
         ft_max_depth: u32(options.maxDepth),
@@ -90,7 +91,7 @@ export class LiveCapture {
 
   /** Samples every CPU that is online now and no other; called again as they come and go. */
   followCpus(): void {
-    const online = new Set(cpuList('online'));
+    const online = new Set(cpuNumbers('online'));
     for (const cpu of this.#watched) {
       if (online.has(cpu)) continue;
       this.#sampler.unwatch(cpu);
@@ -163,12 +164,14 @@ function commBytes(comm: string): Uint8Array {
   return bytes;
 }
 
-/** CPU numbers from a list such as `0-3,8`. */
-function cpuList(which: 'possible' | 'online'): number[] {
-  const text = readFileSync(`/sys/devices/system/cpu/${which}`, 'latin1').trim();
-  return text.split(',').flatMap((part) => {
-    const [first, last] = part.split('-').map(Number);
-    const count = (last ?? first!) - first! + 1;
-    return Array.from({ length: count }, (_, i) => first! + i);
+function cpuNumbers(which: 'possible' | 'online'): number[] {
+  return parseCpuList(readFileSync(`/sys/devices/system/cpu/${which}`, 'latin1'));
+}
+
+/** CPU numbers from a list such as `0-3,8`; an empty one has none. */
+export function parseCpuList(text: string): number[] {
+  return [...text.matchAll(/(\d+)(?:-(\d+))?/g)].flatMap(([, first, last]) => {
+    const from = Number(first);
+    return Array.from({ length: Number(last ?? first) - from + 1 }, (_, i) => from + i);
   });
 }

@@ -36,8 +36,13 @@ export class RecordingWriter {
   constructor(path: string, about: About) {
     this.#path = path;
     this.#fd = openSync(path, 'w', 0o600);
-    this.#write(MAGIC);
-    this.writeJson(ChunkKind.About, about);
+    try {
+      this.#write(MAGIC);
+      this.writeJson(ChunkKind.About, about);
+    } catch (cause) {
+      closeSync(this.#fd);
+      throw cause;
+    }
   }
 
   writeJson(kind: number, value: unknown): void {
