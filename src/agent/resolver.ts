@@ -114,10 +114,12 @@ export class Resolver {
 
   /** The mapping list a sample of `layout` was unwound by; the process's own when it is not known. */
   layout(layout: number, identity: Identity): Layout | undefined {
-    const known = this.#layouts.get(layout);
-    if (known) return known;
     const process = this.tracker.find(identity);
-    return process && { process, mappings: process.mappings };
+    if (!process) return undefined;
+    const known = this.#layouts.get(layout);
+    // Numbers are this run's own: in a replay the same one may mean another process.
+    const isOwn = known && (known.process === process || process.layout === layout);
+    return { process, mappings: isOwn ? known.mappings : process.mappings };
   }
 
   /** The binary of a mapping, opened if need be; undefined when it cannot be used. */

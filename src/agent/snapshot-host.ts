@@ -1,6 +1,6 @@
 /** Hosts that note what the machine said, and that say it again. */
 import type { ProcessHost } from '../process/host.ts';
-import type { RawMapping } from '../process/maps.ts';
+import { parseMaps, type RawMapping } from '../process/maps.ts';
 import type { HostPid } from '../units/units.ts';
 import type { Snapshot } from './messages.ts';
 
@@ -23,7 +23,14 @@ export class RecordingHost implements ProcessHost {
   }
 
   readMaps(pid: HostPid): string {
-    const text = this.#live.readMaps(pid);
+    let text: string;
+    try {
+      text = this.#live.readMaps(pid);
+    } catch (cause) {
+      // Without it the replay would take a later answer for this one.
+      this.#report({ kind: 'maps', pid, text: '', started: 0 });
+      throw cause;
+    }
     this.#report({ kind: 'maps', pid, text, started: this.#started.get(pid) ?? 0 });
     return text;
   }
@@ -47,7 +54,7 @@ export class RecordingHost implements ProcessHost {
 
 /**
  * Answers from a recording. Files are opened by path: they must still be what
- * they were. The vDSO of a process that is gone is taken from this one.
+ * they were. The vDSO is taken from this process.
  */
 export class ReplayHost implements ProcessHost {
   readonly #live: ProcessHost;
@@ -86,8 +93,13 @@ export class ReplayHost implements ProcessHost {
     throw new Error(`replay does not read ${path} of process ${pid}`);
   }
 
-  readMemory(pid: HostPid, address: number, length: number): Uint8Array {
-    return this.#live.readMemory(pid, address, length);
+  /** The vDSO, the only memory that is read, is the same in all processes of a kernel. */
+  readMemory(_pid: HostPid, _address: number, length: number): Uint8Array {
+    const own = process.pid as HostPid;
+    const { mappings } = parseMaps(this.#live.readMaps(own));
+    const vdso = mappings.find(({ path }) => path === '[vdso]');
+    if (!vdso) throw new Error('this process has no vDSO');
+    return this.#live.readMemory(own, vdso.start, Math.min(length, vdso.end - vdso.start));
   }
 
   innermostPid(pid: HostPid): number {
