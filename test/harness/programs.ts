@@ -52,6 +52,7 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   pieces: { source: 'pieces.c' },
   jit: { source: 'jit.c' },
   sleeper: { source: 'sleeper.c' },
+  'kernel-time': { source: 'kernel-time.c' },
   shapes: { source: 'shapes.cc' },
   'self-dump': { source: 'self-dump.c' },
   crab: { source: 'crab.rs' },

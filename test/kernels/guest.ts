@@ -1,0 +1,141 @@
+/** A virtual machine that boots a kernel, runs init.sh on flametap itself and hands back what it wrote. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { findCommand } from '../../scripts/system-packages.mjs';
+import { buildProgram, REPOSITORY } from '../harness/programs.ts';
+import { execute } from '../harness/record.ts';
+
+const QEMU = 'qemu-system-x86_64';
+/** Emulated: nested KVM is not to be had everywhere. */
+const BOOT_LIMIT_MS = 120_000;
+
+/** What one guest left behind. */
+export interface GuestResult {
+  /** What the kernel calls itself. */
+  readonly release: string;
+  /** Text of a file in the guest's /out, '' when there is none. */
+  read(name: string): string;
+  /** Bytes of a file in the guest's /out, empty when there is none. */
+  bytes(name: string): Buffer;
+  /** Exit code of a step of init.sh, NaN when it did not run. */
+  code(step: string): number;
+  readonly seconds: number;
+}
+
+/** Shared libraries of a program or addon; none for static ones. */
+function libraries(file: string): string[] {
+  const { stdout } = spawnSync('ldd', [file], { encoding: 'utf8' });
+  return [...(stdout ?? '').matchAll(/(\/\S+) \(0x/g)].map((match) => match[1]!);
+}
+
+function inspector(folder: string): string {
+  const program = join(folder, 'inspect');
+  const source = join(import.meta.dirname, 'inspect.c');
+  execFileSync('gcc', [
+    '-O2',
+    '-Wall',
+    '-Werror',
+    source,
+    '-o',
+    program,
+    '-l:libbpf.a',
+    '-lelf',
+    '-lz',
+  ]);
+  return program;
+}
+
+/**
+ * Builds the guests' file system: flametap as installed, the test's programs and
+ * their libraries. @returns path of the archive, inside `folder`
+ */
+export function buildInitramfs(folder: string): string {
+  const busybox = findCommand('busybox');
+  if (busybox === undefined) throw new Error('busybox is not installed');
+  const root = join(folder, 'root');
+  for (const name of ['bin', 'dev', 'out', 'proc', 'sys', 'tmp', 'test']) {
+    mkdirSync(join(root, name), { recursive: true });
+  }
+  const put = (from: string, to: string) => {
+    mkdirSync(dirname(join(root, to)), { recursive: true });
+    copyFileSync(realpathSync(from), join(root, to));
+    for (const library of libraries(from)) {
+      if (!existsSync(join(root, library))) put(library, library);
+    }
+  };
+  put(busybox, '/bin/busybox');
+  put(join(import.meta.dirname, 'init.sh'), '/init');
+  put(join(import.meta.dirname, 'workload.sh'), '/test/workload.sh');
+  put(inspector(folder), '/test/inspect');
+  put(buildProgram('chain'), '/test/chain');
+  put(buildProgram('kernel-time'), '/test/kernel-time');
+  for (const file of ['flametap', 'dist/cli.js', 'dist/resolver.js', 'build/node']) {
+    put(join(REPOSITORY, file), join('/flametap', file));
+  }
+  for (const file of ['build/flametap.node', 'build/flametap.bpf.o', 'package.json']) {
+    put(join(REPOSITORY, file), join('/flametap', file));
+  }
+  execFileSync('chmod', ['+x', join(root, 'init')]);
+  // Not compressed: decompressing Node takes an emulated CPU longer than reading it.
+  const archive = join(folder, 'initramfs');
+  const pack = `find . | '${busybox}' cpio -o -H newc > '${archive}'`;
+  execFileSync('sh', ['-c', pack], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
+  rmSync(root, { recursive: true });
+  return archive;
+}
+
+/**
+ * Boots `kernel` and waits until it powers off.
+ * @throws Error with the end of the console when the guest wrote nothing
+ */
+export async function bootGuest(kernel: string, initramfs: string): Promise<GuestResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'guest-'));
+  const start = performance.now();
+  try {
+    const [console, output] = [join(folder, 'console'), join(folder, 'out.tar')];
+    const finished = await execute(
+      [
+        ...[QEMU, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+        ...['-machine', 'pc', '-accel', 'tcg', '-cpu', 'max', '-smp', '1,maxcpus=2'],
+        ...['-m', '1280', '-kernel', kernel, '-initrd', initramfs],
+        ...['-append', 'console=ttyS0 panic=-1 loglevel=4 random.trust_cpu=on mitigations=off'],
+        ...['-serial', `file:${console}`, '-serial', `file:${output}`],
+      ],
+      {},
+      BOOT_LIMIT_MS,
+    );
+    const files = join(folder, 'out');
+    mkdirSync(files);
+    const unpacked = spawnSync('tar', ['-xf', output, '-C', files], { encoding: 'utf8' });
+    if (!existsSync(join(files, 'release'))) {
+      const words = existsSync(console) ? readFileSync(console, 'utf8').slice(-3000) : '';
+      throw new Error(
+        `${basename(kernel)} gave no results: qemu ${finished.code} ${finished.stderr} ${unpacked.stderr}\n${words}`,
+      );
+    }
+    const contents = new Map(
+      readdirSync(files).map((name) => [name, readFileSync(join(files, name))]),
+    );
+    const bytes = (name: string): Buffer => contents.get(name) ?? Buffer.alloc(0);
+    return {
+      release: bytes('release').toString().trim(),
+      bytes,
+      read: (name) => bytes(name).toString(),
+      code: (step) => Number.parseInt(bytes(`${step}.code`).toString(), 10),
+      seconds: (performance.now() - start) / 1000,
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,44 @@
+#!/bin/busybox sh
+# Process 1 of a guest. Every step leaves NAME.out, NAME.err and NAME.code in
+# /out; that folder goes out as a tar through the second serial port.
+/bin/busybox --install -s /bin
+export PATH=/bin:/test HOME=/tmp
+mount -t proc none /proc
+mount -t sysfs none /sys
+mount -t devtmpfs none /dev 2>/dev/null
+mount -t tmpfs none /tmp
+mount -t tmpfs none /out
+mount -t cgroup2 none /sys/fs/cgroup
+mount -t securityfs none /sys/kernel/security
+uname -r >/out/release
+
+step() {
+  name=$1
+  shift
+  "$@" >/out/$name.out 2>/out/$name.err </dev/null
+  echo $? >/out/$name.code
+  echo "$name $(cut -d ' ' -f 1 /proc/uptime)" >>/out/times
+}
+
+step load inspect load /flametap/build/flametap.bpf.o
+# Secure Boot machines are in this mode: everything has to work in it.
+echo integrity >/sys/kernel/security/lockdown
+step doctor /flametap/flametap doctor --json
+echo 1 >/proc/sys/kernel/bpf_stats_enabled
+step record /flametap/flametap record --format json --output /out/profile.json \
+  --save-records /tmp/records -- /bin/sh /test/workload.sh
+gzip </tmp/records >/out/records.gz
+
+mount -t tmpfs none /sys/kernel/btf
+step doctor-no-btf /flametap/flametap doctor --json
+step record-no-btf /flametap/flametap record --duration 1s --output /tmp/none
+umount /sys/kernel/btf
+
+echo confidentiality >/sys/kernel/security/lockdown
+step doctor-lockdown /flametap/flametap doctor --json
+step record-lockdown /flametap/flametap record --duration 1s --output /tmp/none
+
+dmesg >/out/dmesg
+stty -F /dev/ttyS1 raw 2>/dev/null
+tar -c -C /out . >/dev/ttyS1
+poweroff -f

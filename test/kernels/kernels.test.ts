@@ -1,0 +1,194 @@
+/**
+ * Flametap itself in virtual machines: from Linux 5.10 to the newest that Debian
+ * has. What is proven of each: the verifier accepts every program, all attach,
+ * whole stacks come back, and where profiling cannot work it is said why.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { ChunkKind, readRecording } from '../../src/capture/recording.ts';
+import {
+  hasShape,
+  type JsonSample,
+  LIBRARY_TAIL,
+  MAIN_ROOT,
+  type Shape,
+  showStack,
+} from '../harness/chains.ts';
+import { countOf, type JsonTally } from '../harness/record.ts';
+import { bootGuest, buildInitramfs, type GuestResult } from './guest.ts';
+import { fetchKernel } from './kernel-images.ts';
+
+const KERNELS: readonly [suite: string, version: RegExp][] = [
+  ['bullseye', /^5\.10\./],
+  ['bookworm', /^6\.1\./],
+  ['trixie', /^6\.12\./],
+  // the newest of all: at least a major version above
+  ['trixie-backports', /^([7-9]|\d\d)\.\d+\./],
+];
+const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_sample'];
+/** The verifier's limit is a million; a change that comes near it fails here first. */
+const MOST_INSTRUCTIONS = 100_000;
+/** What workload.sh waits for, less the samples of the profiler's first moments. */
+const ENOUGH = 40;
+const LOSSES = [
+  'ring_full',
+  'no_ring',
+  'no_scratch',
+  'nested',
+  'event_ring_full',
+  'process_map_full',
+  'kernel_stack_failed',
+];
+
+const folder = mkdtempSync(join(tmpdir(), 'kernels-'));
+let initramfs = '';
+before(() => {
+  initramfs = buildInitramfs(folder);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const lines = (text: string): Record<string, unknown>[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+/** The kernel's own counters at the end of the guest's recording. */
+function counters(guest: GuestResult): Record<string, number> {
+  const path = join(folder, 'records');
+  writeFileSync(path, gunzipSync(guest.bytes('records.gz')));
+  for (const { kind, bytes } of readRecording(path)) {
+    if (kind === ChunkKind.Counters) return JSON.parse(Buffer.from(bytes).toString());
+  }
+  throw new Error('the recording holds no counters');
+}
+
+/** All of `samples` have `shape`. */
+function expectAll(samples: readonly JsonSample[], shape: Shape): void {
+  assert.ok(countOf(samples) >= ENOUGH, `only ${countOf(samples)} samples`);
+  const wrong = samples.filter((sample) => !hasShape(sample, shape));
+  assert.deepEqual(wrong.map(showStack), []);
+}
+
+// Within the limit of instructions, or it would not load at all.
+function verifies(guest: GuestResult, context: TestContext): void {
+  assert.equal(guest.code('load'), 0, guest.read('load.err'));
+  const found = lines(guest.read('load.out'));
+  const counted = found.filter((line) => line.program !== undefined);
+  assert.deepEqual(counted.map((line) => line.program).sort(), PROGRAMS);
+  for (const { program, instructions } of counted) {
+    assert.ok(Number(instructions) > 0, `${program}: the verifier did not count`);
+    assert.ok(Number(instructions) < MOST_INSTRUCTIONS, `${program}: ${instructions} instructions`);
+  }
+  context.diagnostic(
+    `${guest.seconds.toFixed(0)} s; ${guest.read('load.out').replace(/\n/g, ' ')}`,
+  );
+}
+
+// The trial included; lockdown=integrity, as on machines with Secure Boot, is in force.
+function doctorIsContent(guest: GuestResult): void {
+  assert.equal(guest.code('doctor'), 0, guest.read('doctor.out'));
+  const { checks } = JSON.parse(guest.read('doctor.out')) as {
+    checks: { id: string; state: string; detail: string }[];
+  };
+  assert.equal(checks.find(({ id }) => id === 'trial')?.state, 'ok');
+  assert.equal(checks.find(({ id }) => id === 'lockdown')?.detail, 'integrity');
+}
+
+// perf_event on every CPU; exec, exit and fork by the kernel's own count of runs.
+function programsRan(guest: GuestResult): void {
+  assert.equal(guest.code('record'), 0, guest.read('record.err'));
+  const ran = lines(guest.read('runs')).filter((line) => Number(line.runs) > 0);
+  assert.deepEqual(ran.map((line) => line.program).sort(), PROGRAMS);
+}
+
+// First samples come as copies of the stack; with their tables loaded the kernel unwinds itself.
+function bothUnwind(guest: GuestResult): void {
+  const counts = counters(guest);
+  assert.ok(counts.deferred! > 0, `deferred ${counts.deferred}`);
+  const [atStart, atEnd] = guest.read('sent').trim().split(' ').map(Number);
+  assert.ok(atStart! >= ENOUGH, `${atStart} sent in user code`);
+  assert.ok(atEnd! - atStart! >= ENOUGH, `${atEnd! - atStart!} sent in kernel code`);
+  assert.deepEqual(
+    LOSSES.map((name) => [name, counts[name]]),
+    LOSSES.map((name) => [name, 0]),
+  );
+  const { tally } = profileOf(guest);
+  assert.deepEqual(tally.lost, {});
+  assert.equal(tally.taken, counts.sent! + counts.deferred!);
+}
+
+function profileOf(guest: GuestResult): { samples: JsonSample[]; tally: JsonTally } {
+  return JSON.parse(guest.read('profile.json'));
+}
+
+// No frame pointers; every function of the chain in order, down to _start.
+function userStacksAreWhole(guest: GuestResult): void {
+  const chain = [...Array(30).keys()].map((n) => `a${n + 1}`);
+  const steps = [...MAIN_ROOT, 'main', ...chain, 'leaf'];
+  const inChain = profileOf(guest).samples.filter(
+    ({ process, stack }) =>
+      process === 'chain' && stack.some(({ name }) => /^(a\d+|leaf)$/.test(name)),
+  );
+  expectAll(inChain, { steps, least: MAIN_ROOT.length + 2 });
+}
+
+// The kernel's frames above, and the user's registers as they were at the system call.
+function kernelStacksGoOnInUserCode(guest: GuestResult): void {
+  const steps = [...MAIN_ROOT, 'main', 'fetch', 'fill'];
+  const reading = profileOf(guest).samples.filter(
+    ({ process, stack }) =>
+      process === 'kernel-time' &&
+      stack.some(({ name, type }) => type === 'kernel' && name === 'vfs_read') &&
+      !stack.some(({ module }) => /\/ld-linux/.test(module)),
+  );
+  expectAll(reading, { steps, least: steps.length, tail: LIBRARY_TAIL });
+}
+
+/** Exit code 3 from both commands; the doctor's check and record's words name the reason. */
+function refuses(guest: GuestResult, step: string, check: string, words: RegExp): void {
+  const doctor = JSON.parse(guest.read(`doctor-${step}.out`)) as {
+    ok: boolean;
+    checks: { id: string; state: string }[];
+  };
+  assert.equal(guest.code(`doctor-${step}`), 3);
+  assert.equal(doctor.ok, false);
+  assert.deepEqual(
+    doctor.checks.filter(({ state }) => state === 'missing').map(({ id }) => id),
+    [check],
+  );
+  assert.equal(guest.code(`record-${step}`), 3);
+  const said = guest.read(`record-${step}.err`);
+  assert.match(said, words);
+  assert.doesNotMatch(said, /libbpf|processed \d+ insns/, 'what only a developer can read');
+}
+
+for (const [suite, version] of KERNELS) {
+  test(`the kernel of Debian ${suite}`, async (context) => {
+    const kernel = fetchKernel(suite);
+    assert.match(kernel.release, version, `${suite} has Linux ${kernel.release}`);
+    const guest = await bootGuest(kernel.path, initramfs);
+    assert.equal(guest.release, kernel.release);
+    const { release } = guest;
+    await context.test(`${release}: the verifier accepts every program`, (inner) =>
+      verifies(guest, inner),
+    );
+    await context.test(`${release}: the doctor is content`, () => doctorIsContent(guest));
+    await context.test(`${release}: every program runs`, () => programsRan(guest));
+    await context.test(`${release}: both sides unwind, nothing is lost`, () => bothUnwind(guest));
+    await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
+    await context.test(`${release}: kernel stacks go on in user code`, () =>
+      kernelStacksGoOnInUserCode(guest),
+    );
+    await context.test(`${release}: without BTF it says so`, () =>
+      refuses(guest, 'no-btf', 'btf', /^flametap: Kernel types \(BTF\): .*not there; boot/m),
+    );
+    await context.test(`${release}: under lockdown it says so`, () =>
+      refuses(guest, 'lockdown', 'lockdown', /^flametap: Kernel lockdown: confidentiality/m),
+    );
+  });
+}
