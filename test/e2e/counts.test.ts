@@ -1,6 +1,9 @@
 /** How many samples there are, whose they are, and that none is lost without a word. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { getPriority, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { expectCount, expectTally, reportOf } from '../harness/expect.ts';
 import { buildProgram } from '../harness/programs.ts';
@@ -82,4 +85,19 @@ test('scope by comm', async () => {
   // of 597; neighbours on a busy machine take their part
   assert.ok(countOf(recording.samples) > 30);
   assert.ok(recording.samples.every((sample) => sample.process === 'recurse'));
+});
+
+// News of processes must not wait for the very load that is recorded; what is recorded runs as it would.
+test('only the profiler itself is in a hurry', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nice-'));
+  try {
+    const nice = (pid: string): string =>
+      `sed 's/.*) //' /proc/${pid}/task/*/stat | cut -d' ' -f17 | sort -n | head -n1`;
+    const script = `${nice('$PPID')} > ${folder}/ours; ${nice('$$')} > ${folder}/theirs`;
+    await record({ command: ['sh', '-c', script] });
+    assert.equal(readFileSync(join(folder, 'ours'), 'utf8').trim(), '-10');
+    assert.equal(readFileSync(join(folder, 'theirs'), 'utf8').trim(), String(getPriority()));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
