@@ -70,6 +70,20 @@ function inclusive(samples: readonly JsonSample[]): Map<string, number> {
 const plainName = ({ name }: { name: string }): string =>
   name.replace(/@.*$|\(.*$/, '').replace(/^(__GI_)?(__libc_|_+)?(?=[a-z])/, '');
 
+/** Share of frames that have a name, and its standard error: two profilers draw different samples. */
+function namedShare(samples: readonly JsonSample[]): { share: number; error: number } {
+  const { named, total } = countNamed(samples);
+  const share = named / total;
+  let squares = 0;
+  for (const sample of samples) {
+    const own = countNamed([{ ...sample, count: 1 }]);
+    squares += sample.count * (own.named - share * own.total) ** 2;
+  }
+  return { share, error: Math.sqrt(squares) / total };
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+
 /** Records `comm` with both and compares. */
 async function expectTrue(comm: string): Promise<void> {
   let byPerf: JsonSample[] = [];
@@ -89,11 +103,12 @@ async function expectTrue(comm: string): Promise<void> {
     countOf(cut) <= 0.005 * total,
     `${countOf(cut)} of ${total} stacks do not reach the root:\n${cut.slice(0, 5).map(showStack).join('\n')}`,
   );
-  const [ours, theirs] = [countNamed(samples), countNamed(byPerf)];
+  const [ours, theirs] = [namedShare(samples), namedShare(byPerf)];
   // Debian strips static functions: nobody can name those; perf names what has a symbol.
+  const chance = 3 * Math.hypot(ours.error, theirs.error);
   assert.ok(
-    ours.named / ours.total >= Math.min(0.99, theirs.named / theirs.total - 0.005),
-    `${ours.named} of ${ours.total} frames named, perf ${theirs.named} of ${theirs.total}`,
+    ours.share >= Math.min(0.99, theirs.share - 0.005 - chance),
+    `${percent(ours.share)} of frames named, perf ${percent(theirs.share)} ± ${percent(chance)}`,
   );
   const whole = byPerf.filter(({ stack }) => /^(_start|_*clone3?)$/.test(stack.at(-1)?.name ?? ''));
   // Debian strips _start as well: then perf's root has no name and cannot be told from a cut one.
@@ -106,7 +121,7 @@ async function expectTrue(comm: string): Promise<void> {
     const difference = Math.abs((found.get(name) ?? 0) - share);
     assert.ok(
       difference <= 0.05 + noise,
-      `${name}: ${(100 * (found.get(name) ?? 0)).toFixed(1)} % of samples, perf ${(100 * share).toFixed(1)} %`,
+      `${name}: ${percent(found.get(name) ?? 0)} of samples, perf ${percent(share)}`,
     );
   }
 }
