@@ -18,7 +18,7 @@ const DRAIN_BYTES = 1 << 20;
 const SIDEBAND_BYTES = 256 << 10;
 /** 512 KiB hold 20 deferred samples of a drain interval at 99 Hz and as much again. */
 const RING_BYTES = 512 << 10;
-const TABLE_BYTES = 8 << 20;
+const TABLE_BYTES = 6 << 20;
 /** Stragglers below the rings' watermark wait no longer than this. */
 const DRAIN_INTERVAL_MS = 200;
 const LOAD_ATTEMPTS = 5;
