@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the CLI does not say about the kernel it runs on.
- *   inspect load OBJECT   verifies every program: {"program", "instructions"} and
- *                         {"load_ms"} in lines; the verifier's words on failure
+ *   inspect load OBJECT [NAME=VALUE]...
+ *                         verifies every program with these read-only variables:
+ *                         {"program", "instructions"} and {"load_ms"} in lines;
+ *                         the verifier's words on failure
  *   inspect runs          {"program", "runs", "ns"} of each loaded ft_* program
  *   inspect sent          how many samples the running sampler has unwound itself
  *   inspect nice COMMAND  runs it below others; busybox need not have nice
  */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +26,36 @@
 /* BPF_LOG_STATS of kernel/bpf: the closing line with the counts only. */
 #define LOG_STATS 4
 
-static int load(const char *path)
+/* Integers only; the object's own BTF says where they are. */
+static int set(struct bpf_object *object, const char *setting)
+{
+	const struct btf *types = bpf_object__btf(object);
+	const struct btf_type *section = btf__type_by_id(types, (unsigned)btf__find_by_name_kind(types, ".rodata", BTF_KIND_DATASEC));
+	const char *value = strchr(setting, '=');
+	struct bpf_map *map;
+	bpf_object__for_each_map(map, object) {
+		if (strstr(bpf_map__name(map), ".rodata"))
+			break;
+	}
+	size_t size;
+	char *bytes = map ? (char *)bpf_map__initial_value(map, &size) : NULL;
+	if (!section || !value || !bytes)
+		return -1;
+	for (int i = 0; i < btf_vlen(section); i++) {
+		const struct btf_var_secinfo *variable = btf_var_secinfos(section) + i;
+		const char *name = btf__name_by_offset(types, btf__type_by_id(types, variable->type)->name_off);
+		if (strlen(name) != (size_t)(value - setting) || strncmp(name, setting, strlen(name)))
+			continue;
+		ft_u64 number = strtoull(value + 1, NULL, 0);
+		if (variable->size > sizeof(number))
+			return -1;
+		memcpy(bytes + variable->offset, &number, variable->size);
+		return 0;
+	}
+	return -1;
+}
+
+static int load(const char *path, char **settings)
 {
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
 	if (!object)
@@ -32,6 +64,10 @@ static int load(const char *path)
 	struct bpf_map *rings = bpf_object__find_map_by_name(object, "ft_rings");
 	if (ring < 0 || !rings || bpf_map__set_inner_map_fd(rings, ring))
 		return perror("ft_rings"), 1;
+	for (; *settings; settings++) {
+		if (set(object, *settings))
+			return fprintf(stderr, "cannot set %s\n", *settings), 1;
+	}
 
 	struct bpf_program *programs[MOST_PROGRAMS], *program;
 	char *logs[MOST_PROGRAMS];
@@ -101,14 +137,14 @@ static int sent(void)
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && !strcmp(argv[1], "load"))
-		return load(argv[2]);
+	if (argc > 2 && !strcmp(argv[1], "load"))
+		return load(argv[2], argv + 3);
 	if (argc == 2 && !strcmp(argv[1], "runs"))
 		return runs();
 	if (argc == 2 && !strcmp(argv[1], "sent"))
 		return sent();
 	if (argc > 2 && !strcmp(argv[1], "nice") && nice(15) >= 0)
 		return execv(argv[2], argv + 2);
-	fprintf(stderr, "usage: inspect load OBJECT | inspect runs | inspect sent | inspect nice COMMAND\n");
+	fprintf(stderr, "usage: inspect load OBJECT [NAME=VALUE]... | inspect runs | inspect sent | inspect nice COMMAND\n");
 	return 2;
 }
