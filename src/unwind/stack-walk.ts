@@ -145,8 +145,10 @@ export class StackWalker {
         const step = code.exactStep(lookup, registers, read);
         if (step === 'end') return stop('root');
         if (step === 'unreadable') return stop(this.#unread('stack_unreadable'));
-        // Go's code has no call frame information, but rules that always suffice.
-        if (step === 'failed' && kind === Rule.Complex) return stop('complex_rule');
+        // Go's code has no call frame information, but rules that always suffice. Without
+        // a step into this frame its other registers are not known.
+        const isKnown = kind !== Rule.Complex && (kind !== Rule.Register || leaf);
+        if (step === 'failed' && !isKnown) return stop('complex_rule');
         if (step !== 'failed') {
           if (step === 'called' && registers[RSP]! <= sp) return stop('bad_frame');
           if (registers[RIP] === 0) return stop('root');
