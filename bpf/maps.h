@@ -23,7 +23,9 @@ const volatile u32 ft_scope_pids = 0;
 const volatile u32 ft_scope_children = 0;
 const volatile u32 ft_scope_comm = 0;
 const volatile char ft_scope_comm_name[FT_COMM_LENGTH] = {};
+/* A cgroup and all below it; its depth in the hierarchy, the root is 0. */
 const volatile u64 ft_scope_cgroup = 0;
+const volatile u32 ft_scope_cgroup_level = 0;
 
 /* ---- rings: one per CPU, so that producers never wait for each other ---- */
 struct {

@@ -72,12 +72,22 @@ export class JitMaps {
     }
   }
 
+  /** What the file system refuses is looked for again at the next flush. */
   #read(followed: Followed): void {
     if (followed.fd === undefined) return;
-    const end = Math.min(fstatSync(followed.fd).size, followed.read + MAX_READ);
+    try {
+      this.#append(followed, followed.fd);
+    } catch {
+      closeSync(followed.fd);
+      followed.fd = undefined;
+    }
+  }
+
+  #append(followed: Followed, fd: number): void {
+    const end = Math.min(fstatSync(fd).size, followed.read + MAX_READ);
     while (followed.read < end) {
       const length = Math.min(CHUNK, end - followed.read);
-      const count = readSync(followed.fd, this.#chunk, 0, length, followed.read);
+      const count = readSync(fd, this.#chunk, 0, length, followed.read);
       if (count === 0) break;
       followed.map.append(this.#chunk.subarray(0, count));
       followed.read += count;

@@ -1,7 +1,7 @@
 /** A profiling run: from the options of a command to profiles. */
-import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { loadAddon } from '../capture/addon.ts';
+import { cgroupScope } from '../capture/cgroup.ts';
 import { type Counters, LiveCapture } from '../capture/live.ts';
 import { ChunkKind, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
@@ -218,6 +218,7 @@ export class LiveProfiler implements Profiler {
 function open(options: ProfilerOptions): LiveCapture {
   const { scope } = options;
   const addon = loadAddon();
+  const cgroup = scope.cgroupPath === undefined ? undefined : cgroupScope(scope.cgroupPath);
   try {
     return patiently(
       () =>
@@ -228,7 +229,7 @@ function open(options: ProfilerOptions): LiveCapture {
           pids: scope.pids,
           followChildren: scope.followChildren,
           comm: scope.comm,
-          cgroupId: scope.cgroupPath === undefined ? 0n : cgroupId(scope.cgroupPath),
+          cgroup,
           ringBytes: RING_BYTES,
           tableBytes: TABLE_BYTES,
           copyEverySample: options.copyEverySample ?? false,
@@ -258,16 +259,6 @@ function explained(cause: unknown): unknown {
     cause,
     thisMachine('/', async () => ''),
   );
-}
-
-function cgroupId(path: string): bigint {
-  try {
-    return statSync(path, { bigint: true }).ino;
-  } catch (cause) {
-    throw new Error(`cannot read cgroup ${path}; give a folder of the unified hierarchy`, {
-      cause,
-    });
-  }
 }
 
 /** Wall clock in nanoseconds. */

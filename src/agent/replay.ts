@@ -90,7 +90,7 @@ class Replay implements Profiler {
         this.#pipeline.consume(bytes.buffer, bytes.length, sideband);
         sideband = new Uint8Array();
       } else if (kind === ChunkKind.Counters) {
-        const { ring_full = 0 } = JSON.parse(decoder.decode(bytes)) as { ring_full?: number };
+        const ring_full = Number(readJson(this.#path, bytes).ring_full ?? 0);
         if (ring_full > 0) this.#lost = { ring_full };
       }
       if (++chunks % CHUNKS_PER_WAIT === 0) await this.#pipeline.settle();
@@ -110,16 +110,33 @@ class Replay implements Profiler {
   }
 }
 
-/** What must be known before the first record is replayed. */
+/** What must be known before the first record is replayed. @throws Error that names the file */
 function survey(path: string): { about: About; snapshots: Snapshot[] } {
   let about: About | undefined;
   const snapshots: Snapshot[] = [];
   for (const { kind, bytes } of readRecording(path)) {
-    if (kind === ChunkKind.About) about = JSON.parse(decoder.decode(bytes)) as About;
-    else if (kind === ChunkKind.Snapshot) {
-      snapshots.push(JSON.parse(decoder.decode(bytes)) as Snapshot);
-    }
+    if (kind === ChunkKind.About) about = parseAbout(readJson(path, bytes));
+    else if (kind === ChunkKind.Snapshot) snapshots.push(parseSnapshot(readJson(path, bytes)));
   }
   if (!about) throw new Error(`${path} does not say how it was recorded`);
   return { about, snapshots };
+}
+
+function readJson(path: string, bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    return Object(JSON.parse(decoder.decode(bytes))) as Readonly<Record<string, unknown>>;
+  } catch (cause) {
+    throw new Error(`${path} is damaged`, { cause });
+  }
+}
+
+/** Undefined when it does not say what is needed. */
+function parseAbout({ hz, startTime, host }: Readonly<Record<string, unknown>>): About | undefined {
+  const time = String(startTime);
+  if (typeof hz !== 'number' || !(hz >= 1) || !/^\d{1,19}$/.test(time)) return undefined;
+  return { hz, startTime: time, host: String(host) };
+}
+
+function parseSnapshot({ pid, text, started }: Readonly<Record<string, unknown>>): Snapshot {
+  return { kind: 'maps', pid: Number(pid), text: String(text), started: Number(started) };
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { TableMaps } from '../unwind/map-writer.ts';
 import { type Addon, type NativeSampler, nativeFiles, type RunStats } from './addon.ts';
+import type { CgroupScope } from './cgroup.ts';
 import { COUNTERS, type Counter } from './record.ts';
 
 export interface LiveOptions {
@@ -11,8 +12,8 @@ export interface LiveOptions {
   readonly pids: readonly number[];
   readonly followChildren: boolean;
   readonly comm: string | undefined;
-  /** Inode of the cgroup's folder in the unified hierarchy; 0 = all. */
-  readonly cgroupId: bigint;
+  /** A cgroup and all below it; undefined = all. */
+  readonly cgroup: CgroupScope | undefined;
   readonly ringBytes: number;
   /** Bytes of unwind tables in the kernel. */
   readonly tableBytes: number;
@@ -54,7 +55,8 @@ export class LiveCapture {
         ft_scope_children: u32(options.followChildren ? 1 : 0),
         ft_scope_comm: u32(options.comm === undefined ? 0 : 1),
         ft_scope_comm_name: commBytes(options.comm ?? ''),
-        ft_scope_cgroup: new Uint8Array(BigUint64Array.of(options.cgroupId).buffer),
+        ft_scope_cgroup: new Uint8Array(BigUint64Array.of(options.cgroup?.id ?? 0n).buffer),
+        ft_scope_cgroup_level: u32(options.cgroup?.level ?? 0),
       },
       entries: {
         ft_processes: PROCESSES,

@@ -1,5 +1,6 @@
 /** `flametap record`: one profile, then exit. */
 import { closeSync, openSync, statSync } from 'node:fs';
+import { cgroupScope } from '../capture/cgroup.ts';
 import type { Profile } from '../profile/model.ts';
 import type { Command, Surroundings } from './command.ts';
 import { CommandError, EXIT_DONE, EXIT_FAILED, reasonOf, UsageError } from './errors.ts';
@@ -126,14 +127,17 @@ function checkTargets({ values }: RecordLine): void {
     }
   }
   const { cgroup, replay, 'save-records': records } = values;
-  if (cgroup !== undefined && !isCgroup(cgroup))
-    throw new CommandError(`--cgroup: ${cgroup} is not a cgroup folder (it has no cgroup.procs)`);
+  if (cgroup !== undefined) checkCgroup(cgroup);
   if (replay !== undefined) tryOpen('--replay', replay, 'r');
   if (records !== undefined) tryOpen('--save-records', records, 'w');
 }
 
-function isCgroup(path: string): boolean {
-  return statSync(`${path}/cgroup.procs`, { throwIfNoEntry: false })?.isFile() === true;
+function checkCgroup(path: string): void {
+  try {
+    cgroupScope(path);
+  } catch (error) {
+    throw new CommandError(`--cgroup: ${reasonOf(error)}`);
+  }
 }
 
 function tryOpen(option: string, path: string, mode: 'r' | 'w'): void {

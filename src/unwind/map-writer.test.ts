@@ -23,7 +23,7 @@ before(() => {
     pids: [1],
     followChildren: false,
     comm: undefined,
-    cgroupId: 0n,
+    cgroup: undefined,
     ringBytes: 64 << 10,
     tableBytes: 1 << 20,
     copyEverySample: false,
