@@ -92,7 +92,7 @@ test('every single instruction leads to its true caller and frame pointer', () =
       rules.set(pc!, rule);
     }
     const kind = ruleKind(rule);
-    if (kind !== Rule.Rsp && kind !== Rule.Rbp) {
+    if (kind !== Rule.Rsp && kind !== Rule.GoFramePointer) {
       // Stack switches and roots: a handful of functions, asserted below.
       const { name } = functions.lookup(virtualAddress(pc!))!;
       assert.ok(['gogo', 'runtime.mcall', 'runtime.morestack'].includes(name), name);
@@ -100,7 +100,7 @@ test('every single instruction leads to its true caller and frame pointer', () =
     }
     const cfa = (kind === Rule.Rsp ? rsp! : rbp!) + ruleOffset(rule);
     const where = () => `${functions.lookup(virtualAddress(pc!))?.name} at ${pc}`;
-    if (cfa !== slot! + 8 && kind === Rule.Rbp && overRbp === ret) {
+    if (cfa !== slot! + 8 && kind === Rule.GoFramePointer && overRbp === ret) {
       // After a callback that moved the goroutine's stack, asmcgocall's rbp still
       // points into the old copy: the same callers, as long as nobody reuses it.
       stale.add(functions.lookup(virtualAddress(pc!))!.name);
@@ -151,8 +151,8 @@ test('roots, stack switches and the signal return point have their own rules', (
   assert.ok(kinds('runtime.mcall').includes(Rule.End));
   assert.deepEqual(kinds('runtime.morestack'), [Rule.Rsp, Rule.GoMorestack]);
   // From Go 1.21 on the frame pointer crosses the switch.
-  assert.ok(kinds('runtime.systemstack').includes(Rule.Rbp));
-  assert.ok(kinds('runtime.asmcgocall').includes(Rule.Rbp));
+  assert.ok(kinds('runtime.systemstack').includes(Rule.GoFramePointer));
+  assert.ok(kinds('runtime.asmcgocall').includes(Rule.GoFramePointer));
   const { start, end } = opened.functions.findByName('runtime.sigreturn__sigaction')!;
   for (let at = start - 1; at < end; at++) {
     assert.equal(ruleKind(ruleAt(opened, at)), Rule.Signal);
