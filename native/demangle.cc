@@ -107,8 +107,7 @@ void append(const char* text, size_t length, void* opaque) {
   if (taken > 0) memcpy(output->out + output->length, text, taken);
   output->length += taken;
   if (taken == length) return;
-  const bool fromName =
-      text >= output->mangled && text < output->mangled + output->mangledLength;
+  const bool fromName = text >= output->mangled && text < output->mangled + output->mangledLength;
   if (fromName || length == 1 || output->isCxx) longjmp(output->full, 1);
 }
 
@@ -199,16 +198,14 @@ bool printOnOwnThread(const Scheme& scheme, Output* output) {
 // Pack expansions (types and expressions) and conversion operators are what the
 // library searches or parses more than once.
 bool cxxMayTakeLong(const char* mangled, size_t length) {
-  return length > kQuickLength && (strstr(mangled, "Dp") != nullptr ||
-                                   strstr(mangled, "sp") != nullptr ||
-                                   strstr(mangled, "cv") != nullptr);
+  return length > kQuickLength &&
+         (strstr(mangled, "Dp") != nullptr || strstr(mangled, "sp") != nullptr ||
+          strstr(mangled, "cv") != nullptr);
 }
 
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
 
-bool isBase62(char c) {
-  return isDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+bool isBase62(char c) { return isDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 // A binder (`G` and a base-62 number) of more than 62 lifetimes, or what looks so.
 bool rustMayTakeLong(const char* mangled) {
@@ -260,8 +257,10 @@ bool flametap_demangle(const char* mangled, char* out, size_t capacity) {
   if (mangled[0] != '_') return false;
   Output output = {mangled, length, out, capacity, 0, false, {}};
   bool done = false;
-  if (mangled[1] == 'R') done = demangleRustV0(&output);
-  else if (isLegacyRust(mangled, length)) done = print(kRust, &output);
+  if (mangled[1] == 'R')
+    done = demangleRustV0(&output);
+  else if (isLegacyRust(mangled, length))
+    done = print(kRust, &output);
   if (!done && (mangled[1] == 'Z' || mangled[1] == 'G')) done = demangleCxx(&output);
   if (!done) out[0] = 0;
   return done;

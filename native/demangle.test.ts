@@ -33,7 +33,9 @@ const symbolsOf = (file: string, dynamic: boolean): string[] =>
 before(() => {
   directory = mkdtempSync(join(tmpdir(), 'flametap-demangle-'));
   program = join(directory, 'demangle-stress');
-  const sources = ['demangle-stress.cc', 'demangle.cc'].map((n) => join(import.meta.dirname, n));
+  const sources = ['testdata/demangle-stress.cc', 'demangle.cc'].map((n) =>
+    join(import.meta.dirname, n),
+  );
   const flags = ['-std=c++17', '-g', '-O1', '-Wall', '-Wextra', '-Werror', '-fsanitize=address'];
   execFileSync('g++', [...flags, ...sources, '-o', program, '-liberty']);
   // Every tenth C++ name of node itself and of libstdc++.

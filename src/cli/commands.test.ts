@@ -96,7 +96,10 @@ test('wrong usage ends with 2 and names what is allowed', async () => {
 test('what is not there ends with 1 before sampling', async () => {
   const cases: [string[], RegExp][] = [
     [['record', '--pid', '4194304'], /--pid: no process 4194304/],
-    [['record', '--cgroup', '/tmp'], /--cgroup: \/tmp is not a cgroup/],
+    [
+      ['record', '--cgroup', '/tmp'],
+      /--cgroup: \/tmp is no folder of the unified cgroup hierarchy/,
+    ],
     [['record', '--', 'no-such-program'], /cannot run 'no-such-program': not found in PATH/],
     [['record', '--', '/etc/passwd'], /cannot run '\/etc\/passwd': permission denied/],
     [['record', '--output', '/nonexistent/x'], /cannot write \/nonexistent\/x: no such file/],

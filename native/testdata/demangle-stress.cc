@@ -1,7 +1,7 @@
 // Test driver for flametap_demangle, built by demangle.test.ts with AddressSanitizer.
-//   demangle-stress print          names on stdin, one per line: the readable form of each, or the name
-//   demangle-stress time           as above: milliseconds and 0 or 1 for each
-//   demangle-stress mutate COUNT   COUNT damaged mixtures of the names on stdin; prints the slowest in ms
+//   demangle-stress print          names on stdin, one per line: the readable form of each, or the
+//   name demangle-stress time           as above: milliseconds and 0 or 1 for each demangle-stress
+//   mutate COUNT   COUNT damaged mixtures of the names on stdin; prints the slowest in ms
 // Name and buffer lie against pages without access, because libiberty itself is
 // not instrumented: a byte too far ends the process.
 
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "demangle.h"
+#include "../demangle.h"
 
 namespace {
 
@@ -49,9 +49,9 @@ class Random {
   unsigned long long state_ = 88172645463325252ULL;
 };
 
-const char* const kPieces[] = {"S_", "S0_", "S1_", "T_", "T0_", "Dp", "sp", "cv", "I",    "E",
-                               "J",  "F",   "G",   "B_", "B0_", "u5", "N",  "M",  "PPPP", "L_Z",
-                               "Ul", "K",   "Gz9_"};
+const char* const kPieces[] = {"S_", "S0_", "S1_",  "T_",  "T0_", "Dp", "sp",  "cv",
+                               "I",  "E",   "J",    "F",   "G",   "B_", "B0_", "u5",
+                               "N",  "M",   "PPPP", "L_Z", "Ul",  "K",  "Gz9_"};
 constexpr size_t kPieceCount = sizeof(kPieces) / sizeof(kPieces[0]);
 
 void damage(std::string* name, const std::vector<std::string>& names, Random* random) {
@@ -59,11 +59,20 @@ void damage(std::string* name, const std::vector<std::string>& names, Random* ra
     const size_t at = random->below(name->size());
     const std::string& other = names[random->below(names.size())];
     switch (random->below(5)) {
-      case 0: (*name)[at] = static_cast<char>(1 + random->below(255)); break;
-      case 1: name->erase(at, 1 + random->below(8)); break;
-      case 2: name->insert(at, name->substr(random->below(name->size()), random->below(64))); break;
-      case 3: name->insert(at, other.substr(random->below(other.size() + 1), random->below(128))); break;
-      default: name->insert(at, kPieces[random->below(kPieceCount)]);
+      case 0:
+        (*name)[at] = static_cast<char>(1 + random->below(255));
+        break;
+      case 1:
+        name->erase(at, 1 + random->below(8));
+        break;
+      case 2:
+        name->insert(at, name->substr(random->below(name->size()), random->below(64)));
+        break;
+      case 3:
+        name->insert(at, other.substr(random->below(other.size() + 1), random->below(128)));
+        break;
+      default:
+        name->insert(at, kPieces[random->below(kPieceCount)]);
     }
   }
 }
