@@ -1,7 +1,7 @@
 /** Hosts that note what the machine said, and that say it again. */
 import type { ProcessHost } from '../process/host.ts';
 import { parseMaps, type RawMapping } from '../process/maps.ts';
-import type { HostPid } from '../units/units.ts';
+import { type HostPid, type NamespacePid, namespacePid } from '../units/units.ts';
 import type { Snapshot } from './messages.ts';
 
 /** Passes on to a live host and reports every answer that a replay needs. */
@@ -47,7 +47,7 @@ export class RecordingHost implements ProcessHost {
     return this.#live.readMemory(pid, address, length);
   }
 
-  innermostPid(pid: HostPid): number {
+  innermostPid(pid: HostPid): NamespacePid {
     return this.#live.innermostPid(pid);
   }
 }
@@ -102,7 +102,7 @@ export class ReplayHost implements ProcessHost {
     return this.#live.readMemory(own, vdso.start, Math.min(length, vdso.end - vdso.start));
   }
 
-  innermostPid(pid: HostPid): number {
-    return pid;
+  innermostPid(pid: HostPid): NamespacePid {
+    return namespacePid(pid);
   }
 }

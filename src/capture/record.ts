@@ -125,8 +125,7 @@ export const PAGES_PER_REGION = 64;
 export const MAX_USER_FRAMES = 1024;
 export const REGISTER_COUNT = 17;
 
-/** Flags of a sample record. */
-export const FLAG_KERNEL_MODE = 1;
+/** Flags of a sample record: the copy of its stack is shorter than wanted. */
 export const FLAG_STACK_CUT = 2;
 /** A deferred sample's registers are those of an exact pc. */
 export const FLAG_EXACT_START = 4;

@@ -1,7 +1,7 @@
 /** What the tracker asks of the machine; replay answers from a recording. */
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import type { Addon } from '../capture/addon.ts';
-import type { HostPid } from '../units/units.ts';
+import { type HostPid, type NamespacePid, namespacePid } from '../units/units.ts';
 import type { RawMapping } from './maps.ts';
 
 export interface ProcessHost {
@@ -16,7 +16,7 @@ export interface ProcessHost {
   /** Bytes of process memory. @throws Error */
   readMemory(pid: HostPid, address: number, length: number): Uint8Array;
   /** The process's own idea of its pid, for files that are named after it. */
-  innermostPid(pid: HostPid): number;
+  innermostPid(pid: HostPid): NamespacePid;
 }
 
 /** USER_HZ of every Linux that Node runs on. */
@@ -78,13 +78,13 @@ export class LiveHost implements ProcessHost {
     return bytes.subarray(0, this.#addon.readMemory(pid, address, bytes));
   }
 
-  innermostPid(pid: HostPid): number {
+  innermostPid(pid: HostPid): NamespacePid {
     try {
       const status = readFileSync(`/proc/${pid}/status`, 'latin1');
       const ids = /^NStgid:\s*(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
-      return Number(ids.at(-1) ?? pid);
+      return namespacePid(Number(ids.at(-1) ?? pid));
     } catch {
-      return pid;
+      return namespacePid(pid);
     }
   }
 }

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fileOffset, hostPid, monotonicTime, processAddress } from '../units/units.ts';
+import {
+  fileOffset,
+  hostPid,
+  monotonicTime,
+  type NamespacePid,
+  namespacePid,
+  processAddress,
+} from '../units/units.ts';
 import type { ProcessHost } from './host.ts';
 import type { RawMapping } from './maps.ts';
 import type { Identity, Process } from './process.ts';
@@ -32,8 +39,8 @@ class FakeHost implements ProcessHost {
   readMemory(): Uint8Array {
     throw new Error('not asked for');
   }
-  innermostPid(pid: number): number {
-    return pid;
+  innermostPid(pid: number): NamespacePid {
+    return namespacePid(pid);
   }
 }
 
