@@ -171,7 +171,7 @@ export class LiveProfiler implements Profiler {
     );
     if (this.#stopped) {
       // All is quiet now: what the kernel sent and what arrived must be the same.
-      lost['unaccounted'] = counters.sent + counters.deferred - this.#pipeline.samples;
+      lost.unaccounted = counters.sent + counters.deferred - this.#pipeline.samples;
     }
     const eventsLost = { event_ring_full: since('event_ring_full') };
     this.#last = counters;
