@@ -18,7 +18,7 @@ import { execute } from '../harness/record.ts';
 
 const QEMU = 'qemu-system-x86_64';
 /** Emulated: nested KVM is not to be had everywhere. */
-const BOOT_LIMIT_MS = 120_000;
+const BOOT_LIMIT_MS = 180_000;
 
 /** What one guest left behind. */
 export interface GuestResult {
