@@ -35,6 +35,9 @@ export class Pipeline {
   readonly #aggregator = new Aggregator({ maxBytes: MAX_AGGREGATE_BYTES });
   readonly #resolver: ResolverClient;
   readonly #threads: boolean;
+  #builder: ProfileBuilder;
+  /** One collection after the other. */
+  #turn: Promise<void> = Promise.resolve();
   #samples = 0;
   #malformed = 0;
   #unnamed: number | undefined;
@@ -43,6 +46,7 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.#threads = options.threads;
+    this.#builder = new ProfileBuilder({ threads: this.#threads });
     this.#resolver = new ResolverClient({
       onSamples: (records) => this.#decode(records.buffer, records.length),
       onSnapshot: options.onSnapshot,
@@ -83,14 +87,21 @@ export class Pipeline {
     this.#stats = await this.#resolver.sync();
   }
 
+  /**
+   * Names what was counted so far and puts it aside. Called now and then in a
+   * long interval: processes that ended meanwhile can be forgotten after it.
+   */
+  collect(): Promise<void> {
+    const done = this.#turn.then(() => this.#collect());
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
   /** The profile of all samples since the last one. */
   async profile(interval: Interval): Promise<Profile> {
-    await this.settle();
-    const aggregated = this.#aggregator.drain();
-    const collection = collectAddresses(aggregated);
-    const answers = await this.#resolver.resolve(collection.queries, aggregated.instances);
-    const builder = new ProfileBuilder({ threads: this.#threads });
-    builder.add(aggregated, collection, answers);
+    await this.collect();
+    const builder = this.#builder;
+    this.#builder = new ProfileBuilder({ threads: this.#threads });
     const sidebandLost = (this.#stats?.sidebandLost ?? 0) - this.#sidebandLost;
     this.#sidebandLost += sidebandLost;
     const profile = builder.finish({
@@ -103,6 +114,14 @@ export class Pipeline {
     });
     this.#unnamed = (this.#unnamed ?? 0) + profile.tally.framesUnnamed;
     return profile;
+  }
+
+  async #collect(): Promise<void> {
+    await this.settle();
+    const aggregated = this.#aggregator.drain();
+    const collection = collectAddresses(aggregated);
+    const answers = await this.#resolver.resolve(collection.queries, aggregated.instances);
+    this.#builder.add(aggregated, collection, answers);
   }
 
   close(): Promise<void> {

@@ -21,6 +21,8 @@ const RING_BYTES = 512 << 10;
 const TABLE_BYTES = 6 << 20;
 /** Stragglers below the rings' watermark wait no longer than this. */
 const DRAIN_INTERVAL_MS = 200;
+/** In longer intervals names are looked up now and then: memory stays bounded. */
+const COLLECT_INTERVAL_MS = 15_000;
 const LOAD_ATTEMPTS = 5;
 const CPU_CHECK_INTERVAL_MS = 5_000;
 /** A drain that finds this many full buffers in a row lets others run first. */
@@ -106,6 +108,10 @@ export class LiveProfiler implements Profiler {
     this.#timers.push(
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
       setInterval(() => this.#guard(() => this.#capture.followCpus()), CPU_CHECK_INTERVAL_MS),
+      setInterval(
+        () => void this.#pipeline.collect().catch((error: Error) => this.#fail(error)),
+        COLLECT_INTERVAL_MS,
+      ),
     );
   }
 
