@@ -243,6 +243,7 @@ export class Resolver {
     const binary = this.binary(process, mapped);
     if (!wasOpen) process.stale = true;
     const bias = binary?.bias(mapped.start, mapped.raw.offset);
+    if (!binary && isGeneratedCode(mapped)) return anonymousPlace;
     if (!binary || bias === undefined) return unreadablePlace;
     return {
       kind: 'file',
@@ -267,7 +268,12 @@ export class Resolver {
       if (what === 'anonymous') {
         return { start, end, bias: 0, file: 0, kind: MappingKind.Anonymous };
       }
-      if (what.unusable) return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
+      if (what.unusable && isGeneratedCode(mapped)) {
+        return { start, end, bias: 0, file: 0, kind: MappingKind.Anonymous };
+      }
+      if (what.unusable && !what.unusable.transient) {
+        return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
+      }
       const binary = what.opened && this.#binaries.get(what.opened.id);
       if (!binary) return { start, end, bias: start, file: UNOPENED_FILE, kind: MappingKind.File };
       const bias = binary.bias(start, mapped.raw.offset);
@@ -280,6 +286,11 @@ export class Resolver {
     });
     this.#kernel.publish(process.identity, process.layout, mappings, go);
   }
+}
+
+/** JIT compilers that keep code writable elsewhere map a memfd twice; it is no ELF file. */
+function isGeneratedCode({ raw }: Mapped<MappedThing>): boolean {
+  return raw.path.startsWith('/memfd:');
 }
 
 const anonymousPlace: CodePlace = { kind: 'anonymous', rule: () => 0, exactStep: () => 'failed' };

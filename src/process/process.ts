@@ -30,6 +30,8 @@ export interface Process {
   stale: boolean;
   /** When the mappings were last read again, monotonic nanoseconds. */
   readAt: number;
+  /** Whose mappings a forked process began with, as long as these are not known. */
+  parent: Identity | undefined;
   /** When it ended, monotonic nanoseconds; undefined while it runs. */
   ended: number | undefined;
 }

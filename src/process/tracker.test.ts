@@ -158,6 +158,14 @@ test('fork told after a sample of the child: what is known of it stays', () => {
   assert.equal([...tracker.all()].length, 2);
 });
 
+test('fork of an unknown parent, child gone at once: it had the mappings of its parent', () => {
+  const { tracker, run } = machine();
+  run(10, '/bin/parent');
+  tracker.fork(identity(11, 1, 6 * SECOND), identity(10));
+  tracker.exit(identity(11, 1, 6 * SECOND), monotonicTime(7 * SECOND));
+  assert.deepEqual(paths(tracker.lookup(identity(11, 1, 6 * SECOND))), ['/bin/parent']);
+});
+
 test('fork of an unknown parent: the child is read when it is sampled', () => {
   const { tracker, run } = machine();
   tracker.fork(identity(11), identity(10));

@@ -16,6 +16,8 @@ import {
 const TICK_NS = 10_000_000;
 /** Between two readings of the same mappings because an address was in none. */
 const REFRESH_NS = 1e9;
+/** Generations of processes without exec that are looked through for mappings. */
+const MAX_ANCESTORS = 8;
 /** Files seen and forgotten again: the least recently mapped go first. */
 const MAX_EXECUTABLES = 16_384;
 /** Images between exec's first mapping and its end: one per CPU, were it not for lost records. */
@@ -58,6 +60,7 @@ export class ProcessTracker {
     if (known) {
       const isAlive = known.ended === undefined;
       if (isAlive && (!known.complete || this.#doubted.has(known))) this.#read(known);
+      if (!known.complete) this.#adopt(known);
       return known;
     }
     const process = newProcess(identity);
@@ -134,6 +137,7 @@ export class ProcessTracker {
       process.stale = from.stale;
       if (this.#doubted.has(from)) this.#doubted.add(process);
     }
+    if (!process.complete) process.parent = parent;
     if (!known) this.#replace(process);
   }
 
@@ -213,6 +217,23 @@ export class ProcessTracker {
     else this.#past.set(pid, [process]);
   }
 
+  /**
+   * A forked child that ended before its mappings could be read had those of
+   * its parent, as long as it did not exec.
+   */
+  #adopt(process: Process, depth = 0): void {
+    const { parent } = process;
+    if (!parent || depth > MAX_ANCESTORS) return;
+    process.parent = undefined;
+    const from = this.find(parent) ?? this.lookup(parent);
+    if (!from.complete && from.ended === undefined) this.#read(from);
+    if (!from.complete) this.#adopt(from, depth + 1);
+    if (!from.complete) return;
+    process.mappings = from.mappings;
+    process.complete = true;
+    process.stale = true;
+  }
+
   #read(process: Process): 'read' | 'gone' | 'unreadable' {
     const { pid, startNs } = process.identity;
     const started = this.#host.startTime(pid);
@@ -283,6 +304,7 @@ function newProcess(identity: Identity): Process {
     layout: 0,
     stale: true,
     readAt: 0,
+    parent: undefined,
     ended: undefined,
   };
 }
