@@ -50,7 +50,7 @@ export function expectShapes(
  * before the stack does. Until the kernel knows a process its samples leave as
  * registers and at most 64 KiB of one stack: what lies beyond, or on another
  * stack, is cut with that reason. Such samples are no more than `share` of the
- * copies that the tally names, and the copies at most 0.1 s of a thread's time.
+ * copies that the tally names, and at most 0.2 s of a thread's time.
  */
 export function withoutShortCopies(
   recording: Recording,
@@ -63,7 +63,7 @@ export function withoutShortCopies(
   const { deferred } = recording.tally;
   const copies = (deferred.unknown_process ?? 0) + (deferred.no_table ?? 0);
   assert.ok(
-    short <= Math.max(1, share * copies) && short <= 0.1 * recording.hz,
+    short <= Math.max(1, share * copies) && short <= 0.2 * recording.hz,
     `${short} stacks are cut, ${JSON.stringify(deferred)} of ${countOf(samples)} samples copied`,
   );
   return samples.filter((sample) => !isShort(sample));
