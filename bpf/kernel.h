@@ -37,8 +37,20 @@ struct mm_struct {
 	unsigned long start_stack;
 } PRESERVE;
 
+/* ancestor_ids gave way to ancestors in commit 7f203bc89eb6 ("cgroup: Replace
+ * cgroup->ancestor_ids[] with ->ancestors[]"), 6.1. */
+struct cgroup___before_6_1 {
+	int level;
+	u64 ancestor_ids[1];
+} PRESERVE;
+
+struct css_set {
+	struct cgroup___before_6_1 *dfl_cgrp;
+} PRESERVE;
+
 struct task_struct {
 	void *stack;
+	struct css_set *cgroups;
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -74,6 +86,20 @@ struct ft_perf_context {
 /* Without CONFIG_KASAN the x86-64 kernel stack is 16 KiB with pt_regs at its
  * top; that holds for every kernel older than 5.15. */
 #define KERNEL_STACK_BYTES 16384
+
+/* Id of the cgroup at this level of the current task's path, 0 = it is not so
+ * deep. 5.10 has the helper, but not for perf_event programs. */
+static __always_inline u64 ancestor_cgroup_id(u32 level) {
+	if (!bpf_core_field_exists(struct cgroup___before_6_1, ancestor_ids))
+		return bpf_get_current_ancestor_cgroup_id(level);
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct cgroup___before_6_1 *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	u64 id = 0;
+	if (level > (u32)BPF_CORE_READ(cgroup, level) ||
+	    bpf_probe_read_kernel(&id, sizeof(id), (const char *)&cgroup->ancestor_ids + level * 8ULL))
+		return 0;
+	return id;
+}
 
 /* Registers of the current task as it entered the kernel.
  * bpf_task_pt_regs: commit dd6e10fbd9fb ("bpf: Add bpf_task_pt_regs() helper"), 5.15. It also

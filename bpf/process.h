@@ -24,7 +24,7 @@ static __always_inline int in_scope(u32 pid, const char *comm) {
 				break;
 		}
 	}
-	if (ft_scope_cgroup && bpf_get_current_ancestor_cgroup_id(ft_scope_cgroup_level) != ft_scope_cgroup)
+	if (ft_scope_cgroup && ancestor_cgroup_id(ft_scope_cgroup_level) != ft_scope_cgroup)
 		return 0;
 	return 1;
 }
