@@ -32,6 +32,14 @@ step record /flametap/flametap record --format json --output /out/profile.json \
   --save-records /tmp/records -- /bin/sh /test/workload.sh
 gzip </tmp/records >/out/records.gz
 
+# One process in the cgroup below the one that is asked for, all others outside.
+mkdir -p /sys/fs/cgroup/outer/inner
+sh -c 'echo $$ >/sys/fs/cgroup/outer/inner/cgroup.procs; exec inspect nice /test/chain 100' \
+  >/dev/null &
+step cgroup /flametap/flametap record --cgroup /sys/fs/cgroup/outer --duration 2s --format json \
+  --output /out/cgroup.json
+kill $!
+
 mount -t tmpfs none /sys/kernel/btf
 step doctor-no-btf /flametap/flametap doctor --json
 step record-no-btf /flametap/flametap record --duration 1s --output /tmp/none

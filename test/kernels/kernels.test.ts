@@ -150,6 +150,14 @@ function kernelStacksGoOnInUserCode(guest: GuestResult): void {
   expectAll(reading, { steps, least: steps.length, tail: LIBRARY_TAIL });
 }
 
+// Ancestors of a cgroup are stored and asked for differently from version to version.
+function cgroupsAreScopes(guest: GuestResult): void {
+  assert.equal(guest.code('cgroup'), 0, guest.read('cgroup.err'));
+  const { samples } = JSON.parse(guest.read('cgroup.json')) as { samples: JsonSample[] };
+  assert.ok(countOf(samples) >= 10, `${countOf(samples)} samples`);
+  assert.deepEqual([...new Set(samples.map(({ process }) => process))], ['chain']);
+}
+
 /** Exit code 3 from both commands; the doctor's check and record's words name the reason. */
 function refuses(guest: GuestResult, step: string, check: string, words: RegExp): void {
   const doctor = JSON.parse(guest.read(`doctor-${step}.out`)) as {
@@ -184,6 +192,9 @@ for (const [suite, version] of KERNELS) {
     await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
     await context.test(`${release}: kernel stacks go on in user code`, () =>
       kernelStacksGoOnInUserCode(guest),
+    );
+    await context.test(`${release}: a cgroup takes in those below it, and no others`, () =>
+      cgroupsAreScopes(guest),
     );
     await context.test(`${release}: without BTF it says so`, () =>
       refuses(guest, 'no-btf', 'btf', /^flametap: Kernel types \(BTF\): .*not there; boot/m),
