@@ -97,11 +97,24 @@ export function buildInitramfs(folder: string): string {
   return archive;
 }
 
+/** The kernel ended before process 1 began: nothing of ours had run yet. */
+class BootFailure extends Error {}
+
 /**
- * Boots `kernel` and waits until it powers off.
+ * Boots `kernel` and waits until it powers off; once more when the emulator let
+ * it crash before process 1, where nothing under test has run.
  * @throws Error with the end of the console when the guest wrote nothing
  */
 export async function bootGuest(kernel: string, initramfs: string): Promise<GuestResult> {
+  try {
+    return await bootOnce(kernel, initramfs);
+  } catch (error) {
+    if (!(error instanceof BootFailure)) throw error;
+    return bootOnce(kernel, initramfs);
+  }
+}
+
+async function bootOnce(kernel: string, initramfs: string): Promise<GuestResult> {
   const folder = mkdtempSync(join(tmpdir(), 'guest-'));
   const start = performance.now();
   try {
@@ -121,9 +134,10 @@ export async function bootGuest(kernel: string, initramfs: string): Promise<Gues
     mkdirSync(files);
     const unpacked = spawnSync('tar', ['-xf', output, '-C', files], { encoding: 'utf8' });
     if (!existsSync(join(files, 'release'))) {
-      const words = existsSync(console) ? readFileSync(console, 'utf8').slice(-3000) : '';
-      throw new Error(
-        `${basename(kernel)} gave no results: qemu ${finished.code} ${finished.stderr} ${unpacked.stderr}\n${words}`,
+      const words = existsSync(console) ? readFileSync(console, 'utf8') : '';
+      const Failure = words.includes('process 1 runs') ? Error : BootFailure;
+      throw new Failure(
+        `${basename(kernel)} gave no results: qemu ${finished.code} ${finished.stderr} ${unpacked.stderr}\n${words.slice(-3000)}`,
       );
     }
     const contents = new Map(

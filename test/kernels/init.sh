@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # Process 1 of a guest. Every step leaves NAME.out, NAME.err and NAME.code in
 # /out; that folder goes out as a tar through the second serial port.
+echo 'process 1 runs'
 /bin/busybox --install -s /bin
 export PATH=/bin:/test HOME=/tmp
 mount -t proc none /proc
@@ -34,9 +35,9 @@ gzip </tmp/records >/out/records.gz
 
 # One process in the cgroup below the one that is asked for, all others outside.
 mkdir -p /sys/fs/cgroup/outer/inner
-sh -c 'echo $$ >/sys/fs/cgroup/outer/inner/cgroup.procs; exec inspect nice /test/chain 100' \
+sh -c 'echo $$ >/sys/fs/cgroup/outer/inner/cgroup.procs; exec /test/chain 100' \
   >/dev/null &
-step cgroup /flametap/flametap record --cgroup /sys/fs/cgroup/outer --duration 2s --format json \
+step cgroup /flametap/flametap record --cgroup /sys/fs/cgroup/outer --duration 3s --format json \
   --output /out/cgroup.json
 kill $!
 
