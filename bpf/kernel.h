@@ -34,6 +34,7 @@ struct signal_struct {
 } PRESERVE;
 
 struct mm_struct {
+	unsigned long end_code;
 	unsigned long start_stack;
 } PRESERVE;
 

@@ -227,6 +227,10 @@ int ft_sample(struct ft_perf_context *ctx) {
 	u32 end;
 	if ((BPF_CORE_READ(task, flags) & TASK_KERNEL_THREAD) || !BPF_CORE_READ(task, mm)) {
 		end = FT_END_NO_USER;
+	} else if (!user_mode && !BPF_CORE_READ(task, mm, end_code)) {
+		/* In the midst of exec: the old image is gone, the registers are still
+		 * its own. The new one's code is noted when it can start. */
+		end = FT_END_NO_USER;
 	} else {
 		if (user_mode) {
 			/* Copied field by field: contexts allow no block reads. */

@@ -150,7 +150,9 @@ export class StackWalker {
         const isKnown = kind !== Rule.Complex && (kind !== Rule.Register || leaf);
         if (step === 'failed' && !isKnown) return stop('complex_rule');
         if (step !== 'failed') {
-          if (step === 'called' && registers[RSP]! <= sp) return stop('bad_frame');
+          // vfork pops its return address into a register: its CFA is rsp itself.
+          const least = leaf ? sp : sp + 1;
+          if (step === 'called' && registers[RSP]! < least) return stop('bad_frame');
           if (registers[RIP] === 0) return stop('root');
           exact = step === 'interrupted';
           leaf = false;

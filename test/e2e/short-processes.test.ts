@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { countTolerance, isNamed, markerOf, userFrames } from '../harness/chains.ts';
+import { countTolerance, isNamed, markerOf, showStack, userFrames } from '../harness/chains.ts';
 import { expectTally } from '../harness/expect.ts';
 import { copyWithNewBuildId } from '../harness/new-binary.ts';
 import { buildProgram } from '../harness/programs.ts';
@@ -82,4 +82,20 @@ test('60 new binaries', async () => {
 test('60 forked children', async () => {
   const command = [buildProgram('brief'), MILLISECONDS, '60'];
   expectSeen(await record({ hz: HZ, command }), 60, 0.99);
+});
+
+// Between the old image and the new one there is no user stack: none is made up, none is called cut.
+test('inside exec', async () => {
+  const command = script('exec', Array(400).fill('/bin/true'));
+  const recording = await record({ hz: 1997, command });
+  const inside = recording.samples.filter(({ stack }) =>
+    stack.some((frame) => frame.name === 'load_elf_binary'),
+  );
+  const cut = inside.filter((sample) => markerOf(sample) !== undefined);
+  assert.ok(countOf(inside) > 30, `${countOf(inside)} samples inside exec`);
+  assert.ok(
+    countOf(cut) <= 0.1 * countOf(inside),
+    `${countOf(cut)} of ${countOf(inside)} are cut:\n${cut.slice(0, 5).map(showStack).join('\n')}`,
+  );
+  expectTally(recording);
 });
