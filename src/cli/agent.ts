@@ -22,7 +22,7 @@ interface Address {
 }
 
 /** Of the first profile. */
-const FIRST_INTERVAL_MS = 1_000;
+const FIRST_INTERVAL_MS = 500;
 
 const options = {
   ...samplingOptions,
