@@ -305,9 +305,10 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 	}
 	s->by_frame_pointer = (rule & 15) == FT_RULE_NONE;
 
-	/* Each caller lies above its callee, or the stack is broken; but for Go's
+	/* Each caller lies above its callee, or the stack is broken; but for vfork
+	 * around its system call, which has popped its return address, and for Go's
 	 * switch from a thread's own stack to that of a goroutine. */
-	if (cfa <= s->sp && (rule & 15) != FT_RULE_GO_FRAME_POINTER)
+	if (cfa < s->sp + !s->leaf && (rule & 15) != FT_RULE_GO_FRAME_POINTER)
 		return STOP(BAD_FRAME);
 	if (bp_rule == FT_RBP_AT_RBP) {
 		if (read_stack(s, s->bp, &bp))

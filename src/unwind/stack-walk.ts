@@ -122,6 +122,8 @@ export class StackWalker {
       const kind = ruleKind(rule);
       const sp = registers[RSP]!;
       const bp = registers[RBP]!;
+      // vfork has popped its return address: its CFA is rsp itself.
+      const least = leaf ? sp : sp + 1;
       if (kind === Rule.End) return stop('root');
       if (kind === Rule.Signal) {
         const end = this.#signal(registers, sp);
@@ -150,8 +152,6 @@ export class StackWalker {
         const isKnown = kind !== Rule.Complex && (kind !== Rule.Register || leaf);
         if (step === 'failed' && !isKnown) return stop('complex_rule');
         if (step !== 'failed') {
-          // vfork pops its return address into a register: its CFA is rsp itself.
-          const least = leaf ? sp : sp + 1;
           if (step === 'called' && registers[RSP]! < least) return stop('bad_frame');
           if (registers[RIP] === 0) return stop('root');
           exact = step === 'interrupted';
@@ -201,7 +201,7 @@ export class StackWalker {
           return stop('complex_rule');
       }
       const switches = kind === Rule.GoFramePointer;
-      if (cfa <= sp && !switches) return stop('bad_frame');
+      if (cfa < least && !switches) return stop('bad_frame');
       // The copy is of one stack.
       if (switches && !this.#holds(cfa - 16)) return stop('go_stack_switch');
       if (rbpRule !== RBP_SAME) {
