@@ -6,6 +6,7 @@ import { GoRules } from '../elf/go-rules.ts';
 import { goThreadLayout } from '../elf/go-thread.ts';
 import { ElfImage } from '../elf/image.ts';
 import { ParseError } from '../elf/source.ts';
+import { StartUpRules } from '../elf/start-up-rules.ts';
 import type { Opened } from '../process/open-files.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
@@ -59,9 +60,14 @@ export class Binary {
     this.#cfi = this.#guarded(() => cfiRules(image));
     this.#functions = this.#guarded(() => GoFunctions.open(image));
     this.go = this.#goLayout();
-    const rules = this.#functions
-      ? new MergedRules(new GoRules(this.#functions), this.#cfi ?? noRules)
-      : (this.#cfi ?? noRules);
+    const sources: RuleSource[] = [];
+    const startUp = StartUpRules.of(image);
+    if (startUp) sources.push(startUp);
+    if (this.#functions) sources.push(new GoRules(this.#functions));
+    const rules = sources.reduceRight<RuleSource>(
+      (rest, source) => new MergedRules(source, rest),
+      this.#cfi ?? noRules,
+    );
     const read = (offset: number, length: number) => source.read(offset, length);
     this.tables = new FileTables(textSource(image, source.size, rules, read), store);
   }
