@@ -38,6 +38,10 @@ test('separators and everything that ends a line become colons', () => {
   assert.equal(foldedField('a;b\nc\r\nd\u2028e\u0085f\0g'), 'a:b:c::d:e:f:g');
 });
 
+test('what a process called itself does not act on the terminal', () => {
+  assert.equal(foldedField('\x1b[31mred\x07\t\x9b2J'), '\ufffd[31mred\ufffd\ufffd\ufffd2J');
+});
+
 test('round trip: the lines, read back, are the stacks with their counts', () => {
   fc.assert(
     fc.property(rawSamples, hostileText, fc.boolean(), (raw, name, threads) => {

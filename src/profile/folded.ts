@@ -55,10 +55,18 @@ function outermostFirst(profile: Profile, stack: number, fields: Fields): readon
   return leafFirst.reverse();
 }
 
-/** A separator, or anything that some reader of lines takes for the end of one, becomes `:`. */
+/**
+ * A separator, or anything that some reader of lines takes for the end of one, becomes `:`;
+ * other control characters, which act on the terminal that shows the lines, become U+FFFD.
+ */
 export function foldedField(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must go
-  return text.toWellFormed().replace(/[;\n\v\f\r\x1c-\x1e\x85\u2028\u2029\0]/g, ':');
+  return (
+    text
+      .toWellFormed()
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must go
+      .replace(/[;\n\v\f\r\x1c-\x1e\x85\u2028\u2029\0]/g, ':')
+      .replace(/\p{Cc}/gu, '\ufffd')
+  );
 }
 
 class Fields {
