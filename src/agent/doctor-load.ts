@@ -1,5 +1,7 @@
 /** The installation, the room on this machine, and who else profiles it. */
+
 import { join } from 'node:path';
+import { cleanName } from '../symbolize/clean-name.ts';
 import { type Check, check, missing, ok, warn } from './doctor-check.ts';
 import type { Machine } from './doctor-machine.ts';
 
@@ -60,11 +62,17 @@ function samplingProcesses(machine: Machine): string[] {
       looked += 1;
       if (looked > MOST_DESCRIPTORS) return found;
       if (!samples(machine, pid, fd)) continue;
-      found.push(`${machine.read(`/proc/${pid}/comm`)?.trim() ?? '?'} (pid ${pid})`);
+      found.push(`${processName(machine, pid)} (pid ${pid})`);
       break;
     }
   }
   return found;
+}
+
+/** Its program, because a comm may say anything: Node's is MainThread. */
+function processName(machine: Machine, pid: string): string {
+  const program = machine.link(`/proc/${pid}/exe`)?.split('/').at(-1);
+  return cleanName(program ?? machine.read(`/proc/${pid}/comm`)?.trim() ?? '?');
 }
 
 function samples(machine: Machine, pid: string, fd: string): boolean {

@@ -1,4 +1,5 @@
 /** What this process may do. */
+import { cleanName } from '../symbolize/clean-name.ts';
 import { type Check, check, missing, ok, warn } from './doctor-check.ts';
 import { type Capability, holds, type Machine, readNumber } from './doctor-machine.ts';
 
@@ -103,7 +104,9 @@ function processMaps(machine: Machine) {
     .filter((pid) => (machine.read(`/proc/${pid}/cmdline`) ?? '') !== '');
   if (pids.length === 0) return missing('/proc shows no process', 'mount /proc');
   if (closed.length === 0) return ok('readable');
-  const names = closed.slice(0, 3).map((pid) => machine.read(`/proc/${pid}/comm`)?.trim() ?? pid);
+  const names = closed
+    .slice(0, 3)
+    .map((pid) => cleanName(machine.read(`/proc/${pid}/comm`)?.trim() ?? pid));
   return warn(
     `${closed.length} of ${pids.length} cannot be looked into (${names.join(', ')}): they may stay without names and whole stacks`,
     'allow ptrace in AppArmor or SELinux, if one of them denies it',

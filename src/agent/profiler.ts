@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { loadAddon } from '../capture/addon.ts';
 import { cgroupScope } from '../capture/cgroup.ts';
 import { type Counters, LiveCapture } from '../capture/live.ts';
-import { ChunkKind, RecordingWriter } from '../capture/recording.ts';
+import { ChunkKind, RecordingError, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
@@ -39,7 +39,9 @@ const LOST_COUNTERS = ['ring_full', 'no_ring', 'no_scratch', 'nested'] as const;
 export class LiveProfiler implements Profiler {
   readonly #capture: LiveCapture;
   readonly #pipeline: Pipeline;
-  readonly #recording: RecordingWriter | undefined;
+  #recording: RecordingWriter | undefined;
+  /** Why the recording is not whole. */
+  #recordingFailure: RecordingError | undefined;
   readonly #hz: number;
   readonly #buffer = new ArrayBuffer(DRAIN_BYTES);
   readonly #bytes = new Uint8Array(this.#buffer);
@@ -65,7 +67,8 @@ export class LiveProfiler implements Profiler {
       capture = open(options);
       const profiler = new LiveProfiler(capture, pipeline, options);
       fail = (error) => profiler.#fail(error);
-      save = (snapshot) => profiler.#recording?.writeJson(ChunkKind.Snapshot, snapshot);
+      save = (snapshot) =>
+        profiler.#record((recording) => recording.writeJson(ChunkKind.Snapshot, snapshot));
       await pipeline.start({
         maps: capture.maps,
         maxDepth: options.maxDepth,
@@ -137,6 +140,10 @@ export class LiveProfiler implements Profiler {
     return this.#pipeline;
   }
 
+  get problems(): readonly string[] {
+    return this.#recordingFailure ? [this.#recordingFailure.message] : [];
+  }
+
   async flush(): Promise<Profile> {
     this.#tick();
     this.#check();
@@ -161,8 +168,10 @@ export class LiveProfiler implements Profiler {
     try {
       return await this.flush();
     } finally {
-      this.#recording?.writeJson(ChunkKind.Counters, this.#capture.counters());
-      this.#recording?.close();
+      this.#record((recording) => {
+        recording.writeJson(ChunkKind.Counters, this.#capture.counters());
+        recording.close();
+      });
       this.#capture.close();
       await this.#pipeline.close();
     }
@@ -192,15 +201,26 @@ export class LiveProfiler implements Profiler {
         const side = this.#capture.drainSideband(this.#sideband);
         if (length === 0 && side === 0) return;
         const sideband = this.#sideband.subarray(0, side);
-        if (this.#recording) {
-          if (side > 0) this.#recording.write(ChunkKind.Sideband, sideband);
-          if (length > 0) {
-            this.#recording.write(ChunkKind.Records, this.#bytes.subarray(0, length));
-          }
-        }
+        this.#record((recording) => {
+          if (side > 0) recording.write(ChunkKind.Sideband, sideband);
+          if (length > 0) recording.write(ChunkKind.Records, this.#bytes.subarray(0, length));
+        });
         this.#pipeline.consume(this.#buffer, length, sideband);
       }
     });
+  }
+
+  /** A full disk costs the recording, not the profile. */
+  #record(write: (recording: RecordingWriter) => void): void {
+    if (!this.#recording) return;
+    try {
+      write(this.#recording);
+    } catch (cause) {
+      if (!(cause instanceof RecordingError)) throw cause;
+      this.#recordingFailure = cause;
+      this.#recording.close();
+      this.#recording = undefined;
+    }
   }
 
   /** Errors in timers and callbacks surface at the next flush instead of ending the process. */

@@ -1,5 +1,5 @@
 /** Replays a recording through the pipeline of live records. */
-import { type About, ChunkKind, readRecording } from '../capture/recording.ts';
+import { type About, ChunkKind, RecordingError, readRecording } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
@@ -118,7 +118,7 @@ function survey(path: string): { about: About; snapshots: Snapshot[] } {
     if (kind === ChunkKind.About) about = parseAbout(readJson(path, bytes));
     else if (kind === ChunkKind.Snapshot) snapshots.push(parseSnapshot(readJson(path, bytes)));
   }
-  if (!about) throw new Error(`${path} does not say how it was recorded`);
+  if (!about) throw new RecordingError(`${path} does not say how it was recorded`);
   return { about, snapshots };
 }
 
@@ -126,7 +126,7 @@ function readJson(path: string, bytes: Uint8Array): Readonly<Record<string, unkn
   try {
     return Object(JSON.parse(decoder.decode(bytes))) as Readonly<Record<string, unknown>>;
   } catch (cause) {
-    throw new Error(`${path} is damaged`, { cause });
+    throw new RecordingError(`${path} is damaged`, { cause });
   }
 }
 

@@ -5,6 +5,11 @@
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 
+/** A recording cannot be written, or is none: the message says which file and why, in one line. */
+export class RecordingError extends Error {
+  override readonly name = 'RecordingError';
+}
+
 const MAGIC = new TextEncoder().encode('flametap records 1\n\0\0\0\0\0');
 const CHUNK_HEADER = 8;
 
@@ -69,7 +74,10 @@ export class RecordingWriter {
         done += writeSync(this.#fd, bytes, done, bytes.length - done);
       }
     } catch (cause) {
-      throw new Error(`cannot write records to ${this.#path}`, { cause });
+      throw new RecordingError(
+        `cannot write records to ${this.#path}: ${(cause as Error).message}`,
+        { cause },
+      );
     }
   }
 }
@@ -89,7 +97,7 @@ export function* readRecording(path: string): Generator<Chunk> {
   try {
     const magic = new Uint8Array(MAGIC.length);
     if (fill(fd, magic) !== magic.length || magic.some((byte, i) => byte !== MAGIC[i])) {
-      throw new Error(`${path} is not a recording of flametap (or of another version)`);
+      throw new RecordingError(`${path} is not a recording of flametap (or of another version)`);
     }
     const header = new Uint8Array(CHUNK_HEADER);
     const view = new DataView(header.buffer);
@@ -99,10 +107,11 @@ export function* readRecording(path: string): Generator<Chunk> {
       if (got === 0) return;
       const length = view.getUint32(4, true);
       const padded = (length + 7) & ~7;
-      if (got !== CHUNK_HEADER || length > MAX_CHUNK) throw new Error(`${path} is damaged`);
+      if (got !== CHUNK_HEADER || length > MAX_CHUNK)
+        throw new RecordingError(`${path} is damaged`);
       if (padded > buffer.byteLength) buffer = new ArrayBuffer(padded);
       if (fill(fd, new Uint8Array(buffer, 0, padded)) !== padded) {
-        throw new Error(`${path} ends in the middle of a chunk`);
+        throw new RecordingError(`${path} ends in the middle of a chunk`);
       }
       yield { kind: view.getUint32(0, true), bytes: new Uint8Array(buffer, 0, length) };
     }

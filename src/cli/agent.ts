@@ -109,8 +109,11 @@ async function keep(
   folder: string | undefined,
   log: Log,
 ): Promise<void> {
-  const { taken, exported } = profile.tally;
+  const { taken, exported, lost, eventsLost } = profile.tally;
   log.info({ taken, exported, processes: profile.processes.length }, 'profile');
+  if (Object.keys(lost).length + Object.keys(eventsLost).length > 0) {
+    log.warn({ lost, eventsLost }, 'samples or process events were lost in this interval');
+  }
   store.add(profile);
   if (folder === undefined) return;
   try {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MachineError } from '../agent/machine-error.ts';
+import { RecordingError } from '../capture/recording.ts';
 import type { Command, Surroundings } from './command.ts';
 import {
   CommandError,
@@ -113,7 +114,7 @@ async function report(
     await say('run `flametap doctor` to see what this machine allows and how to mend it');
     return EXIT_MACHINE;
   }
-  if (error instanceof CommandError) await say(error.message);
+  if (error instanceof CommandError || error instanceof RecordingError) await say(error.message);
   else {
     // Not foreseen: the stack is what a bug report needs.
     await say(error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -37,6 +37,8 @@ export interface LiveCounts {
 }
 
 export interface Profiler {
+  /** What went wrong beside the profile, one line each; after stop(). */
+  readonly problems?: readonly string[];
   counts(): LiveCounts;
   /** @returns the profile since the last flush; sampling goes on */
   flush(): Promise<Profile>;

@@ -52,8 +52,8 @@ export function tallyText(tally: Tally): string {
   const cut = Object.values(tally.truncated).reduce((sum, count) => sum + count, 0);
   const frames = tally.framesNamed + tally.framesUnnamed;
   return [
-    `${formatCount(tally.exported)} samples, ${lost}`,
+    `${formatCount(tally.exported)} ${tally.exported === 1 ? 'sample' : 'samples'}, ${lost}`,
     ...(frames > 0 ? [`${((tally.framesNamed / frames) * 100).toFixed(1)} % of frames named`] : []),
-    ...(cut > 0 ? [`${formatCount(cut)} stacks not whole`] : []),
+    ...(cut > 0 ? [`${formatCount(cut)} ${cut === 1 ? 'stack' : 'stacks'} not whole`] : []),
   ].join('; ');
 }

@@ -239,6 +239,7 @@ async function sample(
   line: RecordLine,
   surroundings: Surroundings,
   command: LaunchedCommand | undefined,
+  problems: string[],
 ): Promise<Profile> {
   const { stderr } = surroundings;
   const signals = watchSignals(surroundings);
@@ -259,7 +260,9 @@ async function sample(
     hideProgress();
     if (command)
       await stderr.write(`flametap: ${line.command?.[0]} ${endText(await command.ended)}\n`);
-    return profiler.stop();
+    const profile = await profiler.stop();
+    problems.push(...(profiler.problems ?? []));
+    return profile;
   };
   try {
     return await Promise.race([work(), signals.second]);
@@ -283,7 +286,8 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
   try {
     const toStream = line.values.output === '-';
     const command = line.command ? startCommand(line.command, toStream) : undefined;
-    const profile = await sample(line, surroundings, command);
+    const problems: string[] = [];
+    const profile = await sample(line, surroundings, command, problems);
     const size = await output.write(format.encode(profile, line.values.threads));
     const { taken, exported } = profile.tally;
     const nothing = taken === 0 ? ': nothing in scope used the CPU' : '';
@@ -291,7 +295,8 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
     await stderr.write(
       `flametap: written to ${output.name} (${line.values.format}, ${formatSize(size)})\n`,
     );
-    return exported > 0 || taken === 0 ? EXIT_DONE : EXIT_FAILED;
+    for (const problem of problems) await stderr.write(`flametap: ${problem}\n`);
+    return problems.length === 0 && (exported > 0 || taken === 0) ? EXIT_DONE : EXIT_FAILED;
   } catch (error) {
     await output.abandon();
     throw error;

@@ -68,9 +68,11 @@ export function isNamed(tables: FrameTables, location: Location): boolean {
   return outermost !== undefined && (tables.functions[outermost.function]?.name ?? '') !== '';
 }
 
-/** Text for a frame without a name: `libc.so.6+0x1234`, `[anon]+0x7f…`, `[kernel]`, or `0x…` outside of any mapping. */
+/** Text for a frame without a name: `libc.so.6+0x1234`, `[jit code]`, `[kernel]`, or `0x…` outside of any mapping. */
 function unnamedText(location: Location, mapping: Mapping | undefined): string {
   if (location.type === 'kernel') return '[kernel]';
+  // Addresses of generated code mean nothing to a reader, and there are thousands.
+  if (location.type === 'jit') return '[jit code]';
   const address = `0x${location.address.toString(16)}`;
   const module = moduleText(mapping?.file ?? '');
   return module === '' ? address : `${module}+${address}`;

@@ -1,5 +1,6 @@
 /** Saved records make the profile that was made of them live, stack by stack. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,4 +62,24 @@ test('a damaged recording: an error that names the file, and no profile', async 
   assert.equal(code, 1);
   assert.match(stderr, new RegExp(cut));
   assert.throws(() => readFileSync(output), { code: 'ENOENT' });
+});
+
+test('a disk too small for the records: the profile is written all the same, and one line says why', async () => {
+  const disk = mkdtempSync(join(tmpdir(), 'small-disk-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', disk]);
+  try {
+    const output = join(folder, 'kept');
+    const spin = 'for (const end = Date.now() + 1500; Date.now() < end; );';
+    const { code, stderr } = await execute([
+      ...[CLI, 'record', '--format', 'folded', '--output', output],
+      ...['--save-records', join(disk, 'records'), '--', process.execPath, '-e', spin],
+    ]);
+    assert.equal(code, 1);
+    assert.match(stderr, /cannot write records to .*no space left/);
+    assert.doesNotMatch(stderr, /\n {4}at /);
+    assert.ok(stacks(output).size > 0);
+  } finally {
+    execFileSync('umount', [disk]);
+    rmSync(disk, { recursive: true });
+  }
 });
