@@ -70,7 +70,8 @@ export interface NativeFiles {
 
 /** Finds the build folder from a source file and from the bundle: both are one level below the root or two. */
 export function nativeFiles(): NativeFiles {
-  const root = import.meta.url.includes('/src/') ? '../../build/' : '../build/';
+  // By the ending: the checkout itself may lie below a folder called src.
+  const root = import.meta.url.endsWith('.ts') ? '../../build/' : '../build/';
   const folder = fileURLToPath(new URL(root, import.meta.url));
   return { addon: `${folder}flametap.node`, object: `${folder}flametap.bpf.o` };
 }
