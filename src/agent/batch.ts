@@ -1,5 +1,6 @@
 /** One batch of process events and deferred samples, in the order of their times. */
 import { Header, ProcessEvent, RecordType, Sample } from '../capture/record.ts';
+import { readWord } from '../capture/word.ts';
 import type { Identity } from '../process/process.ts';
 import { parseSideband, type SidebandEvent } from '../process/sideband.ts';
 import { hostPid } from '../units/units.ts';
@@ -81,9 +82,4 @@ function readIdentity(records: DataView, at: number): Identity {
     execId: records.getUint32(at + 4, true),
     startNs: readWord(records, at + 8),
   };
-}
-
-/** A u64 below 2^53. */
-export function readWord(view: DataView, at: number): number {
-  return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 }

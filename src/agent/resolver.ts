@@ -10,6 +10,7 @@ import {
   Sample,
   StackCopy as StackField,
 } from '../capture/record.ts';
+import { readWord } from '../capture/word.ts';
 import { openDebugFile } from '../process/debug-files.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
@@ -27,7 +28,7 @@ import {
 import { type MapWriter, nowhere, type TableMaps } from '../unwind/map-writer.ts';
 import { type CodePlace, type StackCopy, StackWalker, type Walked } from '../unwind/stack-walk.ts';
 import { TableStore } from '../unwind/table-store.ts';
-import { type BatchEvent, readBatch, readWord } from './batch.ts';
+import { type BatchEvent, readBatch } from './batch.ts';
 import { Binary } from './binary.ts';
 import type { ResolverStats } from './messages.ts';
 import { RecordWriter } from './record-writer.ts';

@@ -1,4 +1,5 @@
 /** perf's side band: new executable mappings (PERF_RECORD_MMAP2), exec (PERF_RECORD_COMM). */
+import { readWord } from '../capture/word.ts';
 import {
   fileOffset,
   type HostPid,
@@ -55,11 +56,11 @@ export function parseSideband(bytes: Uint8Array, sink: (event: SidebandEvent) =>
       if (event) sink(event);
     } else if (type === PERF_RECORD_COMM && size >= 16 + trailer) {
       if (view.getUint16(at + 4, true) & PERF_RECORD_MISC_COMM_EXEC) {
-        const time = monotonicTime(u64(view, at + size - 8));
+        const time = monotonicTime(readWord(view, at + size - 8));
         sink({ kind: 'image', time, pid: hostPid(view.getUint32(at + 8, true)) });
       }
     } else if (type === PERF_RECORD_LOST && size >= 24) {
-      lost += u64(view, at + 16);
+      lost += readWord(view, at + 16);
     }
     at += size;
   }
@@ -73,8 +74,8 @@ function parseMmap2(
   size: number,
 ): MappingEvent | undefined {
   if (!(view.getUint32(at + 64, true) & PROT_EXEC)) return undefined;
-  const start = u64(view, at + 16);
-  const length = u64(view, at + 24);
+  const start = readWord(view, at + 16);
+  const length = readWord(view, at + 24);
   const end = start + length;
   if (!(length > 0) || end > Number.MAX_SAFE_INTEGER) return undefined;
   const nameEnd = at + size - trailer;
@@ -83,20 +84,16 @@ function parseMmap2(
   const name = decoder.decode(zero < 0 ? padded : padded.subarray(0, zero));
   return {
     kind: 'mapping',
-    time: monotonicTime(u64(view, at + size - 8)),
+    time: monotonicTime(readWord(view, at + size - 8)),
     pid: hostPid(view.getUint32(at + 8, true)),
     mapping: {
       start: processAddress(start),
       end: processAddress(end),
-      offset: fileOffset(u64(view, at + 32)),
+      offset: fileOffset(readWord(view, at + 32)),
       device: view.getUint32(at + 40, true) * 2 ** 20 + view.getUint32(at + 44, true),
-      inode: u64(view, at + 48),
-      generation: u64(view, at + 56),
+      inode: readWord(view, at + 48),
+      generation: readWord(view, at + 56),
       path: name,
     },
   };
-}
-
-function u64(view: DataView, at: number): number {
-  return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 }

@@ -2,12 +2,14 @@
  * Samples as the kernel side would send them, and a resolver that invents
  * names. For tests only.
  */
+
+import type { SourceLine } from '../symbolize/source-line.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { type AddressCollection, collectAddresses, KERNEL_INSTANCE } from './address-collection.ts';
 import { type Aggregated, Aggregator } from './aggregator.ts';
 import { type Answers, type BuilderOptions, ProfileBuilder, type ProfileFacts } from './builder.ts';
 import type { Profile } from './model.ts';
-import type { ResolvedLocation, SourceLine } from './profile-tables.ts';
+import type { ResolvedLocation } from './profile-tables.ts';
 
 export interface RawSample {
   readonly pid: number;

@@ -1,17 +1,6 @@
 /** Interned tables of a profile that grows: equal things get equal indices. */
+import type { SourceLine } from '../symbolize/source-line.ts';
 import type { FrameType, FunctionName, Label, Line, Location, Mapping } from './model.ts';
-
-/** One function activation as the resolver knows it. */
-export interface SourceLine {
-  /** Demangled; '' = not known. */
-  readonly name: string;
-  /** As the linker knows it; '' = same as `name`. */
-  readonly systemName: string;
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-  readonly startLine: number;
-}
 
 /** What the resolver found out about one address. */
 export interface ResolvedLocation {
