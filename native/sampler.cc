@@ -229,6 +229,8 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   tick.config = PERF_COUNT_SW_CPU_CLOCK;
   tick.freq = 1;
   tick.sample_freq = hz;
+  // Also because an idle CPU has no scheduler tick: the kernel would throttle the
+  // event after max_samples_per_tick ticks, and with it the first busy moments.
   tick.exclude_idle = 1;
   watched.event = Descriptor(static_cast<int>(PerfEventOpen(&tick, -1, static_cast<int>(cpu))));
   if (!watched.event.valid()) throw SystemError(env, "perf_event_open (cpu-clock)" + where, errno);

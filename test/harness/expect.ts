@@ -90,9 +90,12 @@ export function expectCount(recording: Recording, report: ProgramReport): void {
   const expected = (report.cpuNs / 1e9) * recording.hz;
   const stolen = recording.stolenSeconds * recording.hz;
   const allowed = countTolerance(expected, report.switches) + stolen;
+  // A virtual machine stands still for moments that its own clocks book as CPU time
+  // and /proc/stat does not call stolen (56 ms were seen): no tick comes in them.
+  const stalled = 0.1 * recording.hz;
   assert.ok(
-    Math.abs(counted - expected) <= allowed,
-    `${counted} samples, but ${expected.toFixed(1)} ± ${allowed.toFixed(1)} by CPU time`,
+    counted <= expected + allowed && counted >= expected - allowed - stalled,
+    `${counted} samples, but ${expected.toFixed(1)} ± ${allowed.toFixed(1)} by CPU time, ${stolen.toFixed(1)} stolen, ${report.switches} switches, ${JSON.stringify(recording.tally)}`,
   );
 }
 
