@@ -146,7 +146,10 @@ test('the launcher runs the bundle through links, and says what to do when nothi
   const bare = spawnSync(join(folder, 'linked'), { encoding: 'utf8' });
   assert.equal(bare.status, 1);
   assert.match(bare.stderr, /not built yet; run 'npm run build' in .*launcher$/m);
-  put('launcher/dist/cli.js', 'console.log(process.argv.slice(2).join(), process.execArgv.join())');
+  put(
+    'launcher/dist/cli.cjs',
+    'console.log(process.argv.slice(2).join(), process.execArgv.join())',
+  );
   mkdirSync(join(place, 'build'));
   symlinkSync(process.execPath, join(place, 'build/node'));
   assert.equal(readlinkSync(join(place, 'build/node')), process.execPath);

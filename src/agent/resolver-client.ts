@@ -11,12 +11,15 @@ import type {
   ResolverStats,
   Snapshot,
   ToResolver,
+  Waiting,
 } from './messages.ts';
 
 export interface ResolverEvents {
   /** Finished samples made of deferred ones. */
   onSamples(records: Uint8Array<ArrayBuffer>): void;
   onSnapshot(snapshot: Snapshot): void;
+  /** A resolution takes long. */
+  onWaiting(waiting: Waiting): void;
   /** The thread has died: nothing can be named any more. */
   onFailure(error: Error): void;
 }
@@ -26,7 +29,7 @@ export interface ResolvedQueries {
   readonly processes: readonly (ProcessInformation | undefined)[];
 }
 
-interface Waiting {
+interface Asked {
   resolve(message: FromResolver): void;
   reject(error: Error): void;
 }
@@ -34,12 +37,12 @@ interface Waiting {
 /** The bundle has the thread's entry beside it, the sources in this folder. */
 function entry(): URL {
   const bundled = !import.meta.url.endsWith('.ts');
-  return new URL(bundled ? './resolver.js' : './resolver-worker.ts', import.meta.url);
+  return new URL(bundled ? './resolver.cjs' : './resolver-worker.ts', import.meta.url);
 }
 
 export class ResolverClient {
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new Map<number, Asked>();
   /** By number, as the resolver gave them. */
   #locations: (ResolvedLocation | undefined)[] = [undefined];
   readonly #ready = Promise.withResolvers<void>();
@@ -57,6 +60,7 @@ export class ResolverClient {
     this.#worker.on('message', (message: FromResolver) => {
       if (message.type === 'samples') events.onSamples(message.records);
       else if (message.type === 'snapshot') events.onSnapshot(message.snapshot);
+      else if (message.type === 'waiting') events.onWaiting(message.waiting);
       else if (message.type === 'ready') this.#ready.resolve();
       else this.#answer(message);
     });
@@ -101,6 +105,11 @@ export class ResolverClient {
     if (firstNew < this.#locations.length) this.#locations = [undefined];
     this.#locations.push(...fresh);
     return { locations: Array.from(locations, (number) => this.#locations[number]), processes };
+  }
+
+  /** From now on names are not waited for long. */
+  hurry(): void {
+    this.#post({ type: 'hurry' });
   }
 
   async close(): Promise<void> {

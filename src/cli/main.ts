@@ -8,7 +8,8 @@ import { findRoot } from './installation.ts';
 import { recordCommand } from './record.ts';
 import { onStopSignal, terminal } from './terminal.ts';
 
-const code = await dispatch(
+// A bundle in CommonJS has no await at its top.
+void dispatch(
   [agentCommand, recordCommand, doctorCommand],
   process.argv.slice(2),
   findRoot(dirname(import.meta.filename)),
@@ -18,6 +19,7 @@ const code = await dispatch(
     startProfiler,
     onStopSignal,
   },
-);
-// What a command gave up on (a worker, a socket) must not keep the process.
-process.exit(code);
+).then((code) => {
+  // What a command gave up on (a worker, a socket) must not keep the process.
+  process.exit(code);
+});

@@ -82,7 +82,8 @@ export function buildInitramfs(folder: string): string {
   put(inspector(folder), '/test/inspect');
   put(buildProgram('chain'), '/test/chain');
   put(buildProgram('kernel-time'), '/test/kernel-time');
-  for (const file of ['flametap', 'dist/cli.js', 'dist/resolver.js', 'build/node']) {
+  const bundles = readdirSync(join(REPOSITORY, 'dist')).filter((file) => file.endsWith('.cjs'));
+  for (const file of ['flametap', ...bundles.map((name) => join('dist', name)), 'build/node']) {
     put(join(REPOSITORY, file), join('/flametap', file));
   }
   for (const file of ['build/flametap.node', 'build/flametap.bpf.o', 'package.json']) {
