@@ -23,7 +23,16 @@ function profileOf(options: ProfilerOptions, count: number): Profile {
     duration: nanoseconds(1e9),
     period: nanoseconds(1e9 / options.hz),
     mappings: [{ start: 0, end: 0, fileOffset: 0, file: '', buildId: '', goBuildId: '' }],
-    functions: [{ name: 'main', systemName: 'main', file: '', startLine: 0 }],
+    functions: [
+      {
+        name: 'main',
+        shortName: 'main',
+        systemName: 'main',
+        file: '',
+        startLine: 0,
+        unnamed: false,
+      },
+    ],
     locations: [
       { mapping: 0, address: 1, type: 'native', lines: [{ function: 0, line: 0, column: 0 }] },
     ],

@@ -174,6 +174,35 @@ test('names of any content and length become valid text that fits', () => {
   assert.ok(cut.isWellFormed() && cut.endsWith('…') && Buffer.byteLength(cut) < 65_535);
 });
 
+test('control characters and marks of direction do not travel, wherever they come from', () => {
+  const hostile = 'a\u001b[31m\n\u202eb';
+  const profile = buildProfile(
+    [{ ...plainSample, user: [1], comm: hostile, thread: hostile }],
+    { threads: true },
+    () => [{ ...sourceLine(hostile, 1, hostile), systemName: hostile }],
+  );
+  const clean = 'a\ufffd[31m\ufffd\ufffdb';
+  const { name, systemName, file } = profile.functions[0]!;
+  assert.deepEqual([name, systemName, file], [clean, clean, clean]);
+  assert.deepEqual([profile.processes[0]!.name, profile.threads[1]], [clean, clean]);
+});
+
+test('functions have a short form by their language; places are no names', () => {
+  const profile = buildProfile([{ ...plainSample, user: [1, 2] }], { threads: false }, (low) =>
+    low === 1
+      ? [{ ...sourceLine('void f<int>(int)'), systemName: '_Z1fIiEvT_' }]
+      : [{ ...sourceLine('app+0x1000'), unnamed: true }],
+  );
+  assert.deepEqual(
+    profile.functions.map(({ name, shortName, unnamed }) => [name, shortName, unnamed]),
+    [
+      ['void f<int>(int)', 'f<...>', false],
+      ['app+0x1000', 'app+0x1000', true],
+    ],
+  );
+  assert.deepEqual([profile.tally.framesNamed, profile.tally.framesUnnamed], [1, 1]);
+});
+
 test('numbers that are no counts, as hostile debug information has them, are not known', () => {
   const profile = buildProfile([{ ...plainSample, user: [1] }], { threads: false }, () => [
     { ...sourceLine('f', Number.NaN), column: -1, startLine: 2 ** 64 },

@@ -14,7 +14,7 @@
  *   "frames": [
  *     { "name": "all", "type": "root", "module": "", "file": "", "line": 0 },
  *     { "name": "nginx", "type": "process", "module": "", "file": "", "line": 0 },
- *     { "name": "main", "type": "native", "module": "/usr/sbin/nginx", "file": "nginx.c", "line": 196 }
+ *     { "name": "main(int, char**)", "short": "main", "type": "native", "module": "/usr/sbin/nginx", "file": "nginx.c", "line": 196 }
  *   ],
  *   "nodes": {
  *     "frame":  [0, 1, 2],
@@ -37,6 +37,7 @@
  *   option level 2 is threads (type `thread`). Then frames, outermost first;
  *   inlined calls are frames of their own. A cut stack has its marker (type
  *   `marker`) outermost, right below the process or thread.
+ * - `short` is for narrow places, absent where it equals `name`.
  * - `frames` are unique. Other types are those of `FrameType`. `module` is the
  *   path of the binary or `[kernel]`, `[vdso]`, `[anon]`; `file` is the source
  *   file; '' = not known. `line` is the first line of the function, or with
@@ -49,6 +50,7 @@ import type { FrameType, Process, Profile, Tally } from './model.ts';
 
 export interface FlameFrame {
   readonly name: string;
+  readonly short?: string;
   readonly type: FrameType | 'root' | 'process' | 'thread';
   readonly module: string;
   readonly file: string;
@@ -223,6 +225,7 @@ class StackFrames {
       ids = (hidden ? [] : framesOf(this.#profile, location)).map((frame) =>
         this.#frames.id({
           name: frame.name,
+          ...(frame.shortName === frame.name ? {} : { short: frame.shortName }),
           type: frame.type,
           module: frame.module,
           file: frame.file,

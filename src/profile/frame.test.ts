@@ -31,9 +31,11 @@ test('frames without a name are called by module and address', () => {
 test('inlined calls come first and say so; an empty name is shown like none', () => {
   const functions = ['in', '', 'out'].map((name) => ({
     name,
+    shortName: '',
     systemName: '',
     file: 'x.c',
     startLine: 4,
+    unnamed: false,
   }));
   const frames = framesOf(
     { mappings: [mapping(''), mapping('/bin/x')], functions, locations: [] },

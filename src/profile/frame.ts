@@ -8,6 +8,8 @@ import type { FrameType, Location, Mapping, Profile } from './model.ts';
 export interface Frame {
   /** Never empty: a frame without a name is shown as `module+0xaddress`. */
   readonly name: string;
+  /** For narrow places: see `FunctionName.shortName`. */
+  readonly shortName: string;
   /** As the linker knows it; equal to `name` for unnamed frames. */
   readonly systemName: string;
   readonly type: FrameType;
@@ -35,6 +37,7 @@ export function framesOf(tables: FrameTables, location: Location): readonly Fram
     return [
       {
         name: unnamed,
+        shortName: unnamed,
         systemName: unnamed,
         type: location.type,
         module,
@@ -51,6 +54,7 @@ export function framesOf(tables: FrameTables, location: Location): readonly Fram
     const name = called === undefined || called.name === '' ? unnamed : called.name;
     return {
       name,
+      shortName: called === undefined || called.shortName === '' ? name : called.shortName,
       systemName: called === undefined || called.systemName === '' ? name : called.systemName,
       type: location.type,
       module,
@@ -62,10 +66,14 @@ export function framesOf(tables: FrameTables, location: Location): readonly Fram
   });
 }
 
-/** True when a name was found: a marker is text of ours and counts as neither. */
+/**
+ * True when a name was found; where a function is (`module+0x1234`) is none.
+ * A marker is text of ours and counts as neither.
+ */
 export function isNamed(tables: FrameTables, location: Location): boolean {
   const outermost = location.lines.at(-1);
-  return outermost !== undefined && (tables.functions[outermost.function]?.name ?? '') !== '';
+  const called = outermost && tables.functions[outermost.function];
+  return called !== undefined && called.name !== '' && !called.unnamed;
 }
 
 /** Text for a frame without a name: `libc.so.6+0x1234`, `[jit code]`, `[kernel]`, or `0x…` outside of any mapping. */

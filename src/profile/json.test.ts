@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { cleanName } from '../symbolize/clean-name.ts';
 import { fuzz, hostileText, rawSamples } from './arbitrary-samples.test-support.ts';
 import { buildProfile, plainSample, sourceLine } from './fixture.test-support.ts';
 import { encodeJson } from './json.ts';
@@ -67,7 +68,7 @@ test('an empty profile is a valid object', () => {
   assert.deepEqual(json(buildProfile([])).samples, []);
 });
 
-test('counts add up and hostile names come back as they are', () => {
+test('counts add up and hostile names come back as clean as they went in', () => {
   fc.assert(
     fc.property(rawSamples, hostileText, (raw, name) => {
       const profile = buildProfile(raw, { threads: true }, (low) => [sourceLine(name + low)]);
@@ -79,7 +80,7 @@ test('counts add up and hostile names come back as they are', () => {
         sum += sample.count;
         for (const frame of sample.stack) {
           if (frame.type === 'marker') continue;
-          assert.ok(frame.name.startsWith(name.toWellFormed()));
+          assert.ok(frame.name.startsWith(cleanName(name).slice(0, 1000)));
         }
       }
       assert.equal(sum, tally.exported);

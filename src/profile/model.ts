@@ -44,14 +44,18 @@ export interface Line {
 }
 
 export interface FunctionName {
-  /** As shown: demangled. */
+  /** As shown: demangled, whole. */
   readonly name: string;
+  /** For narrow places: without parameters, template arguments folded; `name` where there are none. */
+  readonly shortName: string;
   /** As the linker knows it. */
   readonly systemName: string;
   /** Source file, '' = not known. */
   readonly file: string;
   /** First line of the function, 0 = not known. */
   readonly startLine: number;
+  /** `name` says where the function is (`module+0x1234`) or why it has no name: it counts as unnamed. */
+  readonly unnamed: boolean;
 }
 
 export interface Location {

@@ -1,4 +1,6 @@
 /** Interned tables of a profile that grows: equal things get equal indices. */
+import { cleanName } from '../symbolize/clean-name.ts';
+import { shortName } from '../symbolize/short-name.ts';
 import type { SourceLine } from '../symbolize/source-line.ts';
 import type { FrameType, FunctionName, Label, Line, Location, Mapping } from './model.ts';
 
@@ -12,14 +14,16 @@ export interface ResolvedLocation {
   readonly lines: readonly SourceLine[];
 }
 
-/** Longest text that travels, in UTF-16 units: Pyroscope refuses symbols of more than 65,535 bytes, and a unit takes at most 3. */
-const maxTextLength = 16_384;
+/** Longest text that travels: Pyroscope refuses symbols of more than 65,535 bytes. */
+const maxTextBytes = 49_152;
 
-/** Valid Unicode of bounded length, whatever a process or file called itself. */
+/** Printable text of bounded length, whatever a process or file called itself. */
 export function cleanText(text: string): string {
-  const cut = text.length > maxTextLength ? `${text.slice(0, maxTextLength - 1)}…` : text;
-  return cut.toWellFormed();
+  return cleanName(text, maxTextBytes);
 }
+
+/** A goroutine per request would otherwise make a profile of any size; 16,384 take about 8 MiB. */
+const maxLabelSets = 16_384;
 
 export class ProfileTables {
   readonly mappings: Mapping[] = [
@@ -40,7 +44,7 @@ export class ProfileTables {
     const address = countOf(resolved.address);
     const lines = resolved.lines.map(
       (line): Line => ({
-        function: this.function(line),
+        function: this.#function(line, resolved.type),
         line: countOf(line.line),
         column: countOf(line.column),
       }),
@@ -70,16 +74,21 @@ export class ProfileTables {
     }));
   }
 
-  function(line: SourceLine): number {
+  #function(line: SourceLine, type: FrameType): number {
     const name = cleanText(line.name);
-    const called: FunctionName = {
+    const systemName = line.systemName === '' ? name : cleanText(line.systemName);
+    const file = cleanText(line.file);
+    const startLine = countOf(line.startLine);
+    const unnamed = line.unnamed === true;
+    const key = JSON.stringify([name, systemName, file, startLine, unnamed]);
+    return intern(this.#functions, this.functions, key, () => ({
       name,
-      systemName: line.systemName === '' ? name : cleanText(line.systemName),
-      file: cleanText(line.file),
-      startLine: countOf(line.startLine),
-    };
-    const key = JSON.stringify([called.name, called.systemName, called.file, called.startLine]);
-    return intern(this.#functions, this.functions, key, () => called);
+      shortName: shortName(name, systemName, type),
+      systemName,
+      file,
+      startLine,
+      unnamed,
+    }));
   }
 
   thread(name: string): number {
@@ -87,11 +96,13 @@ export class ProfileTables {
     return intern(this.#threads, this.threads, cleaned, () => cleaned);
   }
 
+  /** -1 when there are too many different ones. */
   labelSet(labels: readonly Label[]): number {
     const cleaned = labels
       .filter((label) => label.key !== '')
       .map(({ key, value }) => ({ key: cleanText(key), value: cleanText(value) }));
     const key = JSON.stringify(cleaned.map((label) => [label.key, label.value]));
+    if (this.labelSets.length >= maxLabelSets && !this.#labelSets.has(key)) return -1;
     return intern(this.#labelSets, this.labelSets, key, () => cleaned);
   }
 }

@@ -14,6 +14,8 @@ export interface SourceLine {
   readonly column: number;
   /** First line of the function, 0 = not known. */
   readonly startLine: number;
+  /** Present when `name` only says where the code is (`module+0x1234`): not a name that was found. */
+  readonly unnamed?: true;
 }
 
 /**

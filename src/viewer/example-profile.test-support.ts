@@ -7,6 +7,7 @@ import type {
   Process,
   Profile,
 } from '../profile/model.ts';
+import { shortName } from '../symbolize/short-name.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 
 interface Program {
@@ -180,9 +181,11 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
   const add = (name: string, type: FrameType, mapping: number, file: string): number => {
     functions.push({
       name,
+      shortName: shortName(name, name, type),
       systemName: name,
       file,
       startLine: 10 + ((functions.length * 37) % 900),
+      unnamed: false,
     });
     const line = { function: functions.length - 1, line: 12, column: 0 };
     const lines = name === '' ? [] : [line];

@@ -16,7 +16,9 @@ const profileOfStacks = (): ProfileTables => {
   const none = { start: 0, end: 0, fileOffset: 0, file: '', buildId: '', goBuildId: '' };
   return {
     mappings: [none],
-    functions: [{ name: 'f', systemName: 'f', file: '', startLine: 0 }],
+    functions: [
+      { name: 'f', shortName: 'f', systemName: 'f', file: '', startLine: 0, unnamed: false },
+    ],
     locations: Array.from({ length: LOCATIONS }, (_, at) => ({
       mapping: 0,
       address: 4_096 + at * 16,

@@ -139,8 +139,10 @@ export class InternedTables {
   }
 
   #function(named: FunctionName): number {
-    const key = JSON.stringify([named.name, named.systemName, named.file, named.startLine]);
-    return this.#functions.id(key, () => named, 2 * (named.name.length + named.systemName.length));
+    const { name, shortName, systemName, file, startLine, unnamed } = named;
+    const key = JSON.stringify([name, systemName, file, startLine, unnamed]);
+    const characters = name.length + shortName.length + systemName.length;
+    return this.#functions.id(key, () => named, 2 * characters);
   }
 
   #location(location: Location): number {

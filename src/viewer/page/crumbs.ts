@@ -29,7 +29,7 @@ export function showCrumbs(
       return;
     }
     const frame = view.frames[view.frame[node]!]!;
-    const button = make('button', '', cut(printable(labelForms(frame.name).at(-1)!), 80));
+    const button = make('button', '', cut(printable(labelForms(frame.short).at(-1)!), 80));
     button.type = 'button';
     button.title = cut(frameName(frame), 400);
     if (node === zoomed) button.setAttribute('aria-current', 'true');

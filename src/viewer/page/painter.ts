@@ -157,10 +157,10 @@ export class Painter {
     return shade;
   }
 
-  #labels(frame: { name: string; type: string }): string[] {
+  #labels(frame: { name: string; short: string; type: string }): string[] {
     let forms = this.#forms.get(frame);
     if (!forms) {
-      forms = labelForms(frame.name).map((form) => cut(printable(form), LABEL_LIMIT));
+      forms = labelForms(frame.short).map((form) => cut(printable(form), LABEL_LIMIT));
       this.#forms.set(frame, forms);
     }
     return forms;

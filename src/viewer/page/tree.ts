@@ -6,6 +6,8 @@
 
 export interface Frame {
   readonly name: string;
+  /** For boxes: `name` where nothing can be left out. */
+  readonly short: string;
   /** A `FrameType` of the profile model, 'root', 'process' or 'thread'. */
   readonly type: string;
   /** Binary or package the code lives in, '' = not known. */
@@ -71,6 +73,7 @@ function readFrame(value: unknown): Frame {
   const frame = isRecord(value) ? value : {};
   return {
     name: text(frame.name),
+    short: text(frame.short) || text(frame.name),
     type: text(frame.type),
     module: text(frame.module),
     file: text(frame.file),
