@@ -1,0 +1,236 @@
+/** .debug_abbrev: the shapes of entries, compiled to what a reader has to do. */
+import { ParseError } from '../source.ts';
+import { Form, SLOT_OF_ATTRIBUTE, Slot, Tag } from './codes.ts';
+import type { SectionReader } from './section-reader.ts';
+
+/** A compiler's largest tables have a few thousand shapes; LTO's some ten thousand. */
+const MAX_ABBREVIATIONS = 200_000;
+const MAX_ATTRIBUTES = 1024;
+/** Codes below this are found by index. Compilers number from 1 without gaps. */
+const DENSE_CODES = 1 << 18;
+/** LEB128 numbers may be padded. */
+export const MAX_LEB_SIZE = 16;
+
+/** What an entry is to someone looking for code. */
+export const Kind = {
+  other: 0,
+  /** May contain functions. */
+  scope: 1,
+  function: 2,
+  inlined: 3,
+  /** Part of a function's body. */
+  block: 4,
+} as const;
+
+/** A step of a plan that moves over a known number of bytes; real forms are not 0. */
+export const SKIP = 0;
+
+/**
+ * How to read the values that are wanted and pass over the rest: triples of
+ * form (or SKIP), slot (-1 = not wanted) and operand (bytes to skip, implicit value).
+ */
+export interface Plan {
+  readonly steps: Int32Array;
+  /** No entry is longer, texts and blocks not counted. */
+  readonly reserve: number;
+}
+
+export interface Abbreviation {
+  readonly tag: number;
+  readonly kind: number;
+  readonly hasChildren: boolean;
+  /** Only what finds code: addresses of functions and calls, next siblings. */
+  readonly walk: Plan;
+  /** Every attribute that has a slot. */
+  readonly full: Plan;
+}
+
+/** Sizes that the unit's header decides. */
+export interface UnitSizes {
+  readonly version: number;
+  readonly addressSize: number;
+  /** 4, or 8 in 64-bit DWARF. */
+  readonly offsetSize: number;
+}
+
+export class AbbreviationTable {
+  readonly #dense: (Abbreviation | undefined)[] = [];
+  readonly #sparse = new Map<number, Abbreviation>();
+
+  /** @throws ParseError `abbreviations`, `truncated`, `leb128`, `unknown_form`. */
+  static parse(reader: SectionReader, offset: number, sizes: UnitSizes): AbbreviationTable {
+    const table = new AbbreviationTable();
+    reader.seek(offset);
+    for (let count = 0; ; count++) {
+      const code = reader.uleb();
+      if (code === 0) return table;
+      if (count === MAX_ABBREVIATIONS) throw broken('too many');
+      const abbreviation = parseAbbreviation(reader, sizes);
+      if (code >= DENSE_CODES) table.#sparse.set(code, abbreviation);
+      else table.#dense[code] = abbreviation;
+    }
+  }
+
+  /** @throws ParseError `abbreviation_missing`. */
+  get(code: number): Abbreviation {
+    const found = this.#dense[code] ?? this.#sparse.get(code);
+    if (found === undefined) throw new ParseError('abbreviation_missing', `no shape ${code}`);
+    return found;
+  }
+}
+
+function broken(what: string): ParseError {
+  return new ParseError('abbreviations', `.debug_abbrev: ${what}`);
+}
+
+const WALKED: readonly (readonly [kind: number, slots: readonly number[]])[] = [
+  [Kind.other, [Slot.sibling]],
+  [Kind.scope, [Slot.sibling]],
+  [Kind.function, [Slot.sibling, Slot.lowPc, Slot.highPc, Slot.ranges]],
+  [
+    Kind.inlined,
+    [
+      Slot.sibling,
+      Slot.lowPc,
+      Slot.highPc,
+      Slot.ranges,
+      Slot.callFile,
+      Slot.callLine,
+      Slot.callColumn,
+    ],
+  ],
+  [Kind.block, [Slot.sibling]],
+];
+const WALKED_SLOTS: readonly (readonly boolean[])[] = WALKED.map(([, slots]) =>
+  Array.from({ length: Slot.count }, (_, slot) => slots.includes(slot)),
+);
+const ALL_SLOTS: readonly boolean[] = new Array(Slot.count).fill(true);
+
+const KIND_OF_TAG: ReadonlyMap<number, number> = new Map([
+  [Tag.compileUnit, Kind.scope],
+  [Tag.partialUnit, Kind.scope],
+  [Tag.skeletonUnit, Kind.scope],
+  [Tag.typeUnit, Kind.scope],
+  [Tag.namespace, Kind.scope],
+  [Tag.module, Kind.scope],
+  [Tag.subprogram, Kind.function],
+  [Tag.inlinedSubroutine, Kind.inlined],
+  [Tag.lexicalBlock, Kind.block],
+  [Tag.tryBlock, Kind.block],
+  [Tag.catchBlock, Kind.block],
+  [Tag.withStatement, Kind.block],
+]);
+
+function parseAbbreviation(reader: SectionReader, sizes: UnitSizes): Abbreviation {
+  const tag = reader.uleb();
+  const hasChildren = reader.u8() !== 0;
+  const specifications: number[] = [];
+  for (;;) {
+    const attribute = reader.uleb();
+    const form = reader.uleb();
+    const implicit = form === Form.implicitConst ? reader.sleb() : 0;
+    if (attribute === 0 && form === 0) break;
+    if (specifications.length === 3 * MAX_ATTRIBUTES) throw broken('too many attributes');
+    specifications.push(form, SLOT_OF_ATTRIBUTE.get(attribute) ?? -1, implicit);
+  }
+  const kind = KIND_OF_TAG.get(tag) ?? Kind.other;
+  return {
+    tag,
+    kind,
+    hasChildren,
+    walk: plan(specifications, sizes, WALKED_SLOTS[kind]!),
+    full: plan(specifications, sizes, ALL_SLOTS),
+  };
+}
+
+function plan(specifications: number[], sizes: UnitSizes, wanted: readonly boolean[]): Plan {
+  const steps: number[] = [];
+  let skipped = 0;
+  let reserve = MAX_LEB_SIZE;
+  for (let at = 0; at < specifications.length; at += 3) {
+    const form = specifications[at]!;
+    const slot = specifications[at + 1]!;
+    const size = formSize(form, sizes);
+    // An indirect value has its form before it.
+    reserve += size < 0 ? 2 * MAX_LEB_SIZE : size;
+    const isWanted = slot >= 0 && wanted[slot]!;
+    if (!isWanted && size >= 0) {
+      skipped += size;
+      continue;
+    }
+    if (skipped > 0) steps.push(SKIP, -1, skipped);
+    skipped = 0;
+    steps.push(form, isWanted ? slot : -1, specifications[at + 2]!);
+  }
+  if (skipped > 0) steps.push(SKIP, -1, skipped);
+  return { steps: Int32Array.from(steps), reserve };
+}
+
+/**
+ * Bytes of a value, -1 when its contents decide.
+ * @throws ParseError `unknown_form`.
+ */
+export function formSize(form: number, sizes: UnitSizes): number {
+  switch (form) {
+    case Form.flagPresent:
+    case Form.implicitConst:
+      return 0;
+    case Form.data1:
+    case Form.flag:
+    case Form.ref1:
+    case Form.strx1:
+    case Form.addrx1:
+      return 1;
+    case Form.data2:
+    case Form.ref2:
+    case Form.strx2:
+    case Form.addrx2:
+      return 2;
+    case Form.strx3:
+    case Form.addrx3:
+      return 3;
+    case Form.data4:
+    case Form.ref4:
+    case Form.refSup4:
+    case Form.strx4:
+    case Form.addrx4:
+      return 4;
+    case Form.data8:
+    case Form.ref8:
+    case Form.refSig8:
+    case Form.refSup8:
+      return 8;
+    case Form.data16:
+      return 16;
+    case Form.addr:
+      return sizes.addressSize;
+    case Form.refAddr:
+      return sizes.version <= 2 ? sizes.addressSize : sizes.offsetSize;
+    case Form.strp:
+    case Form.lineStrp:
+    case Form.secOffset:
+    case Form.strpSup:
+    case Form.gnuRefAlt:
+    case Form.gnuStrpAlt:
+      return sizes.offsetSize;
+    case Form.sdata:
+    case Form.udata:
+    case Form.refUdata:
+    case Form.strx:
+    case Form.addrx:
+    case Form.loclistx:
+    case Form.rnglistx:
+    case Form.gnuAddrIndex:
+    case Form.gnuStrIndex:
+    case Form.string:
+    case Form.block:
+    case Form.block1:
+    case Form.block2:
+    case Form.block4:
+    case Form.exprloc:
+    case Form.indirect:
+      return -1;
+    default:
+      throw new ParseError('unknown_form', `form 0x${form.toString(16)}`);
+  }
+}
