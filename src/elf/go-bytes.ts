@@ -3,48 +3,48 @@ import { type ByteSource, ParseError } from './source.ts';
 
 const PAGE_SHIFT = 12;
 const PAGE = 1 << PAGE_SHIFT;
-/** 1 MiB for an open table. */
-const DEFAULT_PAGES = 256;
 /** Names and paths of Go programs; longer ones are cut. */
 const MAX_STRING = 4096;
 
 /**
- * Numbers and strings at any place of a ByteSource. Keeps a bounded,
- * direct-mapped set of pages: a bisection or a varint costs no read per byte,
- * and finding a page costs no bookkeeping (an LRU list would cost more than
- * what it saves on look-ups that jump between five places of a table).
+ * Numbers and strings at any place of a ByteSource. Pages are read when they are
+ * first needed and kept in a bounded, direct-mapped store: offset modulo its
+ * size. So the place of a byte is one `and`, finding a page costs no
+ * bookkeeping, and what was never asked for takes no memory (the store is
+ * zero-filled lazily by the system).
  */
 export class GoBytes {
   readonly size: number;
   readonly #source: ByteSource;
+  readonly #memory: Buffer;
+  /** Page number that each place of the store holds, -1 = none. */
   readonly #tags: Int32Array;
-  readonly #pages: (Uint8Array | undefined)[];
   readonly #mask: number;
   /** Where the last varint ended. */
   #next = 0;
 
-  /** `pages` is a power of two; a page has 4 KiB. */
-  constructor(source: ByteSource, pages: number = DEFAULT_PAGES) {
+  /** Holds at most `maximum` bytes, a power of two. */
+  constructor(source: ByteSource, maximum: number) {
     if (source.size >= 2 ** 31) {
       throw new ParseError('go_table_size', `a Go table of ${source.size} bytes`);
     }
+    let room = PAGE;
+    while (room < source.size && room < maximum) room *= 2;
     this.size = source.size;
     this.#source = source;
-    this.#tags = new Int32Array(pages).fill(-1);
-    this.#pages = new Array<Uint8Array | undefined>(pages);
-    this.#mask = pages - 1;
+    // Not Buffer.alloc, which may fill by hand; a fresh ArrayBuffer comes from calloc.
+    this.#memory = Buffer.from(new ArrayBuffer(room));
+    this.#tags = new Int32Array(room >>> PAGE_SHIFT).fill(-1);
+    this.#mask = room - 1;
   }
 
   /** @throws ParseError `out_of_bounds`, as all readers here. */
   u8(offset: number): number {
-    const byte = this.#page(offset)[offset & (PAGE - 1)];
-    if (byte === undefined) throw outside(offset, 1, this.size);
-    return byte;
+    return this.#memory[this.#place(offset)]!;
   }
 
   u32(offset: number): number {
-    const at = offset & (PAGE - 1);
-    if (at > PAGE - 4) {
+    if ((offset & (PAGE - 1)) > PAGE - 4 || !(offset + 4 <= this.size)) {
       return (
         (this.u8(offset) |
           (this.u8(offset + 1) << 8) |
@@ -53,9 +53,12 @@ export class GoBytes {
         0
       );
     }
-    const page = this.#page(offset);
-    if (at + 4 > page.length) throw outside(offset, 4, this.size);
-    return (page[at]! | (page[at + 1]! << 8) | (page[at + 2]! << 16) | (page[at + 3]! << 24)) >>> 0;
+    const at = this.#place(offset);
+    const memory = this.#memory;
+    return (
+      (memory[at]! | (memory[at + 1]! << 8) | (memory[at + 2]! << 16) | (memory[at + 3]! << 24)) >>>
+      0
+    );
   }
 
   /** Exact below 2^53; larger values are never plausible here and lose low bits. */
@@ -81,36 +84,103 @@ export class GoBytes {
     return this.#next;
   }
 
+  /**
+   * The value that a pc-value table at `offset` has for the instruction
+   * `distance` quanta after the function's entry; undefined when it ends before.
+   * (see go-tables.ts; here because it is what look-ups spend their time on)
+   * @throws ParseError `out_of_bounds`, `go_varint`, `go_pc_value`.
+   */
+  pcValue(offset: number, distance: number): number | undefined {
+    const memory = this.#memory;
+    let value = -1;
+    let end = 0;
+    while (end <= distance) {
+      let at = this.#place(offset);
+      // Pairs that surely end in this page: two numbers of at most five bytes.
+      const safe = at + Math.min(PAGE - (offset & (PAGE - 1)), this.size - offset) - 10;
+      const start = at;
+      while (at <= safe && end <= distance) {
+        let difference = memory[at++]!;
+        if (difference >= 128) {
+          difference &= 127;
+          let byte = 128;
+          for (let shift = 7; byte >= 128; shift += 7) {
+            if (shift > 28) throw tooLong(offset);
+            byte = memory[at++]!;
+            difference |= (byte & 127) << shift;
+          }
+        }
+        // Zero ends the table, except first, where it says "the value is -1".
+        if (difference === 0 && end > 0) return undefined;
+        value = (value + ((difference >>> 1) ^ -(difference & 1))) | 0;
+        let length = memory[at++]!;
+        if (length >= 128) {
+          length &= 127;
+          let byte = 128;
+          for (let shift = 7; byte >= 128; shift += 7) {
+            if (shift > 28) throw tooLong(offset);
+            byte = memory[at++]!;
+            length |= (byte & 127) << shift;
+          }
+          length >>>= 0;
+        }
+        if (length === 0) throw new ParseError('go_pc_value', `an empty range near ${offset}`);
+        end += length;
+      }
+      offset += at - start;
+      if (end > distance) break;
+      const difference = this.varint(offset);
+      if (difference === 0 && end > 0) return undefined;
+      value = (value + ((difference >>> 1) ^ -(difference & 1))) | 0;
+      const length = this.varint(this.#next);
+      if (length === 0) throw new ParseError('go_pc_value', `an empty range near ${offset}`);
+      end += length;
+      offset = this.#next;
+    }
+    return value;
+  }
+
   /** A NUL-terminated string that ends before `limit`, cut after 4,096 bytes. */
   string(offset: number, limit: number): string {
     const length = Math.min(limit - offset, MAX_STRING);
     if (!(length > 0)) throw outside(offset, 1, limit);
-    const at = offset & (PAGE - 1);
-    const page = this.#page(offset);
-    const end = page.indexOf(0, at);
-    if (end >= 0 && end - at <= length) return text(page, at, end);
-    const bytes = this.#source.read(offset, Math.min(length, this.size - offset));
-    const stop = bytes.indexOf(0);
-    return text(bytes, 0, stop < 0 ? bytes.length : stop);
+    const start = this.#place(offset);
+    const memory = this.#memory;
+    const stop = start + Math.min(length, PAGE - (offset & (PAGE - 1)), this.size - offset);
+    let bits = 0;
+    for (let at = start; at < stop; at++) {
+      const byte = memory[at]!;
+      if (byte === 0) {
+        return memory.toString(bits < 128 ? 'latin1' : 'utf8', start, at);
+      }
+      bits |= byte;
+    }
+    const bytes = Buffer.from(this.#source.read(offset, Math.min(length, this.size - offset)));
+    const end = bytes.indexOf(0);
+    return bytes.toString('utf8', 0, end < 0 ? bytes.length : end);
   }
 
-  #page(offset: number): Uint8Array {
+  /** Index of a byte in `#memory`, its page present. */
+  #place(offset: number): number {
     if (!(offset >= 0 && offset < this.size)) throw outside(offset, 1, this.size);
+    const at = offset & this.#mask;
     const number = offset >>> PAGE_SHIFT;
-    const slot = number & this.#mask;
-    if (this.#tags[slot] === number) return this.#pages[slot]!;
+    if (this.#tags[at >>> PAGE_SHIFT] !== number) this.#load(number);
+    return at;
+  }
+
+  #load(number: number): void {
     const start = number << PAGE_SHIFT;
-    const page = this.#source.read(start, Math.min(PAGE, this.size - start)).slice();
-    this.#pages[slot] = page;
+    const at = start & this.#mask;
+    const slot = at >>> PAGE_SHIFT;
+    this.#tags[slot] = -1;
+    this.#memory.set(this.#source.read(start, Math.min(PAGE, this.size - start)), at);
     this.#tags[slot] = number;
-    return page;
   }
 }
 
 const outside = (offset: number, length: number, size: number): ParseError =>
   new ParseError('out_of_bounds', `${length} bytes at ${offset} are outside the ${size} there are`);
 
-function text(bytes: Uint8Array, start: number, end: number): string {
-  // A Buffer's slice is a Buffer, and only its own method decodes without a copy.
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
-}
+const tooLong = (offset: number): ParseError =>
+  new ParseError('go_varint', `a number of more than 32 bits near ${offset}`);

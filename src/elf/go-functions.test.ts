@@ -5,13 +5,13 @@ import { before, test } from 'node:test';
 import { virtualAddress } from '../units/units.ts';
 import { GoFunctions } from './go-functions.ts';
 import {
-  buildGoSelf,
-  type GoBuild,
-  openGo,
-  openGoBytes,
-  runtimeFacts,
-  temporaryDirectory,
-} from './go-testing.ts';
+  buildChains,
+  buildChainsCaller,
+  type ChainsBuild,
+  compareChains,
+  runtimeChains,
+} from './go-oracle.test-support.ts';
+import { buildGoSelf, openGo, openGoBytes, temporaryDirectory } from './go-testing.ts';
 import { ElfImage } from './image.ts';
 import { MemorySource, ParseError } from './source.ts';
 
@@ -20,42 +20,52 @@ before(() => {
   directory = temporaryDirectory();
 });
 
-function agreesWithRuntime(path: string, opened: { functions: GoFunctions }): void {
-  const facts = runtimeFacts(path, opened.functions.text.start, 5000);
-  assert.ok(facts.length > 4000);
-  for (const fact of facts) {
-    const found = opened.functions.lookup(virtualAddress(fact.address));
-    assert.ok(found !== undefined, `nothing at ${fact.address}`);
-    const { entry, line, startLine, file } = found;
-    // The runtime prints nothing for the one function whose name has offset 0.
-    const name = fact.name === '' ? '' : found.name;
-    const { depth: _, ...expected } = fact;
-    assert.deepEqual({ address: fact.address, entry, line, startLine, file, name }, expected);
-  }
+/** Every address: names, files, lines and start lines of all calls. */
+function agreesWithRuntime(run: string, functions: GoFunctions): void {
+  const agreement = compareChains(functions, runtimeChains(run, functions, 10_000));
+  assert.deepEqual(agreement.differences, []);
+  assert.ok(agreement.compared > 9000, `${agreement.compared} compared`);
+  // A fifth of the code of a Go program is inlined.
+  assert.ok(agreement.inlined > 1000, `${agreement.inlined} with inlined calls`);
+  assert.deepEqual(functions.problems, new Map());
 }
 
-const builds: [string, GoBuild][] = [
+const builds: [string, ChainsBuild][] = [
   ['plain', {}],
   ['stripped', { stripped: true }],
   ['position-independent and stripped', { mode: 'pie', stripped: true }],
   ['cgo, linked by the C linker', { external: true }],
-  ['cgo, position-independent, linked by the C linker', { external: true, mode: 'pie' }],
+  [
+    'cgo, position-independent, stripped, linked by the C linker',
+    { external: true, mode: 'pie', stripped: true },
+  ],
 ];
 for (const [title, build] of builds) {
-  test(`names, files, lines and entries are the runtime's own: ${title}`, () => {
-    const path = buildGoSelf(directory, build);
-    agreesWithRuntime(path, openGo(path));
+  test(`names, files, lines and inlined calls are the runtime's own: ${title}`, () => {
+    const path = buildChains(directory, build);
+    agreesWithRuntime(path, openGo(path).functions);
   });
 }
 
-test('a binary without section headers is read by content', () => {
-  const path = buildGoSelf(directory, { mode: 'pie', stripped: true });
+for (const mode of ['c-shared', 'c-archive'] as const) {
+  test(`names, files, lines and inlined calls of a C program's Go code: ${mode}`, () => {
+    const library = buildChains(directory, { mode, stripped: true });
+    const program = buildChainsCaller(directory, library);
+    agreesWithRuntime(program, openGo(mode === 'c-shared' ? library : program).functions);
+  });
+}
+
+test('a binary without section headers and build information is read by content', () => {
+  const path = buildChains(directory, { mode: 'pie', stripped: true });
   const bytes = readFileSync(path);
+  const { image } = openGoBytes(bytes);
+  const information = image.section('.go.buildinfo')!;
+  bytes.fill(0, information.offset, information.offset + information.size);
   bytes.fill(0, 40, 48); // e_shoff
   bytes.fill(0, 58, 64); // e_shentsize, e_shnum, e_shstrndx
   const opened = openGoBytes(bytes);
   assert.equal(opened.image.sections.length, 0);
-  agreesWithRuntime(path, opened);
+  agreesWithRuntime(path, opened.functions);
 });
 
 test('in a library the Go text starts where the linker says, not at .text', () => {
@@ -67,7 +77,7 @@ test('in a library the Go text starts where the linker says, not at .text', () =
   assert.notEqual(start, image.section('.text')?.address);
   for (const line of symbols.matchAll(/^([0-9a-f]+) t (main\.\w+)$/gm)) {
     const found = functions.lookup(virtualAddress(Number.parseInt(line[1]!, 16)));
-    assert.equal(found?.name, line[2]);
+    assert.equal(found?.at(-1)?.name, line[2]);
   }
 });
 

@@ -20,6 +20,8 @@ const MAX_FUNCTIONS = 1 << 23;
 /** Every 64th entry is kept in memory: 8 KB for the 130,000 functions of a large program. */
 const INDEX_SHIFT = 6;
 const NO_FILE = 0xffffffff;
+/** Kept of a table, per binary: what look-ups touch of a table of 20 MB fits. */
+const KEPT_BYTES = 16 << 20;
 
 /** Bits of `flag`, from Go 1.17 on (internal/abi FuncFlag). */
 export const FunctionFlag = { TopFrame: 1, WritesSp: 2, Assembly: 4 } as const;
@@ -40,6 +42,8 @@ export interface FunctionRecord {
   readonly unit: number;
   /** 0 before Go 1.20. */
   readonly startLine: number;
+  /** 0: nothing special; isWrapper in go-functions.ts tells the others apart. */
+  readonly kind: number;
   readonly flag: number;
   readonly funcdataCount: number;
   /** Position of the pcdata offsets in the table; the funcdata offsets follow them. */
@@ -71,7 +75,7 @@ export class Pclntab {
    *   `out_of_bounds`.
    */
   constructor(source: ByteSource) {
-    this.bytes = new GoBytes(source);
+    this.bytes = new GoBytes(source, KEPT_BYTES);
     const magic = this.bytes.u32(0);
     if (magic === PclntabLayout.Go12) {
       throw new ParseError('go_pclntab_old', 'built by Go 1.15 or older');
@@ -175,6 +179,7 @@ export class Pclntab {
       pcdataCount: bytes.u32(at + 24),
       unit: bytes.u32(at + 28),
       startLine: tail - at === 36 ? bytes.u32(at + 32) | 0 : 0,
+      kind: bytes.u8(tail),
       flag: bytes.u8(tail + 1),
       funcdataCount: bytes.u8(tail + 3),
       pcdataOffset: tail + 4,
@@ -188,6 +193,13 @@ export class Pclntab {
 
   nameAt(offset: number): string {
     return this.bytes.string(this.#names + offset, this.#units);
+  }
+
+  /** Whether a name begins at `offset`. */
+  isName(offset: number): boolean {
+    const at = this.#names + offset;
+    if (!(at < this.#units)) return false;
+    return this.bytes.u8(at) >= 0x20 && (offset === 0 || this.bytes.u8(at - 1) === 0);
   }
 
   /** Position of the file name of line-table file `number` of this function, -1 when unknown. */
@@ -226,9 +238,14 @@ export class Pclntab {
    * `distance` from the entry; undefined when the function has no such table.
    */
   pcdata(record: FunctionRecord, kind: number, distance: number): number | undefined {
+    const table = this.pcdataTable(record, kind);
+    return table === undefined ? undefined : pcValueAt(table, distance);
+  }
+
+  pcdataTable(record: FunctionRecord, kind: number): PcValueTable | undefined {
     if (kind >= record.pcdataCount) return undefined;
     const offset = this.bytes.u32(record.pcdataOffset + kind * 4);
-    return offset === 0 ? undefined : pcValueAt(this.table(record, offset), distance);
+    return offset === 0 ? undefined : this.table(record, offset);
   }
 
   /**

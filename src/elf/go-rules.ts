@@ -22,6 +22,8 @@ import { ParseError } from './source.ts';
 
 /** Go saves rbp right under the return address. */
 const SAVED = 2;
+/** Kept of the code, per binary. */
+const CODE_BYTES = 256 * 1024;
 /** Functions that switch stacks have at most about 500 bytes. */
 const MAX_SWITCH_CODE = 4096;
 
@@ -82,7 +84,7 @@ export class GoRules implements RuleSource {
     if (this.#shift < 0 || code === undefined) {
       throw new ParseError('go_text', 'the Go text is not in the file');
     }
-    this.#code = new GoBytes(code, 64);
+    this.#code = new GoBytes(code, CODE_BYTES);
   }
 
   /** Text offsets of the first byte of Go's text and of the one behind its end. */

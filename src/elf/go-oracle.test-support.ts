@@ -1,0 +1,157 @@
+/** For tests: what Go itself says about addresses of a binary. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { virtualAddress } from '../units/units.ts';
+import type { GoFunctions, GoLine } from './go-functions.ts';
+
+const CHAINS = new URL('testdata/go-chains', import.meta.url).pathname;
+const SEED = 20261121;
+
+export interface ChainsBuild {
+  readonly mode?: 'exe' | 'pie' | 'c-shared' | 'c-archive';
+  readonly stripped?: boolean;
+  /** Linked by the C linker, with cgo. */
+  readonly external?: boolean;
+  /** GOROOT of another release than the installed one. */
+  readonly root?: string;
+  /** Its minor version; linkers from 1.23 on have to be told to allow what the program asks for. */
+  readonly minor?: number;
+}
+
+/** Builds testdata/go-chains (and a C program around it, for libraries) and returns its path. */
+export function buildChains(directory: string, build: ChainsBuild): string {
+  const { mode = 'exe', stripped = false, root, minor = 26 } = build;
+  const isLibrary = mode.startsWith('c-');
+  const external = build.external ?? isLibrary;
+  const flags: string[] = [];
+  if (minor >= 23) flags.push('-checklinkname=0');
+  if (stripped) flags.push('-s', '-w');
+  if (external) flags.push('-linkmode=external');
+  const suffix = mode === 'c-shared' ? '.so' : mode === 'c-archive' ? '.a' : '';
+  const path = join(directory, `chains-${minor}-${mode}-${stripped}-${external}${suffix}`);
+  execFileSync(
+    root === undefined ? 'go' : join(root, 'bin', 'go'),
+    ['build', `-buildmode=${mode}`, `-ldflags=${flags.join(' ')}`, '-o', path],
+    {
+      cwd: CHAINS,
+      env: {
+        ...process.env,
+        CGO_ENABLED: external ? '1' : '0',
+        GOENV: 'off',
+        GOFLAGS: '',
+        GOTOOLCHAIN: 'local',
+        ...(root === undefined ? {} : { GOROOT: root }),
+      },
+      stdio: 'pipe',
+    },
+  );
+  return path;
+}
+
+/** A C program that hands its arguments to goChains() of a library that buildChains made. */
+export function buildChainsCaller(directory: string, library: string): string {
+  const path = `${library}.caller`;
+  const source = join(CHAINS, 'testdata', 'caller.c');
+  const links = ['-lpthread', `-Wl,-rpath,${directory}`];
+  execFileSync('gcc', ['-O1', '-s', '-o', path, source, library, ...links], { stdio: 'pipe' });
+  return path;
+}
+
+export interface Chain {
+  readonly address: number;
+  readonly lines: readonly GoLine[];
+}
+
+/**
+ * What the runtime says about `count` random addresses of the text of the
+ * go-chains binary whose functions these are, asked of a run of it.
+ * @param run the program, `path` itself or one that has it as its library.
+ */
+export function runtimeChains(run: string, functions: GoFunctions, count: number): Chain[] {
+  const anchor = functions.findByName('main.anchor');
+  if (anchor === undefined) throw new Error('no main.anchor');
+  const { start, end } = functions.text;
+  const output = execFileSync(run, [anchor.start, count, SEED, start, end].map(String), {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  return output
+    .trimEnd()
+    .split('\n')
+    .map((text) => {
+      const [address, ...fields] = text.split('\t');
+      const lines: GoLine[] = [];
+      for (let at = 0; at + 5 <= fields.length; at += 5) {
+        const [name, symbolName, file, line, startLine] = fields.slice(at);
+        lines.push({
+          name: name!,
+          symbolName: symbolName!,
+          file: file!,
+          line: Number(line),
+          startLine: Number(startLine),
+        });
+      }
+      return { address: Number(address), lines };
+    });
+}
+
+export interface Agreement {
+  readonly compared: number;
+  /** Of them, with at least one inlined call. */
+  readonly inlined: number;
+  readonly deepest: number;
+  /** The first few, readable. */
+  readonly differences: readonly string[];
+  readonly different: number;
+}
+
+/** How our chains agree with the runtime's: all of name, symbol name, file, line and start line. */
+export function compareChains(functions: GoFunctions, chains: readonly Chain[]): Agreement {
+  const differences: string[] = [];
+  let [compared, inlined, deepest, different] = [0, 0, 0, 0];
+  for (const { address, lines } of chains) {
+    if (lines.length === 0) continue;
+    const ours = functions.lookup(virtualAddress(address)) ?? [];
+    compared++;
+    if (lines.length > 1) inlined++;
+    deepest = Math.max(deepest, lines.length);
+    const expected = withoutOldWrapper(lines).map(shown).join(' < ');
+    const found = ours.map((line, at) => shown(comparable(line, lines[at]))).join(' < ');
+    if (expected === found) continue;
+    different++;
+    if (differences.length < 10) differences.push(`${address}: ${found}, not ${expected}`);
+  }
+  return { compared, inlined, deepest, different, differences };
+}
+
+/** Marked `//go:wrapper`, or given the wrappers' id by name. */
+const WRITTEN_WRAPPERS = new Set([
+  'reflect.callMethod',
+  'runtime.deferreturn',
+  'runtime.runOpenDeferFrame',
+]);
+
+/**
+ * Up to Go 1.20 the function that expands an address keeps a wrapper around
+ * inlined calls, which runtime.Callers, where stacks come from, leaves out.
+ */
+function withoutOldWrapper(lines: readonly GoLine[]): readonly GoLine[] {
+  const last = lines.at(-1)!;
+  const isWrapper =
+    last.file === '<autogenerated>' || last.name.endsWith('-fm') || WRITTEN_WRAPPERS.has(last.name);
+  return last.startLine < 0 && lines.length > 1 && isWrapper ? lines.slice(0, -1) : lines;
+}
+
+/** Ours with what this release's runtime cannot say left out. */
+function comparable(ours: GoLine, theirs: GoLine | undefined): GoLine {
+  if (theirs === undefined) return ours;
+  const file = theirs.file === '?' && ours.file === '' ? '?' : ours.file;
+  // The runtime prints nothing for the one function whose name has offset 0.
+  const nameless = theirs.name === '' ? { name: '', symbolName: '' } : {};
+  // Up to 1.20 it has no start lines, and it prints type arguments.
+  const old = theirs.startLine < 0 ? { name: ours.symbolName, startLine: -1 } : {};
+  return { ...ours, file, ...old, ...nameless };
+}
+
+const shown = ({ name, symbolName, file, line, startLine }: GoLine): string =>
+  `${name} (${symbolName} ${startLine}) ${file}:${line}`;
