@@ -35,14 +35,42 @@ export interface Plan {
   readonly reserve: number;
 }
 
-export interface Abbreviation {
+/** The shape of an entry. Plans are made when they are first needed: most shapes never are. */
+export class Abbreviation {
   readonly tag: number;
   readonly kind: number;
   readonly hasChildren: boolean;
-  /** Only what finds code: addresses of functions and calls, next siblings. */
-  readonly walk: Plan;
-  /** Every attribute that has a slot. */
-  readonly full: Plan;
+  /** Triples of form, slot and implicit value. */
+  readonly #attributes: readonly number[];
+  readonly #sizes: UnitSizes;
+  #walk: Plan | undefined;
+  #full: Plan | undefined;
+
+  constructor(tag: number, hasChildren: boolean, attributes: readonly number[], sizes: UnitSizes) {
+    this.tag = tag;
+    this.kind = KIND_OF_TAG.get(tag) ?? Kind.other;
+    this.hasChildren = hasChildren;
+    this.#attributes = attributes;
+    this.#sizes = sizes;
+  }
+
+  /**
+   * Only what finds code: addresses of functions and calls, next siblings.
+   * @throws ParseError `unknown_form`.
+   */
+  get walk(): Plan {
+    this.#walk ??= plan(this.#attributes, this.#sizes, WALKED_SLOTS[this.kind]!);
+    return this.#walk;
+  }
+
+  /**
+   * Every attribute that has a slot.
+   * @throws ParseError `unknown_form`.
+   */
+  get full(): Plan {
+    this.#full ??= plan(this.#attributes, this.#sizes, ALL_SLOTS);
+    return this.#full;
+  }
 }
 
 /** Sizes that the unit's header decides. */
@@ -53,29 +81,45 @@ export interface UnitSizes {
   readonly offsetSize: number;
 }
 
+/** Reads shapes up to the one that is asked for: of most units only the first entry is. */
 export class AbbreviationTable {
+  readonly #reader: SectionReader;
+  readonly #sizes: UnitSizes;
   readonly #dense: (Abbreviation | undefined)[] = [];
   readonly #sparse = new Map<number, Abbreviation>();
+  /** Of the next one to read; -1 at the end. */
+  #next: number;
+  #count = 0;
 
-  /** @throws ParseError `abbreviations`, `truncated`, `leb128`, `unknown_form`. */
-  static parse(reader: SectionReader, offset: number, sizes: UnitSizes): AbbreviationTable {
-    const table = new AbbreviationTable();
-    reader.seek(offset);
-    for (let count = 0; ; count++) {
-      const code = reader.uleb();
-      if (code === 0) return table;
-      if (count === MAX_ABBREVIATIONS) throw broken('too many');
-      const abbreviation = parseAbbreviation(reader, sizes);
-      if (code >= DENSE_CODES) table.#sparse.set(code, abbreviation);
-      else table.#dense[code] = abbreviation;
-    }
+  constructor(reader: SectionReader, offset: number, sizes: UnitSizes) {
+    this.#reader = reader;
+    this.#next = offset;
+    this.#sizes = sizes;
   }
 
-  /** @throws ParseError `abbreviation_missing`. */
+  /** @throws ParseError `abbreviation_missing`, `abbreviations`, `truncated`, `leb128`. */
   get(code: number): Abbreviation {
-    const found = this.#dense[code] ?? this.#sparse.get(code);
-    if (found === undefined) throw new ParseError('abbreviation_missing', `no shape ${code}`);
-    return found;
+    return this.#dense[code] ?? this.#find(code);
+  }
+
+  #find(code: number): Abbreviation {
+    const known = this.#sparse.get(code);
+    if (known !== undefined) return known;
+    const reader = this.#reader;
+    while (this.#next >= 0) {
+      reader.seek(this.#next);
+      // Broken ones are not tried again.
+      this.#next = -1;
+      const read = reader.uleb();
+      if (read === 0) break;
+      if (++this.#count > MAX_ABBREVIATIONS) throw broken('too many');
+      const abbreviation = parseAbbreviation(reader, this.#sizes);
+      this.#next = reader.at;
+      if (read >= DENSE_CODES) this.#sparse.set(read, abbreviation);
+      else this.#dense[read] = abbreviation;
+      if (read === code) return abbreviation;
+    }
+    throw new ParseError('abbreviation_missing', `no shape ${code}`);
   }
 }
 
@@ -133,17 +177,14 @@ function parseAbbreviation(reader: SectionReader, sizes: UnitSizes): Abbreviatio
     if (specifications.length === 3 * MAX_ATTRIBUTES) throw broken('too many attributes');
     specifications.push(form, SLOT_OF_ATTRIBUTE.get(attribute) ?? -1, implicit);
   }
-  const kind = KIND_OF_TAG.get(tag) ?? Kind.other;
-  return {
-    tag,
-    kind,
-    hasChildren,
-    walk: plan(specifications, sizes, WALKED_SLOTS[kind]!),
-    full: plan(specifications, sizes, ALL_SLOTS),
-  };
+  return new Abbreviation(tag, hasChildren, specifications, sizes);
 }
 
-function plan(specifications: number[], sizes: UnitSizes, wanted: readonly boolean[]): Plan {
+function plan(
+  specifications: readonly number[],
+  sizes: UnitSizes,
+  wanted: readonly boolean[],
+): Plan {
   const steps: number[] = [];
   let skipped = 0;
   let reserve = MAX_LEB_SIZE;

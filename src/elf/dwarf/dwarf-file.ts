@@ -1,10 +1,6 @@
 /** One file's (or one split unit's) DWARF sections and its units by offset. */
 import { type ByteSource, MemorySource, ParseError } from '../source.ts';
-import {
-  type AbbreviationTable,
-  AbbreviationTable as Table,
-  type UnitSizes,
-} from './abbreviations.ts';
+import { AbbreviationTable, type UnitSizes } from './abbreviations.ts';
 import { EntryReader } from './entry-reader.ts';
 import { SectionReader } from './section-reader.ts';
 import type { DebugSections } from './sections.ts';
@@ -39,7 +35,7 @@ export class DwarfFile {
   readonly #sections: DebugSections;
   readonly #sources = new Map<string, ByteSource>();
   readonly #readers = new Map<string, SectionReader>();
-  readonly #tables = new Map<string, AbbreviationTable>();
+  readonly #tables = new Map<number, AbbreviationTable>();
   readonly #entries = new Map<string, EntryReader>();
   #units: Unit[] | undefined;
   #types: Map<bigint, Unit> | undefined;
@@ -95,11 +91,12 @@ export class DwarfFile {
   /** @throws ParseError */
   abbreviations(offset: number, sizes: UnitSizes): AbbreviationTable {
     const { version, addressSize, offsetSize } = sizes;
-    const key = `${offset}:${version <= 2}:${addressSize}:${offsetSize}`;
+    // The sizes of forms are part of a compiled shape.
+    const key = offset * 512 + (version <= 2 ? 256 : 0) + addressSize * 16 + offsetSize;
     let table = this.#tables.get(key);
     if (table === undefined) {
       const base = this.contribution?.abbreviations ?? 0;
-      table = Table.parse(this.reader('.debug_abbrev'), base + offset, sizes);
+      table = new AbbreviationTable(this.reader('.debug_abbrev'), base + offset, sizes);
       if (this.#tables.size >= MAX_TABLES) {
         for (const oldest of this.#tables.keys()) {
           this.#tables.delete(oldest);

@@ -1,5 +1,5 @@
 /** Reads debugging information entries one after the other, without an object per entry. */
-import { type ByteSource, ParseError } from '../source.ts';
+import { type ByteSource, fill, ParseError } from '../source.ts';
 import {
   type Abbreviation,
   type AbbreviationTable,
@@ -114,7 +114,7 @@ export class EntryReader {
     const count = Math.min(capacity, this.#source.size - position);
     this.#filled = 0;
     this.#base = position;
-    this.#bytes.set(this.#source.read(position, count));
+    fill(this.#source, position, this.#bytes.subarray(0, count));
     this.#bytes.fill(0, count);
     this.#filled = count;
     return 0;

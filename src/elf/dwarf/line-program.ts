@@ -1,5 +1,5 @@
 /** Runs line programs, keeping only the rows of wanted addresses. */
-import { type ByteSource, ParseError } from '../source.ts';
+import { type ByteSource, fill, ParseError } from '../source.ts';
 import type { LineProgram } from './line-table.ts';
 
 const WORD = 0x1_0000_0000;
@@ -60,7 +60,7 @@ export class LineRunner {
     if (this.#bytes.length < size + PADDING) {
       this.#bytes = new Uint8Array(size + PADDING + (size >> 2));
     }
-    this.#bytes.set(this.#source.read(program.start, size));
+    fill(this.#source, program.start, this.#bytes.subarray(0, size));
     this.#bytes.fill(0, size, size + PADDING);
     this.#run(program, size, addresses, rows);
   }
