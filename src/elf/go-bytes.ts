@@ -1,64 +1,48 @@
 /** Little-endian reading of a large table that stays in its file. */
-import { type ByteSource, ParseError } from './source.ts';
+import { type GoPages, PAGE, PAGE_SHIFT, type PageOwner } from './go-pages.ts';
+import { type ByteSource, fill, ParseError } from './source.ts';
 
-const PAGE_SHIFT = 12;
-const PAGE = 1 << PAGE_SHIFT;
 /** Names and paths of Go programs; longer ones are cut. */
 const MAX_STRING = 4096;
 
-/**
- * Numbers and strings at any place of a ByteSource. Pages are read when they are
- * first needed and kept in a bounded, direct-mapped store: offset modulo its
- * size. So the place of a byte is one `and`, finding a page costs no
- * bookkeeping, and what was never asked for takes no memory (the store is
- * zero-filled lazily by the system).
- */
-export class GoBytes {
+/** Numbers and strings at any place of a ByteSource, whose pages are read when they are needed. */
+export class GoBytes implements PageOwner {
   readonly size: number;
   readonly #source: ByteSource;
-  readonly #memory: Buffer;
-  /** Page number that each place of the store holds, -1 = none. */
-  readonly #tags: Int32Array;
-  readonly #mask: number;
+  readonly #pages: GoPages;
+  /** Where in the store each page is, -1 = not there. */
+  readonly #places: Int32Array;
   /** Where the last varint ended. */
   #next = 0;
 
-  /** Holds at most `maximum` bytes, a power of two. */
-  constructor(source: ByteSource, maximum: number) {
+  /** @throws ParseError `go_table_size`. */
+  constructor(source: ByteSource, pages: GoPages) {
     if (source.size >= 2 ** 31) {
       throw new ParseError('go_table_size', `a Go table of ${source.size} bytes`);
     }
-    let room = PAGE;
-    while (room < source.size && room < maximum) room *= 2;
     this.size = source.size;
     this.#source = source;
-    // Not Buffer.alloc, which may fill by hand; a fresh ArrayBuffer comes from calloc.
-    this.#memory = Buffer.from(new ArrayBuffer(room));
-    this.#tags = new Int32Array(room >>> PAGE_SHIFT).fill(-1);
-    this.#mask = room - 1;
+    this.#pages = pages;
+    this.#places = new Int32Array(Math.ceil(source.size / PAGE)).fill(-1);
   }
 
   /** @throws ParseError `out_of_bounds`, as all readers here. */
   u8(offset: number): number {
-    return this.#memory[this.#place(offset)]!;
+    const at = this.#place(offset);
+    return this.#pages.memory[at]!;
   }
 
   u32(offset: number): number {
-    if ((offset & (PAGE - 1)) > PAGE - 4 || !(offset + 4 <= this.size)) {
-      return (
-        (this.u8(offset) |
-          (this.u8(offset + 1) << 8) |
-          (this.u8(offset + 2) << 16) |
-          (this.u8(offset + 3) << 24)) >>>
-        0
-      );
+    const last = offset + 3;
+    if (last >= this.size || (offset & (PAGE - 1)) > PAGE - 4) {
+      const low = this.u8(offset) | (this.u8(offset + 1) << 8);
+      return (low | (this.u8(offset + 2) << 16) | (this.u8(last) << 24)) >>> 0;
     }
     const at = this.#place(offset);
-    const memory = this.#memory;
-    return (
-      (memory[at]! | (memory[at + 1]! << 8) | (memory[at + 2]! << 16) | (memory[at + 3]! << 24)) >>>
-      0
-    );
+    if ((at & 3) === 0) return this.#pages.words[at >>> 2]! >>> 0;
+    const { memory } = this.#pages;
+    const low = memory[at]! | (memory[at + 1]! << 8);
+    return (low | (memory[at + 2]! << 16) | (memory[at + 3]! << 24)) >>> 0;
   }
 
   /** Exact below 2^53; larger values are never plausible here and lose low bits. */
@@ -91,11 +75,11 @@ export class GoBytes {
    * @throws ParseError `out_of_bounds`, `go_varint`, `go_pc_value`.
    */
   pcValue(offset: number, distance: number): number | undefined {
-    const memory = this.#memory;
     let value = -1;
     let end = 0;
     while (end <= distance) {
       let at = this.#place(offset);
+      const { memory } = this.#pages;
       // Pairs that surely end in this page: two numbers of at most five bytes.
       const safe = at + Math.min(PAGE - (offset & (PAGE - 1)), this.size - offset) - 10;
       const start = at;
@@ -145,7 +129,7 @@ export class GoBytes {
     const length = Math.min(limit - offset, MAX_STRING);
     if (!(length > 0)) throw outside(offset, 1, limit);
     const start = this.#place(offset);
-    const memory = this.#memory;
+    const { memory } = this.#pages;
     const stop = start + Math.min(length, PAGE - (offset & (PAGE - 1)), this.size - offset);
     let bits = 0;
     for (let at = start; at < stop; at++) {
@@ -155,28 +139,35 @@ export class GoBytes {
       }
       bits |= byte;
     }
-    const bytes = Buffer.from(this.#source.read(offset, Math.min(length, this.size - offset)));
+    const bytes = Buffer.alloc(Math.min(length, this.size - offset));
+    fill(this.#source, offset, bytes);
     const end = bytes.indexOf(0);
     return bytes.toString('utf8', 0, end < 0 ? bytes.length : end);
   }
 
-  /** Index of a byte in `#memory`, its page present. */
-  #place(offset: number): number {
-    if (!(offset >= 0 && offset < this.size)) throw outside(offset, 1, this.size);
-    const at = offset & this.#mask;
-    const number = offset >>> PAGE_SHIFT;
-    if (this.#tags[at >>> PAGE_SHIFT] !== number) this.#load(number);
-    return at;
+  evicted(page: number): void {
+    this.#places[page] = -1;
   }
 
-  #load(number: number): void {
-    const start = number << PAGE_SHIFT;
-    const at = start & this.#mask;
-    const slot = at >>> PAGE_SHIFT;
-    this.#tags[slot] = -1;
-    this.#memory.set(this.#source.read(start, Math.min(PAGE, this.size - start)), at);
-    this.#tags[slot] = number;
+  /** Index of a byte in the store, its page present. */
+  #place(offset: number): number {
+    if (!(offset >= 0 && offset < this.size)) throw outside(offset, 1, this.size);
+    const page = offset >>> PAGE_SHIFT;
+    const start = this.#places[page]!;
+    return (start < 0 ? this.#load(page) : start) | (offset & (PAGE - 1));
   }
+
+  #load(page: number): number {
+    const start = this.#pages.add(this, page, this.#fill);
+    this.#places[page] = start;
+    return start;
+  }
+
+  readonly #fill = (page: number, target: Uint8Array): void => {
+    const start = page << PAGE_SHIFT;
+    const length = Math.min(PAGE, this.size - start);
+    fill(this.#source, start, target.subarray(0, length));
+  };
 }
 
 const outside = (offset: number, length: number, size: number): ParseError =>

@@ -3,14 +3,17 @@ import type { VirtualAddress } from '../units/units.ts';
 import { virtualAddress } from '../units/units.ts';
 import { GoInlining } from './go-inline.ts';
 import { type GoModule, locateGoModule } from './go-locate.ts';
+import { GoPages } from './go-pages.ts';
 import type { FunctionRecord } from './go-pclntab.ts';
 import { pcValueAt } from './go-tables.ts';
 import type { ElfImage } from './image.ts';
+import { PositionCache } from './position-cache.ts';
 import { ParseError } from './source.ts';
 
-/** Names and paths are kept by position: the same few are asked for again and again. */
-const MAX_STRINGS = 16384;
-/** Deeper than any compiler inlines; a lying table may go in circles. */
+/** Names and paths are kept by position, 16,384 and 2,048 of them. */
+const NAME_BITS = 14;
+const FILE_BITS = 11;
+/** Deeper than any compiler inlines. */
 const MAX_INLINED = 128;
 
 /** One function activation. */
@@ -18,11 +21,13 @@ export interface GoLine {
   /** As runtime.CallersFrames prints it: `main.Map[...]`. */
   readonly name: string;
   /** As the linker and runtime/pprof write it: `main.Map[go.shape.int]`. */
-  readonly symbolName: string;
+  readonly systemName: string;
   /** As in the build; '' when unknown. */
   readonly file: string;
   /** At the address or, of a caller, of its call; 0 when unknown. */
   readonly line: number;
+  /** Go's tables have none: 0. */
+  readonly column: number;
   /**
    * Where the function is declared. Go before 1.20 does not record it: the line
    * of its entry, 0 for an inlined one.
@@ -32,16 +37,22 @@ export interface GoLine {
 
 interface Name {
   readonly name: string;
-  readonly symbolName: string;
+  readonly systemName: string;
+  /** Has a kind of its own, unless it is a wrapper. */
+  readonly isKind: boolean;
 }
+
+type Text = (raw: string) => string;
+const asItIs: Text = (raw) => raw;
 
 export class GoFunctions {
   readonly module: GoModule;
   /** What of the inlining trees or the line tables was refused so far, by reason. */
   readonly problems = new Map<string, number>();
   readonly #textStart: number;
-  readonly #names = new Map<number, Name>();
-  readonly #files = new Map<number, string>();
+  readonly #names = new PositionCache<Name>(NAME_BITS);
+  readonly #files = new PositionCache<string>(FILE_BITS);
+  #text: Text = asItIs;
   #last: FunctionRecord | undefined;
   /** null: not looked for yet. */
   #inlining: GoInlining | undefined | null = null;
@@ -52,12 +63,13 @@ export class GoFunctions {
   }
 
   /**
-   * undefined when this is no Go binary. `image` must stay readable.
+   * undefined when this is no Go binary. `image` must stay readable. Whoever
+   * opens many shares `pages` among them.
    * @throws ParseError when it is one whose tables cannot be trusted; see
    *   locateGoModule.
    */
-  static open(image: ElfImage): GoFunctions | undefined {
-    const module = locateGoModule(image);
+  static open(image: ElfImage, pages = new GoPages()): GoFunctions | undefined {
+    const module = locateGoModule(image, pages);
     return module === undefined ? undefined : new GoFunctions(module);
   }
 
@@ -77,10 +89,16 @@ export class GoFunctions {
    * Wrappers that the compiler made (method wrappers, `-fm`, `deferwrap`) are left
    * out beside an inlined call, as runtime.Callers leaves them out of a stack;
    * one that is alone at its address stays.
+   * @param text applied to names and paths before they are kept.
    * @throws ParseError when the function's record is broken. Broken lines and
    *   inlining trees are counted in `problems` and leave file and line unknown.
    */
-  lookup(address: VirtualAddress): readonly GoLine[] | undefined {
+  lookup(address: VirtualAddress, text = asItIs): readonly GoLine[] | undefined {
+    if (text !== this.#text) {
+      this.#names.clear();
+      this.#files.clear();
+      this.#text = text;
+    }
     const record = this.recordAt(address);
     if (record === undefined) return undefined;
     const distance = address - this.#textStart - record.entry;
@@ -88,10 +106,8 @@ export class GoFunctions {
       return this.#chain(record, distance);
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
-      this.problems.set(error.reason, (this.problems.get(error.reason) ?? 0) + 1);
-      // Whose line this is, is not known.
-      const name = this.#name(record.nameOffset);
-      return [{ ...name, file: '', line: 0, startLine: Math.max(record.startLine, 0) }];
+      this.#problem(error.reason);
+      return [this.#unplaced(record)];
     }
   }
 
@@ -125,24 +141,40 @@ export class GoFunctions {
     const { table } = this.module;
     const lines: GoLine[] = [];
     let at = distance;
+    let previous = -1;
     for (let depth = 0; ; depth++) {
       const index = GoInlining.index(table, record, at);
       if (index < 0) break;
-      if (depth >= MAX_INLINED) throw new ParseError('go_inline_depth', `function ${record.index}`);
+      // Go itself makes circles: where the compiler evaluated all of an init function,
+      // the first instruction belongs to a call that names this very instruction.
+      if (index === previous || depth >= MAX_INLINED) {
+        this.#problem('go_inline_cycle');
+        if (depth >= MAX_INLINED) lines.length = 0;
+        lines.push(this.#unplaced(record));
+        return lines;
+      }
+      previous = index;
       const call = this.#inlinedCalls().call(record, index);
       const name = this.#name(call.nameOffset);
-      if (call.kind === 0 || !isWrapper(call.kind, name.symbolName)) {
-        lines.push(this.#line(record, at, name, call.startLine));
-      }
+      if (call.kind === 0 || name.isKind) lines.push(this.#line(record, at, name, call.startLine));
       at = call.parent;
     }
     const name = this.#name(record.nameOffset);
-    if (lines.length > 0 && record.kind !== 0 && isWrapper(record.kind, name.symbolName)) {
-      return lines;
-    }
+    if (lines.length > 0 && record.kind !== 0 && !name.isKind) return lines;
     const startLine = record.startLine > 0 ? record.startLine : this.#entryLine(record);
     lines.push(this.#line(record, at, name, startLine));
     return lines;
+  }
+
+  /** The function alone: whose line it is that the table states is not known. */
+  #unplaced(record: FunctionRecord): GoLine {
+    const { name, systemName } = this.#name(record.nameOffset);
+    const startLine = Math.max(record.startLine, 0);
+    return { name, systemName, file: '', line: 0, column: 0, startLine };
+  }
+
+  #problem(reason: string): void {
+    this.problems.set(reason, (this.problems.get(reason) ?? 0) + 1);
   }
 
   #line(record: FunctionRecord, distance: number, name: Name, startLine: number): GoLine {
@@ -153,9 +185,10 @@ export class GoFunctions {
     const isKnown = offset >= 0 && line >= 0;
     return {
       name: name.name,
-      symbolName: name.symbolName,
+      systemName: name.systemName,
       file: isKnown ? this.#file(offset) : '',
       line: isKnown ? line : 0,
+      column: 0,
       startLine: Math.max(startLine, 0),
     };
   }
@@ -182,22 +215,21 @@ export class GoFunctions {
   }
 
   #name(offset: number): Name {
-    const known = this.#names.get(offset);
-    if (known !== undefined) return known;
-    const symbolName = this.module.table.nameAt(offset);
-    return remember(this.#names, offset, { name: printedName(symbolName), symbolName });
+    return this.#names.get(offset) ?? this.#names.set(offset, this.#readName(offset));
+  }
+
+  #readName(offset: number): Name {
+    const raw = this.module.table.nameAt(offset);
+    const systemName = this.#text(raw);
+    const printed = printedName(raw);
+    const name = printed === raw ? systemName : this.#text(printed);
+    return { name, systemName, isKind: KINDS.has(raw) };
   }
 
   #file(offset: number): string {
     const known = this.#files.get(offset);
-    return known ?? remember(this.#files, offset, this.module.table.fileAt(offset));
+    return known ?? this.#files.set(offset, this.#text(this.module.table.fileAt(offset)));
   }
-}
-
-function remember<Value>(cache: Map<number, Value>, key: number, value: Value): Value {
-  if (cache.size >= MAX_STRINGS) cache.clear();
-  cache.set(key, value);
-  return value;
 }
 
 /** Go prints `[...]` for type arguments, whose written form is the compiler's business. */
@@ -223,7 +255,3 @@ const KINDS: ReadonlySet<string> = new Set(
     .split(' ')
     .map((name) => `runtime.${name}`),
 );
-
-/** Whether the compiler made this function, to be left out of stacks. */
-const isWrapper = (kind: number, symbolName: string): boolean =>
-  kind !== 0 && !KINDS.has(symbolName);

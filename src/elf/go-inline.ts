@@ -14,8 +14,6 @@ import { ParseError } from './source.ts';
 
 const PCDATA_INLINE_INDEX = 2;
 const FUNCDATA_INLINE_TREE = 3;
-/** funcdata is a tenth of the pclntab. */
-const KEPT_BYTES = 4 << 20;
 const WORD = 8;
 /**
  * Where `moduledata.gofunc` is, in words: Go 1.20 to 1.26, 1.18 and 1.19, 1.27;
@@ -54,7 +52,7 @@ export class GoInlining {
    * @throws ParseError `go_inline_base` when the trees cannot be found.
    */
   static find(module: GoModule): GoInlining | undefined {
-    const { memory, table } = module;
+    const { memory, pages, table } = module;
     const probes = probesOf(table);
     if (probes.length === 0) return undefined;
     for (const address of bases(module, probes)) {
@@ -66,7 +64,7 @@ export class GoInlining {
       const start = relative ? address : segment?.address;
       const source = start === undefined ? undefined : memory.from(start);
       if (source === undefined || start === undefined) continue;
-      const found = new GoInlining(table, new GoBytes(source, KEPT_BYTES), relative ? 0 : -start);
+      const found = new GoInlining(table, new GoBytes(source, pages), relative ? 0 : -start);
       if (probes.every((probe) => found.#fits(probe))) return found;
     }
     throw new ParseError('go_inline_base', 'no inlining trees where they should be');

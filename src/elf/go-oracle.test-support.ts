@@ -82,12 +82,13 @@ export function runtimeChains(run: string, functions: GoFunctions, count: number
       const [address, ...fields] = text.split('\t');
       const lines: GoLine[] = [];
       for (let at = 0; at + 5 <= fields.length; at += 5) {
-        const [name, symbolName, file, line, startLine] = fields.slice(at);
+        const [name, systemName, file, line, startLine] = fields.slice(at);
         lines.push({
           name: name!,
-          symbolName: symbolName!,
+          systemName: systemName!,
           file: file!,
           line: Number(line),
+          column: 0,
           startLine: Number(startLine),
         });
       }
@@ -127,6 +128,7 @@ export function compareChains(functions: GoFunctions, chains: readonly Chain[]):
 /** Marked `//go:wrapper`, or given the wrappers' id by name. */
 const WRITTEN_WRAPPERS = new Set([
   'reflect.callMethod',
+  'reflect.callReflect',
   'runtime.deferreturn',
   'runtime.runOpenDeferFrame',
 ]);
@@ -147,11 +149,11 @@ function comparable(ours: GoLine, theirs: GoLine | undefined): GoLine {
   if (theirs === undefined) return ours;
   const file = theirs.file === '?' && ours.file === '' ? '?' : ours.file;
   // The runtime prints nothing for the one function whose name has offset 0.
-  const nameless = theirs.name === '' ? { name: '', symbolName: '' } : {};
+  const nameless = theirs.name === '' ? { name: '', systemName: '' } : {};
   // Up to 1.20 it has no start lines, and it prints type arguments.
-  const old = theirs.startLine < 0 ? { name: ours.symbolName, startLine: -1 } : {};
+  const old = theirs.startLine < 0 ? { name: ours.systemName, startLine: -1 } : {};
   return { ...ours, file, ...old, ...nameless };
 }
 
-const shown = ({ name, symbolName, file, line, startLine }: GoLine): string =>
-  `${name} (${symbolName} ${startLine}) ${file}:${line}`;
+const shown = ({ name, systemName, file, line, startLine }: GoLine): string =>
+  `${name} (${systemName} ${startLine}) ${file}:${line}`;

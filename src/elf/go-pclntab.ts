@@ -4,6 +4,7 @@
  * the releases named below.
  */
 import { GoBytes } from './go-bytes.ts';
+import type { GoPages } from './go-pages.ts';
 import { type PcValueTable, pcValueAt } from './go-tables.ts';
 import { type ByteSource, ParseError } from './source.ts';
 
@@ -20,8 +21,6 @@ const MAX_FUNCTIONS = 1 << 23;
 /** Every 64th entry is kept in memory: 8 KB for the 130,000 functions of a large program. */
 const INDEX_SHIFT = 6;
 const NO_FILE = 0xffffffff;
-/** Kept of a table, per binary: what look-ups touch of a table of 20 MB fits. */
-const KEPT_BYTES = 16 << 20;
 
 /** Bits of `flag`, from Go 1.17 on (internal/abi FuncFlag). */
 export const FunctionFlag = { TopFrame: 1, WritesSp: 2, Assembly: 4 } as const;
@@ -74,8 +73,8 @@ export class Pclntab {
    *   `go_pclntab_header`, `go_pclntab_order` (function list not ascending),
    *   `out_of_bounds`.
    */
-  constructor(source: ByteSource) {
-    this.bytes = new GoBytes(source, KEPT_BYTES);
+  constructor(source: ByteSource, pages: GoPages) {
+    this.bytes = new GoBytes(source, pages);
     const magic = this.bytes.u32(0);
     if (magic === PclntabLayout.Go12) {
       throw new ParseError('go_pclntab_old', 'built by Go 1.15 or older');

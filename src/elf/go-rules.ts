@@ -22,8 +22,6 @@ import { ParseError } from './source.ts';
 
 /** Go saves rbp right under the return address. */
 const SAVED = 2;
-/** Kept of the code, per binary. */
-const CODE_BYTES = 256 * 1024;
 /** Functions that switch stacks have at most about 500 bytes. */
 const MAX_SWITCH_CODE = 4096;
 
@@ -77,14 +75,14 @@ export class GoRules implements RuleSource {
    * @throws ParseError `go_text` when the Go text is not in the file's executable part.
    */
   constructor(functions: GoFunctions) {
-    const { table, memory, textStart } = functions.module;
+    const { table, memory, pages, textStart } = functions.module;
     this.#table = table;
     this.#shift = textStart - memory.image.textBase;
     const code = memory.from(textStart, table.textSize);
     if (this.#shift < 0 || code === undefined) {
       throw new ParseError('go_text', 'the Go text is not in the file');
     }
-    this.#code = new GoBytes(code, CODE_BYTES);
+    this.#code = new GoBytes(code, pages);
   }
 
   /** Text offsets of the first byte of Go's text and of the one behind its end. */

@@ -4,21 +4,13 @@ import type { VirtualAddress } from '../units/units.ts';
 import { cleanName } from './clean-name.ts';
 import type { SourceLine, SymbolSource } from './source-line.ts';
 
-/** Cleaned texts remembered: look-ups give the same few. */
-const MAX_CLEANED = 16384;
-
 /** What this needs of GoFunctions (src/elf/go-functions.ts). */
 export interface GoLookup {
-  /** @throws ParseError when the tables are broken at that place. */
-  lookup(address: VirtualAddress):
-    | readonly {
-        readonly name: string;
-        readonly symbolName: string;
-        readonly file: string;
-        readonly line: number;
-        readonly startLine: number;
-      }[]
-    | undefined;
+  /**
+   * @param text applied to every name and path before it is kept.
+   * @throws ParseError when the tables are broken at that place.
+   */
+  lookup(address: VirtualAddress, text: (raw: string) => string): readonly SourceLine[] | undefined;
   /** What it refused without failing as a whole, by reason. */
   readonly problems?: ReadonlyMap<string, number>;
 }
@@ -32,7 +24,6 @@ export class GoSymbols implements SymbolSource {
   readonly kind = 'go';
   readonly #problems = new Map<string, number>();
   readonly #functions: GoLookup;
-  readonly #cleaned = new Map<string, string>();
 
   constructor(functions: GoLookup) {
     this.#functions = functions;
@@ -47,34 +38,13 @@ export class GoSymbols implements SymbolSource {
   }
 
   lookup(address: VirtualAddress): readonly SourceLine[] | undefined {
-    const found = this.#find(address);
-    if (found === undefined || found.at(-1)?.name === '') return undefined;
-    return found.map(({ name, symbolName, file, line, startLine }) => ({
-      name: this.#clean(name),
-      systemName: this.#clean(symbolName),
-      file: this.#clean(file),
-      line,
-      column: 0,
-      startLine,
-    }));
-  }
-
-  #find(address: VirtualAddress): ReturnType<GoLookup['lookup']> {
     try {
-      return this.#functions.lookup(address);
+      const found = this.#functions.lookup(address, cleanName);
+      return found?.at(-1)?.name === '' ? undefined : found;
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       this.#problems.set(error.reason, (this.#problems.get(error.reason) ?? 0) + 1);
       return undefined;
     }
-  }
-
-  #clean(text: string): string {
-    const known = this.#cleaned.get(text);
-    if (known !== undefined) return known;
-    if (this.#cleaned.size >= MAX_CLEANED) this.#cleaned.clear();
-    const cleaned = cleanName(text);
-    this.#cleaned.set(text, cleaned);
-    return cleaned;
   }
 }
