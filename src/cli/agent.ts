@@ -172,6 +172,7 @@ async function serve(
       threads: values.threads,
       kernelStacks: !values['no-kernel'],
       maxDepth: MAX_DEPTH,
+      steady: true,
     });
     log.info(`sampling at ${values.hz} Hz; open ${viewer.url}`);
     let running = true;
