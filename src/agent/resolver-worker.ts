@@ -10,7 +10,7 @@ import { KernelMapWriter } from '../unwind/map-writer.ts';
 import { AGENT_REST_FACTOR, DEBUG_INFO_LIMITS, DebugInfoClient } from './debug-info-client.ts';
 import { DebugInfoWait } from './debug-info-wait.ts';
 import { JitMaps } from './jit-maps.ts';
-import type { FromResolver, ResolverSetup, ToResolver } from './messages.ts';
+import type { FromResolver, ResolverSetup, ResolverStats, ToResolver } from './messages.ts';
 import { Naming } from './naming.ts';
 import { Resolver } from './resolver.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
@@ -20,6 +20,15 @@ const kernelFiles: KernelFiles = {
   modules: () => readOptional('/proc/modules'),
   now: () => performance.now(),
 };
+
+function allStats(resolver: Resolver, kernelNames: KernelNames, jit: JitMaps): ResolverStats {
+  const stats = resolver.stats();
+  const problems = { ...stats.problems };
+  for (const source of [kernelNames.problems, jit.problems]) {
+    for (const [reason, count] of source) problems[reason] = (problems[reason] ?? 0) + count;
+  }
+  return { ...stats, problems };
+}
 
 /** Nice value: nine times the share of a usual thread. */
 const PRIORITY = -10;
@@ -102,7 +111,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         wait.hurry();
         break;
       case 'sync':
-        send({ type: 'synced', id: message.id, stats: resolver.stats() });
+        send({ type: 'synced', id: message.id, stats: allStats(resolver, kernelNames, jit) });
         break;
       case 'stop':
         debugInfo.close();
