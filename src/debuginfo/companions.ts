@@ -13,7 +13,7 @@ const MAX_SPLIT_FILES = 512;
 export interface CompanionContext extends SectionContext {
   readonly roots: FileRoots;
   /** Asks the debuginfod servers. */
-  readonly download: (buildId: string) => number | undefined;
+  readonly download: (buildId: string) => number | 'pending' | undefined;
 }
 
 export class Companions implements DebugCompanions {
@@ -75,9 +75,10 @@ export class Companions implements DebugCompanions {
       const file = this.#open(fd, path, isRight, 'debug_supplement_id');
       if (file) return file;
     }
-    const fd = download(link.id);
-    if (fd !== undefined) {
-      const file = this.#open(fd, '', isRight, 'debug_supplement_id');
+    const downloaded = download(link.id);
+    if (downloaded === 'pending') return undefined;
+    if (downloaded !== undefined) {
+      const file = this.#open(downloaded, '', isRight, 'debug_supplement_id');
       if (file) return file;
     }
     problems.count('debug_supplement_missing');
@@ -87,7 +88,9 @@ export class Companions implements DebugCompanions {
   #isSupplement(file: DebugFile, id: string): boolean {
     if (file.image.buildId === id) return true;
     const section = file.sections.section('.debug_sup');
-    return section !== undefined && parseSupplementLink(section).id === id;
+    const own = section && parseSupplementLink(section);
+    // Whoever links to the supplement has its id too.
+    return own !== undefined && own.path === '' && own.id === id;
   }
 
   #findPackage(): DebugFile | undefined {

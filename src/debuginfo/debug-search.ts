@@ -177,7 +177,7 @@ export class DebugSearch {
   #downloaded(): DebugFile | undefined {
     const { buildId } = this.#own.image;
     const fd = buildId === '' ? undefined : this.#download(buildId);
-    if (fd === undefined) return undefined;
+    if (typeof fd !== 'number') return undefined;
     return this.#problems.guard(() => {
       const file = DebugFile.open(fd, '', this.#context);
       this.#open.push(file);
@@ -186,11 +186,10 @@ export class DebugSearch {
     });
   }
 
-  #download(buildId: string): number | undefined {
+  #download(buildId: string): number | 'pending' | undefined {
     const answer = this.#downloads?.request(buildId);
-    if (answer !== 'pending') return answer;
-    this.#awaited.add(buildId);
-    return undefined;
+    if (answer === 'pending') this.#awaited.add(buildId);
+    return answer;
   }
 
   #debugdata(): ElfImage | undefined {

@@ -58,8 +58,9 @@ function* found(path: string, open: () => number): Generator<FoundFile> {
     // No such file there, or the process is gone.
     return;
   }
-  const { size, dev, ino } = fstatSync(fd);
-  if (size >= MIN_SIZE) yield { fd, path, identity: `${dev}:${ino}` };
+  const stat = fstatSync(fd);
+  const { dev, ino, size } = stat;
+  if (stat.isFile() && size >= MIN_SIZE) yield { fd, path, identity: `${dev}:${ino}` };
   else closeSync(fd);
 }
 
