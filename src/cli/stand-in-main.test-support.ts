@@ -70,7 +70,9 @@ function profileOf(options: ProfilerOptions, count: number): Profile {
       deferred: {},
       framesNamed: count,
       framesUnnamed: 0,
+      labelsLost: {},
       eventsLost: {},
+      problems: {},
     },
     host: '',
   };

@@ -92,11 +92,15 @@ export interface Tally {
   readonly truncated: Readonly<Record<string, number>>;
   /** Exported samples that were unwound in user space, by the reason why. */
   readonly deferred: Readonly<Record<string, number>>;
+  /** Exported samples that lack labels they should have, by reason. */
+  readonly labelsLost: Readonly<Record<string, number>>;
   /** Frames (weighted by samples) with and without a name. */
   readonly framesNamed: number;
   readonly framesUnnamed: number;
   /** Process events (exec, exit, fork, mapping) lost, by reason. */
   readonly eventsLost: Readonly<Record<string, number>>;
+  /** What was refused of the files that names and unwinding rules come from, by reason; no samples. */
+  readonly problems: Readonly<Record<string, number>>;
 }
 
 /**

@@ -11,7 +11,9 @@ const good: Tally = {
   deferred: { no_table: 7 },
   framesNamed: 5,
   framesUnnamed: 1,
+  labelsLost: {},
   eventsLost: { event_ring_full: 3 },
+  problems: { debug_info_time_limit: 1 },
 };
 
 test('a tally that adds up passes', () => {
