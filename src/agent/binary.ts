@@ -25,6 +25,9 @@ import type { ExactStep } from '../unwind/stack-walk.ts';
 import type { TableStore } from '../unwind/table-store.ts';
 import { DebugInfoFile } from './debug-info-file.ts';
 
+const SEGMENT_EXECUTABLE = 1;
+const PAGE = 4096;
+
 /** Code without any unwind information: frame pointers have to do. */
 const noRules: RuleSource = {
   rows: (from, _to, sink) => sink(from, Rule.None),
@@ -131,13 +134,17 @@ export class Binary {
     return step.isExact ? 'interrupted' : 'called';
   };
 
-  /** The mapping as profiles show it. */
-  mapping(start: number, end: number, offset: number): Mapping {
+  /** As profiles show it: the same for all processes. */
+  mapping(): Mapping {
     const { image, path } = this.opened;
+    const { textBase } = image;
+    const first = image.segments.find(({ flags, address }) => {
+      return (flags & SEGMENT_EXECUTABLE) !== 0 && address >= textBase && address < textBase + PAGE;
+    });
     return {
-      start,
-      end,
-      fileOffset: offset,
+      start: textBase,
+      end: textBase + image.textSize,
+      fileOffset: first ? Math.max(0, first.offset - (first.address - textBase)) : 0,
       file: path,
       buildId: image.buildId,
       goBuildId: image.goBuildId,

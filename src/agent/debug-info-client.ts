@@ -191,6 +191,8 @@ export class DebugInfoClient {
       resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: 8 },
       // Whatever it had opened is closed when it is killed.
       trackUnmanagedFds: true,
+      // Node warns when one is closed that was opened by the addon.
+      execArgv: ['--no-warnings'],
     });
     // Of a thread that was given up nothing is heard any more.
     const isOurs = () => worker === this.#worker;

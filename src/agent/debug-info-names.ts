@@ -121,7 +121,7 @@ export class DebugInfoNames {
     let texts = known.get(key);
     if (!texts) {
       texts = {
-        name: linkageName === '' ? cleanName(name) : displayName(linkageName, this.#demangle),
+        name: this.#shown(name, linkageName),
         systemName: cleanName(linkageName === '' ? name : linkageName),
         file: cleanName(file),
         line,
@@ -131,6 +131,12 @@ export class DebugInfoNames {
       known.set(key, texts);
     }
     return { ...texts, line, column, startLine };
+  }
+
+  /** The linker's name demangled; where it is no mangled one (`__GI_fgets`) the source has a better. */
+  #shown(name: string, linkageName: string): string {
+    const shown = displayName(linkageName, this.#demangle);
+    return name !== '' && shown === cleanName(linkageName) ? cleanName(name) : shown;
   }
 
   #guard<Result>(work: () => Result): Result | undefined {

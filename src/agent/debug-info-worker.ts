@@ -1,4 +1,5 @@
 /** Entry of the debug-info thread: wires the names of files to its messages. */
+import { closeSync, constants, openSync } from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
@@ -6,7 +7,7 @@ import type { Downloads } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { ParseError } from '../elf/source.ts';
-import { LiveHost } from '../process/host.ts';
+import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { SOURCE_QUALITY } from '../symbolize/source-line.ts';
 import { hostPid } from '../units/units.ts';
@@ -27,7 +28,7 @@ const noDownloads: Downloads = { isConfigured: false, request: () => undefined }
 
 function run(port: MessagePort, setup: DebugInfoSetup): void {
   const addon = loadAddon();
-  const host = new LiveHost(addon);
+  const host = trackedHost(new LiveHost(addon));
   const demangle = cachingDemangler((name) => addon.demangle(name) ?? '');
   /** Least recently asked first. */
   const opened = new Map<number, DebugInfoNames>();
@@ -93,6 +94,20 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     send({ type: 'downloads', running: debuginfod?.running ?? 0 });
     send(answered, transferables(answered));
   });
+}
+
+/** What the addon has opened would stay open when this thread is killed: Node does not know of it. */
+function trackedHost(host: ProcessHost): Pick<ProcessHost, 'openInRoot'> {
+  return {
+    openInRoot(pid, path) {
+      const fd = host.openInRoot(pid, path);
+      try {
+        return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
+      } finally {
+        closeSync(fd);
+      }
+    },
+  };
 }
 
 function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswer {

@@ -174,7 +174,7 @@ export class Naming {
     if (mapped.what === 'anonymous' || (!inFile && isGeneratedCode(mapped))) {
       return this.#anonymous(process, address, fresh);
     }
-    if (inFile) return this.#file(mapped, inFile, fresh);
+    if (inFile) return this.#file(inFile, fresh);
     const offset = address - mapped.start + mapped.raw.offset;
     const { path } = mapped.what;
     return this.#number(this.#numbers, `${path}:${offset}`, fresh, () =>
@@ -185,20 +185,14 @@ export class Naming {
     );
   }
 
-  #file(
-    mapped: Mapped<MappedThing>,
-    { binary, address }: FileAddress,
-    fresh: ResolvedLocation[],
-  ): number {
+  #file({ binary, address }: FileAddress, fresh: ResolvedLocation[]): number {
     const { id } = binary.opened;
     const numbers = this.#numbersOf(id);
     // What was found out since it was last named: a better name has a number of its own.
     if (binary.debugInfo?.hasNews(address)) numbers.delete(address);
     return this.#number(numbers, address, fresh, () => {
       const { type, lines } = binary.symbol(address);
-      const mapping = this.#mapping(`#${id}`, () =>
-        binary.mapping(mapped.start, mapped.end, mapped.raw.offset),
-      );
+      const mapping = this.#mapping(`#${id}`, () => binary.mapping());
       return { mapping, address, type, lines };
     });
   }

@@ -45,6 +45,8 @@ export class Pipeline {
   #unnamed: number | undefined;
   #sidebandLost = 0;
   #stats: ResolverStats | undefined;
+  /** By reason, as told in the profiles so far. */
+  #problems: Readonly<Record<string, number>> = {};
 
   constructor(options: PipelineOptions) {
     this.#threads = options.threads;
@@ -103,10 +105,13 @@ export class Pipeline {
   /** The profile of all samples since the last one. */
   async profile(interval: Interval): Promise<Profile> {
     await this.collect();
+    // Naming has met problems of its own.
+    await this.settle();
     const builder = this.#builder;
     this.#builder = new ProfileBuilder({ threads: this.#threads });
     const sidebandLost = (this.#stats?.sidebandLost ?? 0) - this.#sidebandLost;
     this.#sidebandLost += sidebandLost;
+    const problems = this.#newProblems();
     const profile = builder.finish({
       startTime: interval.startTime,
       duration: interval.duration,
@@ -114,6 +119,7 @@ export class Pipeline {
       host: interval.host ?? hostname(),
       lost: withoutZeros({ ...interval.lost, malformed_record: this.#takeMalformed() }),
       eventsLost: withoutZeros({ ...interval.eventsLost, mapping_ring_full: sidebandLost }),
+      problems,
     });
     this.#unnamed = (this.#unnamed ?? 0) + profile.tally.framesUnnamed;
     return profile;
@@ -146,6 +152,15 @@ export class Pipeline {
     this.#samples += decoded.samples;
     this.#malformed += decoded.malformed;
     return decoded.forwarded;
+  }
+
+  #newProblems(): Record<string, number> {
+    const before = this.#problems;
+    this.#problems = this.#stats?.problems ?? before;
+    const news = Object.entries(this.#problems).map(
+      ([reason, count]) => [reason, count - (before[reason] ?? 0)] as const,
+    );
+    return withoutZeros(Object.fromEntries(news));
   }
 
   #takeMalformed(): number {

@@ -94,6 +94,8 @@ export class Resolver {
     length: 0,
     end: 'process_gone',
   };
+  /** Of binaries that were closed. */
+  readonly #pastProblems: Record<string, number> = {};
   #nextLayout = 1;
   #sidebandLost = 0;
   #now = monotonicTime(0);
@@ -170,18 +172,17 @@ export class Resolver {
       if (!used.has(layout) && !begun.layouts.has(layout)) this.#layouts.delete(layout);
     }
     for (const id of this.#files.sweep(this.tracker.all())) {
-      this.#binaries.get(id)?.close();
+      const binary = this.#binaries.get(id);
+      if (binary) addProblems(this.#pastProblems, binary.problems);
+      binary?.close();
       this.#binaries.delete(id);
     }
   }
 
   stats(): ResolverStats {
-    const problems: Record<string, number> = Object.fromEntries(this.tracker.problems);
-    for (const binary of this.#binaries.values()) {
-      for (const [reason, count] of binary.problems) {
-        problems[reason] = (problems[reason] ?? 0) + count;
-      }
-    }
+    const problems = { ...this.#pastProblems };
+    addProblems(problems, this.tracker.problems);
+    for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
       binaries: this.#binaries.size,
@@ -320,6 +321,14 @@ export class Resolver {
     });
     this.#kernel.publish(process.identity, process.layout, mappings, go);
   }
+}
+
+/** Adds counts by reason. */
+export function addProblems(
+  target: Record<string, number>,
+  problems: ReadonlyMap<string, number>,
+): void {
+  for (const [reason, count] of problems) target[reason] = (target[reason] ?? 0) + count;
 }
 
 /** JIT compilers that keep code writable elsewhere map a memfd twice; it is no ELF file. */

@@ -11,7 +11,7 @@ import { EXIT_CODES, type Manual } from './manual.ts';
 import { defaulted, flag, type ParsedLine, parseLine, repeated, single, text } from './options.ts';
 import { type Output, openOutput, streamOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
-import { showProgress, tallyText } from './progress.ts';
+import { problemsText, showProgress, tallyText, waitingText } from './progress.ts';
 import { formatDuration, formatSize, oneOf, parseDuration, wholeNumber } from './quantity.ts';
 import { MAX_DEPTH, samplingOptions } from './sampling-options.ts';
 
@@ -267,8 +267,12 @@ async function sample(
   const signals = watchSignals(surroundings);
   let hideProgress = () => {};
   const work = async (): Promise<Profile> => {
-    const options = profilerOptions(line, command ? [command.pid] : line.values.pid);
+    const options: ProfilerOptions = {
+      ...profilerOptions(line, command ? [command.pid] : line.values.pid),
+      onWaiting: (waiting) => void stderr.write(`flametap: ${waitingText(waiting)}\n`),
+    };
     const profiler: Profiler = await surroundings.startProfiler(options);
+    void signals.first.then(() => profiler.hurry?.());
     if (options.replay !== undefined) return profiler.stop();
     const duration =
       line.values.duration ?? (command ? undefined : parseDuration(DEFAULT_DURATION));
@@ -326,6 +330,8 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
     await stderr.write(
       `flametap: written to ${output.name} (${line.values.format}, ${formatSize(size)})\n`,
     );
+    const refused = problemsText(profile.tally);
+    if (refused !== undefined) await stderr.write(`flametap: ${refused}\n`);
     for (const remark of remarks) await stderr.write(`flametap: ${remark}\n`);
     for (const problem of problems) await stderr.write(`flametap: ${problem}\n`);
     return problems.length === 0 && (exported > 0 || taken === 0) ? EXIT_DONE : EXIT_FAILED;
