@@ -252,9 +252,11 @@ enum ft_rule {
 	FT_RULE_RBP_DEREF = 7,         /* CFA = *(rbp + 8 * s12) + 8 * u8 (bits 24-31) */
 	FT_RULE_REGISTER = 8,          /* CFA = DWARF register u4 (bits 12-15) + 8 * s16; leaf only */
 	FT_RULE_COMPLEX = 9,           /* leave to user space */
-	FT_RULE_GO_SWITCH = 10,        /* systemstack, asmcgocall: continue at curg.sched.sp */
+	FT_RULE_GO_SWITCH = 10,        /* systemstack: continue at curg.sched.sp */
 	FT_RULE_GO_MORESTACK = 11,     /* continue at curg.sched.pc and .sp */
 	FT_RULE_GO_FRAME_POINTER = 12, /* as RBP, but the caller may be on another stack */
+	FT_RULE_GO_CALL_C = 13,        /* asmcgocall before Go 1.21: CFA = g.stack.hi - *(rsp + 40) + 8
+	                                  with g = *(rsp + 48) */
 };
 
 /* rbp rule: 0 = unchanged, n = saved at CFA - 8 * n, 255 = saved at *(rbp). */
