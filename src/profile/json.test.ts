@@ -61,6 +61,7 @@ test('small golden', () => {
       frames_named: 2,
       frames_unnamed: 2,
       events_lost: {},
+      problems: {},
     },
   });
 });

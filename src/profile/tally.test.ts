@@ -40,5 +40,6 @@ test('lines name every number once', () => {
     'flametap.tally.truncated.depth_limit=4',
     'flametap.tally.deferred.no_table=7',
     'flametap.tally.events_lost.event_ring_full=3',
+    'flametap.tally.problems.debug_info_time_limit=1',
   ]);
 });
