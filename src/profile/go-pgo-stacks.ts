@@ -31,6 +31,8 @@ const HIDDEN_LEAVES = new Set([
   'time.now',
   'runtime.asmcgocall',
 ]);
+/** What a signal handler returns to. SIGPROF waits until then and finds the code that was interrupted. */
+const SIGNAL_HANDLER = /^runtime\.(?:sigtramp|cgoSigtramp|sigreturn(?:__sigaction)?)$/;
 /** The runtime's profile has no location for it. */
 const ROOT = 'runtime.goexit';
 
@@ -80,6 +82,11 @@ export class GoStacks {
       const outermost = location.lines.at(-1);
       if (location.type !== 'go' || outermost === undefined) continue;
       const { systemName } = this.#profile.functions[outermost.function]!;
+      if (SIGNAL_HANDLER.test(systemName)) {
+        kept.length = 0;
+        callee = '';
+        continue;
+      }
       const isHidden = systemName === ROOT || (kept.length === 0 && HIDDEN_LEAVES.has(systemName));
       const form = isHidden ? undefined : this.#form(index, PANICS.has(callee));
       if (form) kept.push(form);

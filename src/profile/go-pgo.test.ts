@@ -185,6 +185,18 @@ test('stacks as runtime/pprof sees them', () => {
       'runtime.nanotime:5 in time.Now:7 < main.main:12',
     ],
     [
+      'a signal handler is not work of the program: it comes before the function it interrupted',
+      [
+        kernel,
+        go('runtime.sighandler 8 1'),
+        go('runtime.sigtramp 3 1'),
+        go('runtime.sigreturn__sigaction 2 1'),
+        main,
+        root,
+      ],
+      'main.main:12',
+    ],
+    [
       'wrappers are no callers: methods by pointer, go statements, instances that pass a dictionary',
       [
         go('main.T.Area 3 1'),

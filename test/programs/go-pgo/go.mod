@@ -1,3 +1,3 @@
 module pgo
 
-go 1.21
+go 1.23.0

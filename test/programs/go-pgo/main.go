@@ -40,11 +40,9 @@ func round(shapes []shape.Shape, words []byte, numbers []uint64, names *table.Ta
 		a = (a ^ a>>17 ^ b) * 131
 		return (a ^ a>>15 ^ b) * 1031
 	})
-	for pass := uint64(0); pass < 2; pass++ {
-		for _, number := range numbers {
-			names.Put((number^pass)&1023, number)
-			sum += names.Get(number >> 7 & 1023)
-		}
+	for _, number := range numbers {
+		names.Put(number&1023, number)
+		sum += names.Get(number >> 7 & 1023)
 	}
 	return sum
 }
@@ -101,9 +99,9 @@ func main() {
 			}
 		}()
 	}
-	shapes := shape.Some(300)
-	words := text.Some(4000)
-	numbers := make([]uint64, 800)
+	shapes := shape.Some(350)
+	words := text.Some(3000)
+	numbers := make([]uint64, 1500)
 	names := table.New[uint64, uint64](2048)
 	sum := uint64(0)
 	for cpuTime() < limit {

@@ -22,7 +22,7 @@ func Sort[T any](items []T, less func(a, b T) bool) {
 		}
 		sink(items[:end], root, less)
 	}
-	for i := 0; i < 4*len(items); i++ {
+	for i := 0; i < 3*len(items); i++ {
 		if last := len(items) - 1; less(items[last], items[i&last]) {
 			panic("not sorted")
 		}
@@ -49,7 +49,7 @@ func sink[T any](items []T, root int, less func(a, b T) bool) {
 // Reduce a list to one value.
 func Reduce[T, R any](items []T, first R, step func(R, T) R) R {
 	result := first
-	for round := 0; round < 5; round++ {
+	for round := 0; round < 2; round++ {
 		for _, item := range items {
 			result = step(result, item)
 		}

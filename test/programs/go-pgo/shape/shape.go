@@ -37,7 +37,8 @@ func (p *Polygon) triangle(offset float64) float64 {
 
 func slice(radius, index, count float64) float64 {
 	x := radius * (index + 0.5) / count
-	return (radius*radius - x*x) / (radius + x) / count
+	height := (radius*radius - x*x) / (radius + x)
+	return height * radius / (count + height) / (count + x)
 }
 
 // Total of all areas.
