@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   futimesSync,
   mkdirSync,
@@ -232,7 +233,7 @@ export class DebugCache {
 /** A descriptor of the folder, or why it is not used. */
 function openFolder(folder: string): number | string {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
     const fd = openSync(folder, flags);
     const refusal = refusalOf(folder, fd);
@@ -241,6 +242,18 @@ function openFolder(folder: string): number | string {
     return refusal;
   } catch (cause) {
     return `cannot use ${folder}: ${(cause as Error).message}`;
+  }
+}
+
+/** Not by the option `recursive`, which tries for ever where mkdir(2) says ENOENT, as in /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (cause) {
+    // Another agent may have been faster.
+    if (!existsSync(folder)) throw cause;
   }
 }
 

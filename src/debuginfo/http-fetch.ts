@@ -44,25 +44,64 @@ export async function fetchFile(
   write: (chunk: Buffer) => void,
   signal: AbortSignal,
 ): Promise<FetchOutcome> {
-  const ending = AbortSignal.any([signal, AbortSignal.timeout(limits.totalMs)]);
+  const deadline = new Deadline(limits.totalMs, signal);
   try {
-    const response = await follow(url, limits, ending);
-    await receive(response, limits, write, ending);
+    const response = await follow(url, limits, deadline);
+    await receive(response, limits, write, deadline);
     return { kind: 'done' };
   } catch (cause) {
-    const { kind, message } = transportError(cause, ending);
+    const { kind, message } = deadline.isOver
+      ? timeout()
+      : failure(cause, 'debuginfod_unreachable');
     return kind === 'missing' ? { kind } : { kind, reason: message };
+  } finally {
+    deadline.close();
   }
 }
 
-async function follow(
-  url: URL,
-  limits: FetchLimits,
-  signal: AbortSignal,
-): Promise<IncomingMessage> {
+const timeout = (): FetchError => new FetchError('failed', 'debuginfod_timeout');
+
+/** Ends a fetch when all of it, or a step, takes too long, or when nobody wants it any more. */
+class Deadline {
+  readonly #ending = new AbortController();
+  readonly #total: NodeJS.Timeout;
+  readonly #outer: AbortSignal;
+  #step: NodeJS.Timeout | undefined;
+
+  constructor(milliseconds: number, outer: AbortSignal) {
+    this.#total = setTimeout(this.#end, milliseconds);
+    this.#outer = outer;
+    if (outer.aborted) this.#end();
+    else outer.addEventListener('abort', this.#end);
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  get isOver(): boolean {
+    return this.signal.aborted;
+  }
+
+  /** A step begins, which ends the one before. */
+  step(milliseconds: number): void {
+    clearTimeout(this.#step);
+    this.#step = setTimeout(this.#end, milliseconds);
+  }
+
+  close(): void {
+    clearTimeout(this.#total);
+    clearTimeout(this.#step);
+    this.#outer.removeEventListener('abort', this.#end);
+  }
+
+  readonly #end = (): void => this.#ending.abort();
+}
+
+async function follow(url: URL, limits: FetchLimits, deadline: Deadline): Promise<IncomingMessage> {
   let place = url;
   for (let i = 0; i <= limits.redirects; i++) {
-    const response = await request(place, limits, signal);
+    const response = await request(place, limits, deadline);
     const status = response.statusCode ?? 0;
     if (status === 200) return response;
     response.destroy();
@@ -89,22 +128,16 @@ function redirected(from: URL, location: string | undefined): URL {
   return to;
 }
 
-function request(url: URL, limits: FetchLimits, signal: AbortSignal): Promise<IncomingMessage> {
+function request(url: URL, limits: FetchLimits, deadline: Deadline): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const get = url.protocol === 'https:' ? getHttps : getHttp;
+    deadline.step(limits.connectMs);
+    const { signal } = deadline;
     const sent = get(url, { headers: HEADERS, signal, agent: false }, resolve);
-    const connecting = setTimeout(
-      () => sent.destroy(new FetchError('failed', 'debuginfod_timeout')),
-      limits.connectMs,
-    );
     sent.once('socket', (socket) => {
-      socket.once('connect', () => clearTimeout(connecting));
-      socket.setTimeout(limits.idleMs, () =>
-        sent.destroy(new FetchError('failed', 'debuginfod_timeout')),
-      );
+      socket.once('connect', () => deadline.step(limits.idleMs));
     });
-    sent.once('close', () => clearTimeout(connecting));
-    sent.on('error', (cause) => reject(transportError(cause, signal)));
+    sent.on('error', reject);
   });
 }
 
@@ -112,24 +145,26 @@ function receive(
   response: IncomingMessage,
   limits: FetchLimits,
   write: (chunk: Buffer) => void,
-  signal: AbortSignal,
+  deadline: Deadline,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const refuse = (reason: string, cause?: unknown) => {
       response.destroy();
       reject(new FetchError('refused', reason, { cause }));
     };
-    response.on('error', (cause) => reject(transportError(cause, signal)));
+    response.on('error', (cause) => reject(failure(cause, 'debuginfod_cut_off')));
     response.on('close', () => {
       if (response.complete) resolve();
       else reject(new FetchError('failed', 'debuginfod_cut_off'));
     });
+    deadline.step(limits.idleMs);
     const { 'content-encoding': encoding, 'content-length': length } = response.headers;
     // We asked for none; and a small answer could become as large as it likes.
     if (encoding !== undefined && encoding !== 'identity') return refuse('debuginfod_encoding');
     if (Number(length) > limits.bytes) return refuse('debuginfod_too_big');
     let received = 0;
     response.on('data', (chunk: Buffer) => {
+      deadline.step(limits.idleMs);
       received += chunk.length;
       if (received > limits.bytes) return refuse('debuginfod_too_big');
       try {
@@ -141,8 +176,6 @@ function receive(
   });
 }
 
-function transportError(cause: unknown, signal: AbortSignal): FetchError {
-  if (cause instanceof FetchError) return cause;
-  const reason = signal.aborted ? 'debuginfod_timeout' : 'debuginfod_unreachable';
-  return new FetchError('failed', reason, { cause });
+function failure(cause: unknown, reason: string): FetchError {
+  return cause instanceof FetchError ? cause : new FetchError('failed', reason, { cause });
 }
