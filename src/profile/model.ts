@@ -22,9 +22,11 @@ export type FrameType =
 
 /** A mapped binary. Index 0 of `Profile.mappings` is "none". */
 export interface Mapping {
-  /** Where it was mapped when first seen, process address. */
+  /** First address of its code, as `Location.address` counts; 0 with end 0 = not known. */
   readonly start: number;
+  /** After its last. */
   readonly end: number;
+  /** Of the byte at `start`. */
   readonly fileOffset: number;
   /** Path as the process sees it, or `[kernel]`, `[vdso]`, `[anon]`. */
   readonly file: string;
