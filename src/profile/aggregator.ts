@@ -40,7 +40,8 @@ export interface Instance {
  * What samples of Go processes say of their goroutine; entry i is `words[9 * i]`
  * up to `words[9 * i + 8]`: instance, layout, `enum ft_go_state`, then low and high
  * half of the goroutine's id, of the return address of its creator and of the
- * address of its first function, each 0 = not known. Entry 0 is nothing.
+ * address of its first function, each 0 = not known. Entry 0 is nothing, entry 1
+ * (state GOROUTINE_OVERFLOW) stands for all that were too many to be told apart.
  */
 export interface RawGoroutines {
   readonly length: number;
@@ -71,8 +72,6 @@ export interface Aggregated {
   readonly samples: number;
   /** Samples that could not be counted, by reason. */
   readonly lost: Readonly<Record<string, number>>;
-  /** Samples in the rows that were counted without their labels, by reason. */
-  readonly labelsLost: Readonly<Record<string, number>>;
   /** Samples in the rows that were unwound in user space, by `enum ft_end` of why. */
   readonly deferred: ReadonlyMap<number, number>;
 }
@@ -83,6 +82,9 @@ export const NOT_DEFERRED = -1;
 const commWords = 4;
 /** Words of an entry of `RawGoroutines`. */
 export const GOROUTINE_WORDS = 9;
+/** In place of a state. */
+export const GOROUTINE_OVERFLOW = 0xffff_ffff;
+const OVERFLOWN = 1;
 const rowWords = 6;
 const maxCount = 0xffff_ffff;
 
@@ -101,7 +103,6 @@ export class Aggregator {
   #samples = 0;
   #full = 0;
   #malformed = 0;
-  #labelsOverflow = 0;
 
   constructor(options: AggregatorOptions) {
     this.#budget = new ByteBudget(options.maxBytes);
@@ -111,7 +112,7 @@ export class Aggregator {
     this.#rows = new WordTable(this.#budget);
     this.#goroutines = new WordTable(this.#budget);
     this.#maxGoroutines = options.maxGoroutines ?? MAX_GOROUTINES;
-    this.#noGoroutine();
+    this.#firstGoroutines();
     this.#instanceComm = this.#counters(256);
     this.#counts = this.#counters(256);
   }
@@ -161,7 +162,7 @@ export class Aggregator {
   /**
    * Id of a goroutine as label of a sample of weight 1, valid until the next
    * drain. The words from `first` on are goroutine's id, creator and start, the low
-   * half of each first. 0 = no labels, also when there are too many: that is counted.
+   * half of each first. 0 = none; those that are too many have one id together.
    */
   goroutine(
     instance: number,
@@ -180,9 +181,7 @@ export class Aggregator {
     const id = isFull
       ? this.#goroutines.find(key, 0, GOROUTINE_WORDS, 0)
       : this.#goroutines.intern(key, 0, GOROUTINE_WORDS, 0);
-    if (id >= 0) return id;
-    this.#labelsOverflow++;
-    return 0;
+    return id < 0 ? OVERFLOWN : id;
   }
 
   /**
@@ -258,16 +257,17 @@ export class Aggregator {
       comms: this.#drainComms(),
       samples: this.#samples,
       lost: lostByReason(this.#full, this.#malformed),
-      labelsLost: this.#labelsOverflow > 0 ? { labels_overflow: this.#labelsOverflow } : {},
       deferred: new Map(this.#deferred),
     };
     this.#clear();
     return aggregated;
   }
 
-  /** Takes id 0. */
-  #noGoroutine(): void {
+  /** Takes the ids 0 and OVERFLOWN. */
+  #firstGoroutines(): void {
     this.#key.fill(0);
+    this.#goroutines.intern(this.#key, 0, GOROUTINE_WORDS, 0);
+    this.#key[2] = GOROUTINE_OVERFLOW;
     this.#goroutines.intern(this.#key, 0, GOROUTINE_WORDS, 0);
   }
 
@@ -306,8 +306,7 @@ export class Aggregator {
     this.#stacks.clear();
     this.#rows.clear();
     this.#goroutines.clear();
-    this.#noGoroutine();
-    this.#labelsOverflow = 0;
+    this.#firstGoroutines();
     this.#counts.fill(0);
     this.#deferred.clear();
     this.#samples = 0;

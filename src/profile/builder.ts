@@ -2,12 +2,12 @@
  * Turns aggregated rows and the resolver's answers into a `Profile`. Rows that
  * become equal once addresses are resolved are merged; nothing is dropped.
  */
-import type { GoState } from '../capture/record.ts';
 import type { Nanoseconds, UnixTime } from '../units/units.ts';
 import { type AddressCollection, KERNEL_INSTANCE } from './address-collection.ts';
 import type { Aggregated, Instance } from './aggregator.ts';
 import { endReason, markerName } from './end-reason.ts';
 import { isNamed } from './frame.ts';
+import { UNKNOWN_PROCESS } from './goroutine-labels.ts';
 import type { Label, Process, Profile, Tally } from './model.ts';
 import { cleanText, ProfileTables, type ResolvedLocation } from './profile-tables.ts';
 import { addCounts, checkTally, sumOf } from './tally.ts';
@@ -53,7 +53,6 @@ const rowWords = 4;
 const maxCount = 0xffff_ffff;
 const emptyStackName = '[no stack]';
 const LABELS_OVERFLOW = 'labels_overflow';
-const UNKNOWN_PROCESS: GoState = 'unknown_process';
 
 export class ProfileBuilder {
   readonly #threadsApart: boolean;
@@ -82,6 +81,7 @@ export class ProfileBuilder {
       this.#threadsApart ? this.#tables.thread(aggregated.comms[comm] ?? '') : 0,
     );
     const labelSets = memo((labels) => this.#tables.labelSet(answers.labelSets?.[labels] ?? []));
+    const isGo = memo((stack) => Number(this.#hasGo(stack)));
     const stackIds = new WordTable();
     const key = new Uint32Array(rowWords);
     const resolved: number[] = [];
@@ -103,7 +103,8 @@ export class ProfileBuilder {
       key[3] = Math.max(set, 0);
       const counted = this.#count(this.#rows.intern(key, 0, rowWords, 0), count);
       const missing = set < 0 ? LABELS_OVERFLOW : answers.labelsMissing?.[labels];
-      if (missing !== undefined && this.#countsAsMissing(missing, resolved[known]!)) {
+      // All processes are unknown at first; only those of Go would have had labels.
+      if (missing !== undefined && (missing !== UNKNOWN_PROCESS || isGo(resolved[known]!) > 0)) {
         addCounts(this.#labelsLost, { [missing]: counted });
       }
       if (markerName(end) !== undefined) {
@@ -111,7 +112,6 @@ export class ProfileBuilder {
       }
     }
     addCounts(this.#lost, aggregated.lost);
-    addCounts(this.#labelsLost, aggregated.labelsLost);
     for (const [end, count] of aggregated.deferred) {
       addCounts(this.#deferred, { [endReason(end).code]: count });
     }
@@ -182,9 +182,7 @@ export class ProfileBuilder {
     return this.#stacks.intern(ids, 0, ids.length, 0);
   }
 
-  /** First samples of all processes come from unknown ones; only those of Go would have had labels. */
-  #countsAsMissing(reason: string, stack: number): boolean {
-    if (reason !== UNKNOWN_PROCESS) return true;
+  #hasGo(stack: number): boolean {
     const { starts, words } = this.#stacks;
     const { locations } = this.#tables;
     for (let at = starts[stack]!; at < starts[stack + 1]!; at++) {

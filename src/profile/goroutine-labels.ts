@@ -13,9 +13,9 @@
  * goroutine's, and so is C code that it calls. C code of a thread that C has made
  * and that is not in Go has no labels.
  */
-import { GO_STATES } from '../capture/record.ts';
+import { GO_STATES, type GoState } from '../capture/record.ts';
 import { type AddressCollection, NO_QUERY } from './address-collection.ts';
-import { type Aggregated, GOROUTINE_WORDS } from './aggregator.ts';
+import { type Aggregated, GOROUTINE_OVERFLOW, GOROUTINE_WORDS } from './aggregator.ts';
 import type { Label } from './model.ts';
 import type { ResolvedLocation } from './profile-tables.ts';
 
@@ -27,10 +27,13 @@ const KIND_KEY = 'goroutine_kind';
 export const isGoroutineLabel = (key: string): boolean =>
   key === GOROUTINE_KEY || key === CREATOR_KEY || key === KIND_KEY;
 
+/** The kernel side did not know yet that the process is Go, or not the process. */
+export const UNKNOWN_PROCESS: GoState = 'unknown_process';
+
 /** Labels by id of a goroutine in the aggregate. */
 export interface GoroutineLabels {
   readonly sets: readonly (readonly Label[])[];
-  /** Why there are none; undefined when all is said. `unknown_process` only means Go with Go frames. */
+  /** Why there are none; undefined when all is said. UNKNOWN_PROCESS matters only for stacks with Go's frames. */
   readonly missing: readonly (string | undefined)[];
 }
 
@@ -69,17 +72,27 @@ export function goroutineLabels(
       labels.push({ key: KIND_KEY, value: kind });
     }
     sets.push(labels);
-    missing.push(isKnown(state) ? undefined : (state ?? 'go_state_unknown'));
+    missing.push(reasonOf(goroutines.words[at + 2]!));
   }
   return { sets, missing };
 }
 
-const isKnown = (state: string | undefined): boolean =>
-  state === 'none' ||
-  state === 'goroutine' ||
-  state === 'scheduler' ||
-  state === 'signal' ||
-  state === 'foreign';
+function reasonOf(code: number): string | undefined {
+  if (code === GOROUTINE_OVERFLOW) return 'labels_overflow';
+  const state = GO_STATES[code] ?? 'go_state_unknown';
+  switch (state) {
+    case 'goroutine':
+    case 'scheduler':
+    case 'signal':
+    case 'foreign':
+      return undefined;
+    case 'none':
+      // It may have turned out to be Go meanwhile.
+      return UNKNOWN_PROCESS;
+    default:
+      return state;
+  }
+}
 
 /** Goroutines that stand for threads of C have no first function. */
 function kindOf(query: number, start: string): string {
