@@ -33,6 +33,8 @@ const HIDDEN_LEAVES = new Set([
 ]);
 /** What a signal handler returns to. SIGPROF waits until then and finds the code that was interrupted. */
 const SIGNAL_HANDLER = /^runtime\.(?:sigtramp|cgoSigtramp|sigreturn(?:__sigaction)?)$/;
+/** Runs on a thread without goroutines, which gets no timer of the profiler. */
+const UNPROFILED = 'runtime.sysmon';
 /** The runtime's profile has no location for it. */
 const ROOT = 'runtime.goexit';
 
@@ -82,6 +84,7 @@ export class GoStacks {
       const outermost = location.lines.at(-1);
       if (location.type !== 'go' || outermost === undefined) continue;
       const { systemName } = this.#profile.functions[outermost.function]!;
+      if (systemName === UNPROFILED) return [];
       if (SIGNAL_HANDLER.test(systemName)) {
         kept.length = 0;
         callee = '';

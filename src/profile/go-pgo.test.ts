@@ -253,8 +253,14 @@ test('samples without Go code are left out, equal ones of all processes merged',
   ]);
 });
 
-test('no Go code: no samples, no programs', () => {
-  const { samples, programs } = encodeGoPgo(profileOf([{ places: [c('main')], count: 9 }]));
+test('no goroutine: no samples, no programs', () => {
+  const watching = [go('runtime.usleep 5 1'), go('runtime.sysmon 30 10'), go('runtime.mstart 2 1')];
+  const { samples, programs } = encodeGoPgo(
+    profileOf([
+      { places: [c('main')], count: 9 },
+      { places: watching, count: 1 },
+    ]),
+  );
   assert.deepEqual([samples, programs], [0, []]);
 });
 
