@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { compile, openImage, scratchDirectory } from '../elf/testdata/programs.ts';
@@ -77,6 +77,21 @@ describe('supplements', () => {
       });
     });
   }
+
+  test('a link in .build-id does not hide the place that the supplement is relative to', async () => {
+    const root = newRoot();
+    const program = join(scratch.path, 'a');
+    put(root, '/opt/bin/a', program);
+    const place = join(root, buildIdPaths(openImage(program).buildId)[0]!);
+    separate(join(root, '/opt/bin/a'), join(root, '/usr/lib/debug/opt/a.debug'));
+    mkdirSync(dirname(place), { recursive: true });
+    symlinkSync('../../opt/a.debug', place);
+    put(root, '/usr/lib/debug/.dwz/common', join(scratch.path, 'common'));
+    await using(root, '/opt/bin/a', (found) => {
+      assert.equal(best(found).kind, 'separate');
+      assert.ok(best(found).companions.supplement());
+    });
+  });
 
   test('a separate debug file has its own place to start from', async () => {
     const root = newRoot();

@@ -33,6 +33,8 @@ export interface Downloads {
    * download is under way; undefined when no server has it or none answers.
    */
   request(buildId: string): number | 'pending' | undefined;
+  /** Why servers did not give a file that was asked for; told once. */
+  takeProblems(buildId: string): readonly string[];
 }
 
 export interface SearchedBinary {
@@ -189,6 +191,7 @@ export class DebugSearch {
   #download(buildId: string): number | 'pending' | undefined {
     const answer = this.#downloads?.request(buildId);
     if (answer === 'pending') this.#awaited.add(buildId);
+    for (const reason of this.#downloads?.takeProblems(buildId) ?? []) this.#problems.count(reason);
     return answer;
   }
 

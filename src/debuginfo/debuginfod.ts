@@ -10,7 +10,6 @@ import { ElfImage } from '../elf/image.ts';
 import type { DebugCache, Part } from './debug-cache.ts';
 import type { Downloads } from './debug-search.ts';
 import { type FetchLimits, type FetchOutcome, fetchFile } from './http-fetch.ts';
-import { Problems } from './problems.ts';
 
 export interface DebuginfodLimits extends FetchLimits {
   readonly parallel: number;
@@ -40,6 +39,8 @@ export const DEBUGINFOD_LIMITS: DebuginfodLimits = {
 
 const BUILD_ID = /^(?:[0-9a-f]{2}){4,64}$/;
 const MAX_SERVERS = 16;
+/** Build ids with problems that nobody has come for. */
+const MAX_UNTOLD = 1024;
 
 /**
  * The servers to ask, in order.
@@ -68,9 +69,11 @@ export class Debuginfod implements Downloads {
   readonly #onSettled: (buildId: string) => void;
   readonly #limits: DebuginfodLimits;
   readonly #clock: () => number;
-  readonly #problems = new Problems();
+  readonly #problems = new Map<string, string[]>();
   readonly #queue: string[] = [];
   readonly #running = new Set<string>();
+  /** Whether it is known that files are not kept. */
+  #isWarned: boolean;
   readonly #closing = new AbortController();
 
   /**
@@ -92,6 +95,7 @@ export class Debuginfod implements Downloads {
     }));
     this.#cache = cache;
     this.#onSettled = onSettled;
+    this.#isWarned = cache.warning === '';
     this.#limits = limits;
     this.#clock = clock;
   }
@@ -105,9 +109,12 @@ export class Debuginfod implements Downloads {
     return this.#running.size + this.#queue.length;
   }
 
-  /** Why files were not to be had, by reason. */
-  get problems(): ReadonlyMap<string, number> {
-    return this.#problems.counts;
+  takeProblems(buildId: string): readonly string[] {
+    const problems = this.#problems.get(buildId) ?? [];
+    this.#problems.delete(buildId);
+    if (this.#isWarned) return problems;
+    this.#isWarned = true;
+    return [...problems, 'debuginfod_cache_folder'];
   }
 
   request(buildId: string): number | 'pending' | undefined {
@@ -118,7 +125,7 @@ export class Debuginfod implements Downloads {
     if (this.#closing.signal.aborted || this.#cache.isMarked(buildId)) return undefined;
     if (!this.#servers.some((server) => this.#isUsable(server))) return undefined;
     if (this.#queue.length >= this.#limits.queued) {
-      this.#problems.count('debuginfod_busy');
+      this.#problem(buildId, 'debuginfod_busy');
       return undefined;
     }
     this.#queue.push(buildId);
@@ -130,6 +137,12 @@ export class Debuginfod implements Downloads {
   close(): void {
     this.#queue.length = 0;
     this.#closing.abort();
+  }
+
+  #problem(buildId: string, reason: string): void {
+    const known = this.#problems.get(buildId);
+    if (known) known.push(reason);
+    else if (this.#problems.size < MAX_UNTOLD) this.#problems.set(buildId, [reason]);
   }
 
   #isUsable(server: Server): boolean {
@@ -160,7 +173,7 @@ export class Debuginfod implements Downloads {
       }
       const outcome = await this.#try(server, buildId);
       if (outcome.kind === 'done') return;
-      if (outcome.kind !== 'missing') this.#problems.count(outcome.reason);
+      if (outcome.kind !== 'missing') this.#problem(buildId, outcome.reason);
       if (outcome.kind === 'failed') hasFailed = true;
       if (this.#closing.signal.aborted) return;
     }

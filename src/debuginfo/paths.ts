@@ -25,12 +25,15 @@ export function debugLinkPaths(binary: string, name: string): string[] {
   return [...new Set(paths)];
 }
 
-/** @param holder path of the file that has the link */
+/**
+ * @param holder path of the file that has the link; what a link in
+ *   `.build-id/` points to has another folder, so the usual one is tried too
+ */
 export function supplementPaths(holder: string, path: string, id: string): string[] {
-  return [
-    join('/', path.startsWith('/') ? path : join(dirname(holder), path)),
-    ...buildIdPaths(id),
-  ];
+  const places = [join('/', path.startsWith('/') ? path : join(dirname(holder), path))];
+  const usual = /(?:^|\/)\.dwz\/(.+)$/.exec(path)?.[1];
+  if (usual !== undefined) places.push(join(DEBUG_ROOT, '.dwz', usual));
+  return [...new Set([...places, ...buildIdPaths(id)])];
 }
 
 /** The package of split debug information that belongs to a binary or its debug file. */
