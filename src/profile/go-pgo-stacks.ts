@@ -33,8 +33,8 @@ const HIDDEN_LEAVES = new Set([
 ]);
 /** What a signal handler returns to. SIGPROF waits until then and finds the code that was interrupted. */
 const SIGNAL_HANDLER = /^runtime\.(?:sigtramp|cgoSigtramp|sigreturn(?:__sigaction)?)$/;
-/** Runs on a thread without goroutines, which gets no timer of the profiler. */
-const UNPROFILED = 'runtime.sysmon';
+/** Where a thread begins. It gets a timer of the profiler with its first goroutine; that of runtime.sysmon has none ever. */
+const UNPROFILED = 'runtime.mstart';
 /** The runtime's profile has no location for it. */
 const ROOT = 'runtime.goexit';
 
