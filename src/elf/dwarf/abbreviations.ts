@@ -33,6 +33,10 @@ export interface Plan {
   readonly steps: Int32Array;
   /** No entry is longer, texts and blocks not counted. */
   readonly reserve: number;
+  /** When all its entries are equally long and only the sibling is wanted: that length; else -1. */
+  readonly fixedSize: number;
+  /** In such entries, where the next sibling's 4 bytes are; -1 = not told. */
+  readonly siblingAt: number;
 }
 
 /** The shape of an entry. Plans are made when they are first needed: most shapes never are. */
@@ -40,6 +44,8 @@ export class Abbreviation {
   readonly tag: number;
   readonly kind: number;
   readonly hasChildren: boolean;
+  /** Whether its entries have addresses. */
+  readonly hasCode: boolean;
   /** Triples of form, slot and implicit value. */
   readonly #attributes: readonly number[];
   readonly #sizes: UnitSizes;
@@ -50,6 +56,9 @@ export class Abbreviation {
     this.tag = tag;
     this.kind = KIND_OF_TAG.get(tag) ?? Kind.other;
     this.hasChildren = hasChildren;
+    this.hasCode = attributes.some(
+      (slot, index) => index % 3 === 1 && (slot === Slot.ranges || slot === Slot.highPc),
+    );
     this.#attributes = attributes;
     this.#sizes = sizes;
   }
@@ -204,7 +213,24 @@ function plan(
     steps.push(form, isWanted ? slot : -1, specifications[at + 2]!);
   }
   if (skipped > 0) steps.push(SKIP, -1, skipped);
-  return { steps: Int32Array.from(steps), reserve };
+  return { steps: Int32Array.from(steps), reserve, ...fixedShape(steps) };
+}
+
+/** Most entries are of this kind: they are passed over without looking at each attribute. */
+function fixedShape(steps: readonly number[]): { fixedSize: number; siblingAt: number } {
+  let fixedSize = 0;
+  let siblingAt = -1;
+  for (let step = 0; step < steps.length; step += 3) {
+    if (steps[step] === SKIP) {
+      fixedSize += steps[step + 2]!;
+    } else if (steps[step] === Form.ref4 && steps[step + 1] === Slot.sibling) {
+      siblingAt = fixedSize;
+      fixedSize += 4;
+    } else {
+      return { fixedSize: -1, siblingAt: -1 };
+    }
+  }
+  return { fixedSize, siblingAt };
 }
 
 /**

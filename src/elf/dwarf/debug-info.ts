@@ -34,7 +34,7 @@ export class DebugInfo {
   readonly problems: ReadonlyMap<string, number>;
   readonly #file: DwarfFile;
   readonly #split: SplitUnits;
-  readonly #finder: FunctionFinder;
+  readonly #finder = new FunctionFinder();
   readonly #runner: LineRunner;
   #index: UnitIndex | undefined;
 
@@ -52,7 +52,6 @@ export class DebugInfo {
       },
     });
     this.#split = new SplitUnits(this.#file, companions);
-    this.#finder = new FunctionFinder(this.#file.source('.debug_info'));
     this.#runner = new LineRunner(this.#file.source('.debug_line'));
   }
 
@@ -155,13 +154,12 @@ export class DebugInfo {
   /** Whether the unit is a split one. */
   #find(unit: Unit, addresses: Float64Array, found: (Activation | undefined)[]): boolean {
     let where = unit;
-    let finder = this.#finder;
+    const finder = this.#finder;
     const isSplit = rootOf(unit).splitName !== '';
     if (isSplit) {
       const split = this.#split.of(unit);
       if (split === undefined) return false;
       where = split;
-      finder = new FunctionFinder(split.file.source('.debug_info'));
     }
     this.#guard(() => finder.find(where, addresses, found, false));
     if (found.includes(undefined)) {

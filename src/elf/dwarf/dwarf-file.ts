@@ -10,8 +10,13 @@ import { parseUnitHeader, type Unit } from './unit.ts';
 const MAX_TABLES = 4;
 /** A header takes 11 bytes: a file of 500 MB could claim 45 million units. */
 const MAX_UNITS = 1 << 20;
+const INFO = '.debug_info';
 /** Bytes read at once for single entries. */
 const ENTRY_CHUNK = 4096;
+/** And for all entries of a unit that is too big to be kept. */
+const WALK_CHUNK = 256 << 10;
+/** Units of C++ with many templates have 2 to 3 MB; only those of link-time optimisation more. */
+const MAX_RESIDENT = 4 << 20;
 
 /** Where a split unit's parts begin in the sections of a package; 0 everywhere else. */
 export interface Contribution {
@@ -37,6 +42,8 @@ export class DwarfFile {
   readonly #readers = new Map<string, SectionReader>();
   readonly #tables = new Map<number, AbbreviationTable>();
   readonly #entries = new Map<string, EntryReader>();
+  #walker: EntryReader | undefined;
+  #walked: Unit | undefined;
   #units: Unit[] | undefined;
   #types: Map<bigint, Unit> | undefined;
 
@@ -78,8 +85,16 @@ export class DwarfFile {
     return reader;
   }
 
-  /** For single entries of .debug_info or .debug_types. */
+  /** For all entries of a unit, one after the other; keeps units of usual size in memory. */
+  walker(unit: Unit): EntryReader {
+    this.#walker ??= new EntryReader(this.source(INFO), WALK_CHUNK, MAX_RESIDENT);
+    this.#walked = unit;
+    return this.#walker;
+  }
+
+  /** For single entries. */
   entries(unit: Unit): EntryReader {
+    if (unit === this.#walked && this.#walker !== undefined) return this.#walker;
     let reader = this.#entries.get(unit.section);
     if (reader === undefined) {
       reader = new EntryReader(this.source(unit.section), ENTRY_CHUNK);
@@ -112,7 +127,7 @@ export class DwarfFile {
 
   /** All units of .debug_info, ascending. */
   units(): readonly Unit[] {
-    this.#units ??= this.#readUnits('.debug_info');
+    this.#units ??= this.#readUnits(INFO);
     return this.#units;
   }
 
@@ -151,7 +166,7 @@ export class DwarfFile {
     const { contribution } = this;
     let at = 0;
     let end = reader.size;
-    if (contribution !== undefined && section === '.debug_info') {
+    if (contribution !== undefined && section === INFO) {
       at = contribution.info;
       end = Math.min(end, at + contribution.infoSize);
     }

@@ -15,12 +15,22 @@ const WORD = 0x1_0000_0000;
 /** Longest entry: blocks hold constants and locations, a few with whole initialised arrays. */
 const MAX_ENTRY_SIZE = 16 << 20;
 
+interface UnitPlace extends UnitSizes {
+  readonly offset: number;
+  readonly end: number;
+}
+
 export class EntryReader {
   /** Where the entry that was read last begins, in the section. */
   entry = 0;
   /** Where the next one begins. */
   at = 0;
-  /** By slot: its form, 0 when the entry has no such attribute. */
+  /** The next sibling, relative to the unit; 0 when it is not told. */
+  sibling = 0;
+  /**
+   * By slot: its form, 0 when the entry has no such attribute. Left as they were by
+   * an entry that is not read in full and of whose attributes none but the sibling is wanted.
+   */
   readonly forms = new Uint16Array(Slot.count);
   /**
    * By slot: the number there: constant, address, offset or index as the form
@@ -32,26 +42,33 @@ export class EntryReader {
   readonly places = new Float64Array(Slot.count);
   readonly #source: ByteSource;
   readonly #chunk: number;
+  readonly #resident: number;
   #bytes: Uint8Array = new Uint8Array();
   #data = new DataView(this.#bytes.buffer);
   #base = 0;
   /** Bytes of the section from #base on; behind them are zeroes, which belong to no entry. */
   #filled = 0;
+  #start = 0;
   #end = 0;
   #table!: AbbreviationTable;
   #sizes!: UnitSizes;
 
-  /** Reads `chunk` bytes of `source` at once. */
-  constructor(source: ByteSource, chunk: number) {
+  /**
+   * Reads `chunk` bytes of `source` at once, but units up to `resident` bytes as
+   * a whole: then every place in them can be read without asking the source.
+   */
+  constructor(source: ByteSource, chunk: number, resident = 0) {
     this.#source = source;
     this.#chunk = chunk;
+    this.#resident = resident;
   }
 
-  /** Goes to an entry of a unit that ends at `end`. */
-  open(table: AbbreviationTable, sizes: UnitSizes, at: number, end: number): void {
+  /** Goes to an entry of a unit. */
+  open(table: AbbreviationTable, unit: UnitPlace, at: number): void {
     this.#table = table;
-    this.#sizes = sizes;
-    this.#end = Math.min(end, this.#source.size);
+    this.#sizes = unit;
+    this.#start = unit.offset;
+    this.#end = Math.min(unit.end, this.#source.size);
     this.at = at;
   }
 
@@ -80,10 +97,17 @@ export class EntryReader {
       }
       const abbreviation = this.#table.get(code);
       const plan = full ? abbreviation.full : abbreviation.walk;
+      if (!full && plan.fixedSize >= 0 && at + plan.reserve <= this.#bytes.length) {
+        this.sibling = plan.siblingAt < 0 ? 0 : this.#data.getUint32(at + plan.siblingAt, true);
+        this.at = this.#base + at + plan.fixedSize;
+        if (this.at > this.#end) throw truncated(this.at);
+        return abbreviation;
+      }
       const end = this.#read(plan, at);
       if (end >= 0) {
         this.at = this.#base + end;
         if (this.at > this.#end) throw truncated(this.at);
+        this.sibling = this.forms[Slot.sibling] === 0 ? 0 : this.#sibling();
         return abbreviation;
       }
       // The window ends within it. Growing by factors keeps repeated attempts cheap.
@@ -92,32 +116,37 @@ export class EntryReader {
     }
   }
 
+  #sibling(): number {
+    const value = this.values[Slot.sibling]!;
+    return this.forms[Slot.sibling] === Form.refAddr ? value - this.#start : value;
+  }
+
   /**
    * Makes the entry at `position` and `size` bytes from there present; its index
-   * in #bytes. Beyond the end of the section they are zeroes: who reads them
+   * in #bytes. Beyond the end of the unit they are anything: who reads them
    * comes to a place that is not in the unit.
    */
   #load(position: number, size: number): number {
     const index = position - this.#base;
-    const isComplete = this.#base + this.#filled >= this.#source.size;
-    if (index >= 0 && index + size <= (isComplete ? this.#bytes.length : this.#filled)) {
-      return index;
-    }
+    const isLast = this.#base + this.#filled >= this.#end;
+    if (index >= 0 && index + size <= (isLast ? this.#bytes.length : this.#filled)) return index;
     if (size > MAX_ENTRY_SIZE) {
       throw new ParseError('entry_too_big', `an entry of ${size} bytes at ${position}`);
     }
-    const capacity = Math.max(size, this.#chunk);
-    if (this.#bytes.length !== capacity) {
+    const isWhole = this.#end - this.#start <= this.#resident;
+    const base = isWhole ? this.#start : position;
+    const wanted = isWhole ? this.#end - base : Math.max(size, this.#chunk);
+    const capacity = Math.max(wanted, position - base + size);
+    if (this.#bytes.length < capacity) {
       this.#bytes = new Uint8Array(capacity);
       this.#data = new DataView(this.#bytes.buffer);
     }
-    const count = Math.min(capacity, this.#source.size - position);
+    const count = Math.min(wanted, this.#source.size - base);
     this.#filled = 0;
-    this.#base = position;
-    fill(this.#source, position, this.#bytes.subarray(0, count));
-    this.#bytes.fill(0, count);
+    this.#base = base;
+    fill(this.#source, base, this.#bytes.subarray(0, count));
     this.#filled = count;
-    return 0;
+    return position - base;
   }
 
   /** Index behind the entry's values; negative: minus the index up to which bytes are needed. */

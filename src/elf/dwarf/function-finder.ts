@@ -1,18 +1,14 @@
 /** Finds the functions and inlined calls around wanted addresses in a unit's tree of entries. */
-import { type ByteSource, ParseError } from '../source.ts';
+import { ParseError } from '../source.ts';
 import { Kind } from './abbreviations.ts';
-import { Form, Slot } from './codes.ts';
-import { EntryReader } from './entry-reader.ts';
+import { Slot } from './codes.ts';
+import type { EntryReader } from './entry-reader.ts';
 import { firstAtLeast } from './line-program.ts';
 import { visitRanges } from './range-lists.ts';
 import { abbreviationsOf, type Unit } from './unit.ts';
 
 /** Inlined calls and blocks nest a few dozen deep; types of templates a few hundred. */
 const MAX_DEPTH = 4096;
-/** Bytes of entries in memory at once. */
-const CHUNK = 256 << 10;
-/** A small section needs no large window. */
-const SMALL = 4096;
 
 /** A function, or a call of one that was inlined, around at least one wanted address. */
 export interface Activation {
@@ -28,7 +24,7 @@ export interface Activation {
 }
 
 export class FunctionFinder {
-  readonly #entries: EntryReader;
+  #entries!: EntryReader;
   /** By depth: whose body the entries there belong to. */
   readonly #bodies: (Activation | undefined)[] = [];
   #addresses: Float64Array = new Float64Array();
@@ -36,10 +32,6 @@ export class FunctionFinder {
   #current: Activation | undefined;
   #isHit = false;
   #malformed: ParseError | undefined;
-
-  constructor(source: ByteSource) {
-    this.#entries = new EntryReader(source, Math.min(CHUNK, source.size + SMALL));
-  }
 
   /**
    * The innermost activation for each of the ascending `addresses`. What is at
@@ -62,9 +54,10 @@ export class FunctionFinder {
   }
 
   #walk(unit: Unit, isThorough: boolean): void {
-    const entries = this.#entries;
+    const entries = unit.file.walker(unit);
+    this.#entries = entries;
     const bodies = this.#bodies;
-    entries.open(abbreviationsOf(unit), unit, unit.first, unit.end);
+    entries.open(abbreviationsOf(unit), unit, unit.first);
     let depth = 0;
     bodies[0] = undefined;
     while (entries.at < unit.end) {
@@ -77,12 +70,12 @@ export class FunctionFinder {
       let isEntered = isThorough;
       switch (abbreviation.kind) {
         case Kind.function:
-          body = this.#activation(unit, undefined);
+          body = abbreviation.hasCode ? this.#activation(unit, undefined) : undefined;
           isEntered ||= body !== undefined;
           break;
         case Kind.inlined:
           if (body !== undefined) {
-            body = this.#activation(unit, body) ?? body;
+            if (abbreviation.hasCode) body = this.#activation(unit, body) ?? body;
             isEntered = true;
           }
           break;
@@ -94,8 +87,8 @@ export class FunctionFinder {
       }
       if (depth === 0 && !abbreviation.hasChildren) return;
       if (!abbreviation.hasChildren) continue;
-      if (!isEntered && entries.forms[Slot.sibling] !== 0) {
-        const sibling = this.#sibling(unit);
+      if (!isEntered && entries.sibling !== 0) {
+        const sibling = unit.offset + entries.sibling;
         if (sibling >= entries.at) {
           entries.at = sibling;
           continue;
@@ -104,12 +97,6 @@ export class FunctionFinder {
       if (++depth > MAX_DEPTH) throw new ParseError('depth', 'entries nest too deep');
       bodies[depth] = body;
     }
-  }
-
-  #sibling(unit: Unit): number {
-    const { forms, values } = this.#entries;
-    const value = values[Slot.sibling]!;
-    return forms[Slot.sibling] === Form.refAddr ? value : unit.offset + value;
   }
 
   /** Of the entry just read, when it is around a wanted address. */

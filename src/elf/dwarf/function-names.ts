@@ -110,7 +110,7 @@ export class FunctionNames {
     const entries = unit.file.entries(unit);
     const table = abbreviationsOf(unit);
     const around: number[] = [];
-    entries.open(table, unit, unit.first, unit.end);
+    entries.open(table, unit, unit.first);
     let depth = 0;
     while (entries.at < unit.end && entries.at <= wanted) {
       const abbreviation = entries.next(false);
@@ -120,14 +120,10 @@ export class FunctionNames {
         continue;
       }
       if (!abbreviation.hasChildren) continue;
-      const sibling = entries.forms[Slot.sibling]!;
-      if (sibling !== 0) {
-        const value = entries.values[Slot.sibling]!;
-        const next = sibling === Form.refAddr ? value : unit.offset + value;
-        if (next > entries.entry && next <= wanted) {
-          entries.at = next;
-          continue;
-        }
+      const next = unit.offset + entries.sibling;
+      if (next > entries.entry && next <= wanted) {
+        entries.at = next;
+        continue;
       }
       if (depth >= MAX_SCOPES) throw new ParseError('depth', 'entries nest too deep');
       around[depth++] = SCOPE_TAGS.has(abbreviation.tag) ? entries.entry : -1;

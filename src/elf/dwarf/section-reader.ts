@@ -1,11 +1,13 @@
 /** Reads numbers and texts at arbitrary places of a section: for what is read a few times per hit. */
-import { type ByteSource, ParseError } from '../source.ts';
+import { type ByteSource, fill, ParseError } from '../source.ts';
 
 const WORD = 0x1_0000_0000;
 const MAX_LEB_BYTES = 16;
 const WINDOW = 4096;
 /** Mangled names of expression templates reach tens of thousands of characters. */
 const MAX_TEXT = 1 << 16;
+/** Units repeat names: files, templates of the standard library. */
+const MAX_TEXTS = 20_000;
 
 export class SectionReader {
   readonly name: string;
@@ -13,8 +15,10 @@ export class SectionReader {
   /** Next byte to read. */
   at = 0;
   readonly #source: ByteSource;
-  #bytes: Uint8Array = new Uint8Array();
+  readonly #bytes = new Uint8Array(WINDOW);
   #base = 0;
+  #filled = 0;
+  readonly #texts = new Map<number, string>();
 
   constructor(name: string, source: ByteSource) {
     this.name = name;
@@ -97,8 +101,18 @@ export class SectionReader {
     throw new ParseError('leb128', `a LEB128 number without end in ${this.name}`);
   }
 
-  /** Text up to its zero byte; what is beyond 64 KiB is cut. Leaves `at` behind the zero. */
+  /** Text up to its zero byte; what is beyond 64 KiB is cut. Leaves `at` anywhere. */
   text(): string {
+    const start = this.at;
+    const known = this.#texts.get(start);
+    if (known !== undefined) return known;
+    const text = this.#readText();
+    if (this.#texts.size >= MAX_TEXTS) this.#texts.clear();
+    this.#texts.set(start, text);
+    return text;
+  }
+
+  #readText(): string {
     const start = this.at;
     const length = this.#textLength();
     if (length <= WINDOW) {
@@ -122,31 +136,31 @@ export class SectionReader {
       if (this.at >= this.size) throw this.#outside(this.at);
       const index = this.#load(1);
       const end = this.#bytes.indexOf(0, index);
-      if (end >= 0) {
+      if (end >= 0 && end < this.#filled) {
         this.at = this.#base + end + 1;
         return this.at - 1 - start;
       }
-      this.at = this.#base + this.#bytes.length;
+      this.at = this.#base + this.#filled;
     }
   }
 
   /** Index in #bytes of `length` (at most WINDOW) bytes at `at`, which moves on. */
   #load(length: number): number {
     const index = this.at - this.#base;
-    if (index < 0 || index + length > this.#bytes.length) return this.#refill(length);
+    if (index < 0 || index + length > this.#filled) return this.#refill(length);
     this.at += length;
     return index;
   }
 
+  /** Past the source's own cache, whose blocks would be made anew for each text far away. */
   #refill(length: number): number {
-    if (this.at + length > this.size) throw this.#outside(this.at + length);
     const base = this.at;
+    if (base + length > this.size) throw this.#outside(base + length);
     const count = Math.min(WINDOW, this.size - base);
-    // Own memory: the source's bytes are only valid until its next read.
-    const bytes = this.#source.read(base, count);
-    if (this.#bytes.length !== count) this.#bytes = new Uint8Array(count);
-    this.#bytes.set(bytes);
+    this.#filled = 0;
+    fill(this.#source, base, count === WINDOW ? this.#bytes : this.#bytes.subarray(0, count));
     this.#base = base;
+    this.#filled = count;
     this.at += length;
     return 0;
   }

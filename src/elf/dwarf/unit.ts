@@ -193,7 +193,7 @@ export function readEntry(unit: Unit, at: number): EntryReader {
     throw new ParseError('reference', `${at} is not in the unit at ${unit.offset}`);
   }
   const entries = unit.file.entries(unit);
-  entries.open(abbreviationsOf(unit), unit, at, unit.end);
+  entries.open(abbreviationsOf(unit), unit, at);
   if (entries.next(true) === undefined) {
     throw new ParseError('reference', `no entry at ${at}`);
   }
