@@ -24,7 +24,11 @@ import { DebugInfoNames } from './debug-info-names.ts';
 /** Each keeps descriptors and what it has decompressed. */
 const MAX_OPEN = 4;
 
-const noDownloads: Downloads = { isConfigured: false, request: () => undefined };
+const noDownloads: Downloads = {
+  isConfigured: false,
+  request: () => undefined,
+  takeProblems: () => [],
+};
 
 function run(port: MessagePort, setup: DebugInfoSetup): void {
   const addon = loadAddon();

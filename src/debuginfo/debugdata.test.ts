@@ -128,6 +128,13 @@ describe('liblzma', () => {
     assert.throws(() => decompress(lying), refusal('xz_data'));
   });
 
+  test('a damaged file without contents is refused too', () => {
+    const bytes = xz(Buffer.alloc(0));
+    assert.equal(decompress(bytes).length, 0);
+    bytes[8]! ^= 1;
+    assert.throws(() => decompress(bytes), refusal('xz_data'));
+  });
+
   test('damaged files do nothing but be refused', () => {
     const whole = xz(
       Buffer.from('some text, again and again. '.repeat(3000)),

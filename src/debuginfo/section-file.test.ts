@@ -1,13 +1,25 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { after, describe, test } from 'node:test';
 import { deflateSync, zstdCompressSync } from 'node:zlib';
 import { BlockCache } from '../elf/block-cache.ts';
+import { ParseError } from '../elf/source.ts';
 import { compile, openImage, scratchDirectory } from '../elf/testdata/programs.ts';
 import { DebugFile } from './debug-file.ts';
 import { Problems } from './problems.ts';
 import { SECTION_LIMITS, type SectionContext, type SectionLimits } from './section-file.ts';
+import { SpoolWriter, spoolFile } from './spool.ts';
 import { run } from './testing.ts';
 
 const scratch = scratchDirectory();
@@ -125,13 +137,21 @@ describe('sections of debug files', () => {
       for (const inMemoryBytes of [0, 2 ** 46]) {
         const [debug, context] = opened(file, { inMemoryBytes });
         await debug.sections.prepare();
-        assert.equal(contents(debug, '.debug_info'), undefined);
+        assert.ok(contents(debug, '.debug_info') === undefined);
         assert.deepEqual(counts(context), { [reason]: 1 });
         assert.ok(contents(debug, '.debug_abbrev')?.equals(expected('.debug_abbrev')));
         debug.close();
       }
     });
   }
+
+  test('a bomb takes no more room on the disk than it claimed', async () => {
+    const fd = spoolFile([scratch.path], 1000);
+    const chunks = Readable.from(Array.from({ length: 100 }, () => Buffer.alloc(300)));
+    await assert.rejects(pipeline(chunks, new SpoolWriter(fd, 1000)), ParseError);
+    assert.equal(fstatSync(fd).size, 900);
+    closeSync(fd);
+  });
 
   test('a folder without room, or that is not there, is no place for sections', async () => {
     const file = join(scratch.path, 'no-space');
