@@ -80,6 +80,21 @@ test('functions are found by address, with the line of the row before it', () =>
   assert.equal(dump.problems.size, 0);
 });
 
+test('optimized V8 code has no lines, as they may be those of inlined calls', () => {
+  const rows: [number, number, string][] = [[0x40, 3, '/w.js']];
+  const dump = dumpOf(
+    Buffer.concat([
+      header,
+      ...['^', '*', '+'].flatMap((tier, index) => [
+        lines(0x1000 * (index + 1), rows),
+        load(0x1000 * (index + 1), 16, `JS:${tier}outer /w.js:8:1`),
+      ]),
+    ]),
+  );
+  const shown = [0x1000, 0x2000, 0x3000].map((address) => at(dump, address)!.line);
+  assert.deepEqual(shown, [3, 8, 8]);
+});
+
 test('code that moved or was replaced has the name that was written last', () => {
   const dump = dumpOf(
     Buffer.concat([
@@ -178,7 +193,8 @@ for (let i = 0; i < 20000; i++) {
 function realDump(): { bytes: Buffer; script: string } {
   const script = join(directory, 'work.mjs');
   writeFileSync(script, SCRIPT);
-  execFileSync(process.execPath, ['--perf-prof', script], { cwd: directory });
+  // Baseline code always, because optimized code has no lines to show.
+  execFileSync(process.execPath, ['--perf-prof', '--always-sparkplug', script], { cwd: directory });
   const name = readdirSync(directory).find((file) => /^jit-\d+\.dump$/.test(file))!;
   const bytes = readFileSync(join(directory, name));
   rmSync(join(directory, name));
@@ -218,6 +234,9 @@ test('a dump that node really wrote: functions, files, and only lines of the fun
       lines.add(line.line);
     }
   }
+  // Baseline code has a row for its first byte: its function's column is not shown for it.
+  const [baseline] = loadsOf(bytes, 'JS:^flametapTarget ');
+  assert.equal(at(dump, baseline!.address)!.column, 0);
   // Every line is the function's own, and those of the loop are among them.
   for (const line of lines) assert.ok(line >= 1 && line <= 8, `line ${line}`);
   assert.ok(lines.has(4) && lines.has(5), `${[...lines]}`);

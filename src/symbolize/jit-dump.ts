@@ -31,6 +31,12 @@ const MAX_FILES = 1 << 12;
  */
 const V8_LINE_BIAS = 0x40;
 
+/**
+ * Code that V8 optimized has the lines of calls that it inlined, without saying
+ * whose: a line would be shown with the wrong function.
+ */
+const V8_OPTIMIZED = /^[A-Za-z]+:[*+]/;
+
 /** At `position`, as many bytes as asked for. @throws when that fails */
 export type ReadDump = (position: number, length: number) => Uint8Array;
 
@@ -93,13 +99,13 @@ export class JitDump {
     if (found === undefined) return undefined;
     const symbol = parseJitName(cleanName(found.name));
     const { lines } = found;
-    if (lines === undefined) return symbol;
+    if (lines === undefined || V8_OPTIMIZED.test(symbol.line.systemName)) return symbol;
     const bias = symbol.type === 'v8js' ? V8_LINE_BIAS : 0;
     const row = lastAtMost(lines.offset, lines.offset.length, address - found.start + bias);
     if (row < 0) return symbol;
     const file = this.#files[lines.file[row]!]!;
     const { line } = symbol;
-    // Of what was inlined from another file the function is not known.
+    // What was inlined from another file: its function is not known.
     if (line.file !== '' && line.file !== file) return symbol;
     // Rows have lines only; V8's column was that of the function.
     return { ...symbol, line: { ...line, file, line: lines.line[row]!, column: 0 } };
