@@ -1,6 +1,7 @@
 /** One file's (or one split unit's) DWARF sections and its units by offset. */
 import { type ByteSource, MemorySource, ParseError } from '../source.ts';
 import { AbbreviationTable, type UnitSizes } from './abbreviations.ts';
+import { BlockSource } from './block-source.ts';
 import { EntryReader } from './entry-reader.ts';
 import { SectionReader } from './section-reader.ts';
 import type { DebugSections } from './sections.ts';
@@ -79,7 +80,9 @@ export class DwarfFile {
   reader(name: string): SectionReader {
     let reader = this.#readers.get(name);
     if (reader === undefined) {
-      reader = new SectionReader(name, this.source(name));
+      const source = this.source(name);
+      // Names are all over this section, but near those of the same unit.
+      reader = new SectionReader(name, name === '.debug_str' ? new BlockSource(source) : source);
       this.#readers.set(name, reader);
     }
     return reader;

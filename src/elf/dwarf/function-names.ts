@@ -1,12 +1,12 @@
 /** Names of functions: through origins and specifications, with the scopes around them. */
 import { ParseError } from '../source.ts';
-import { Form, Slot, Tag } from './codes.ts';
+import { Form, Slot } from './codes.ts';
 import type { EntryReader } from './entry-reader.ts';
-import { abbreviationsOf, hasScopes, readEntry, textOf, type Unit } from './unit.ts';
+import { Scopes } from './scopes.ts';
+import { hasScopes, readEntry, textOf, type Unit } from './unit.ts';
 
 /** Concrete function to abstract one to the declaration in its class: three; partial units add some. */
 const MAX_REFERENCES = 16;
-const MAX_SCOPES = 256;
 /** What is kept until the end of a batch. */
 const MAX_NAMES = 100_000;
 const MAX_NAME_LENGTH = 1 << 16;
@@ -23,20 +23,9 @@ interface Place {
 }
 
 const UNKNOWN: FunctionName = { name: '', linkageName: '', startLine: 0 };
-const SCOPE_TAGS: ReadonlySet<number> = new Set([
-  Tag.namespace,
-  Tag.module,
-  Tag.structureType,
-  Tag.classType,
-  Tag.unionType,
-  Tag.interfaceType,
-  Tag.enumerationType,
-  Tag.subprogram,
-]);
-
 export class FunctionNames {
   readonly #names = new Map<Unit, Map<number, FunctionName>>();
-  readonly #scopes = new Map<Unit, Map<number, string>>();
+  #scopes: { unit: Unit; scopes: Scopes } | undefined;
   #count = 0;
 
   /** The name of the function whose entry that is. Problems are counted. */
@@ -92,46 +81,9 @@ export class FunctionNames {
 
   /** Names of the namespaces, classes and functions around an entry, '' for none. */
   #scope({ unit, entry }: Place): string {
-    let scopes = this.#scopes.get(unit);
-    if (scopes === undefined) {
-      scopes = new Map();
-      this.#scopes.set(unit, scopes);
-    }
-    let scope = scopes.get(entry);
-    if (scope === undefined) {
-      scope = this.#findScope(unit, entry);
-      scopes.set(entry, scope);
-    }
-    return scope;
-  }
-
-  /** Entries do not know their parents: walks down to it from the unit's first one. */
-  #findScope(unit: Unit, wanted: number): string {
-    const entries = unit.file.entries(unit);
-    const table = abbreviationsOf(unit);
-    const around: number[] = [];
-    entries.open(table, unit, unit.first);
-    let depth = 0;
-    while (entries.at < unit.end && entries.at <= wanted) {
-      const abbreviation = entries.next(false);
-      if (entries.entry === wanted) break;
-      if (abbreviation === undefined) {
-        if (--depth <= 0) break;
-        continue;
-      }
-      if (!abbreviation.hasChildren) continue;
-      const next = unit.offset + entries.sibling;
-      if (next > entries.entry && next <= wanted) {
-        entries.at = next;
-        continue;
-      }
-      if (depth >= MAX_SCOPES) throw new ParseError('depth', 'entries nest too deep');
-      around[depth++] = SCOPE_TAGS.has(abbreviation.tag) ? entries.entry : -1;
-    }
-    const names: string[] = [];
-    for (const entry of around.slice(0, Math.max(depth, 0))) {
-      if (entry >= 0) names.push(this.#scopeName(unit, entry));
-    }
+    // Units are asked for one after the other.
+    if (this.#scopes?.unit !== unit) this.#scopes = { unit, scopes: new Scopes(unit) };
+    const names = this.#scopes.scopes.around(entry).map((scope) => this.#scopeName(unit, scope));
     return names.filter((name) => name !== '').join('::');
   }
 
