@@ -60,7 +60,7 @@ test('a BPF program in the place of another takes over its address', () => {
   kernel.text = CORE + bpf('ffffffffc0300000', 'old');
   assert.equal(kernel.name(place), 'bpf:old');
   kernel.text = CORE + bpf('ffffffffc0300000', 'new');
-  kernel.time += 20_000;
+  kernel.time += 130_000;
   assert.equal(kernel.name(place), 'bpf:new');
   assert.equal(kernel.name('ffffffff81000000'), 'first');
   assert.equal(kernel.reads, 2, 'names of the kernel itself are not read again');
@@ -70,12 +70,25 @@ test('slow reading is done less often', () => {
   const kernel = new FakeKernel();
   kernel.cost = 400;
   kernel.name('ffffffffc0300010');
-  kernel.time += 19_000;
+  kernel.time += 39_000;
   kernel.name('ffffffffc0300010');
   assert.equal(kernel.reads, 1);
   kernel.time += 1500;
   kernel.name('ffffffffc0300010');
   assert.equal(kernel.reads, 2);
+});
+
+test('code that never has a name does not make us read for ever', () => {
+  const kernel = new FakeKernel();
+  kernel.cost = 10;
+  for (let second = 0; second < 3600; second++) {
+    kernel.time += 1000;
+    assert.equal(kernel.name('ffffffffc0300010'), undefined);
+  }
+  assert.ok(kernel.reads >= 8 && kernel.reads <= 20, `${kernel.reads} times in an hour`);
+  kernel.text = CORE + bpf('ffffffffc0300000', 'late');
+  kernel.time += 600_000;
+  assert.equal(kernel.name('ffffffffc0300010'), 'bpf:late');
 });
 
 test('hidden addresses say so, are counted, and are named once they are shown', () => {

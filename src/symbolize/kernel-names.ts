@@ -17,13 +17,15 @@ export interface KernelName extends KernelSymbol {
   readonly unnamed?: true;
 }
 
-/** Reading takes 0.1 s of CPU on a kernel with all modules: at most a fiftieth of the time goes there. */
-const REST_PER_WORK = 50;
+/** Reading takes 0.1 s of CPU on a kernel with all modules: at most a hundredth of the time goes there. */
+const REST_PER_WORK = 100;
 const MIN_REST_MS = 1000;
+/** Twice as long after each time that did not help: some code never has a name. */
+const MAX_REST_MS = 600_000;
 /** Addresses stay hidden until somebody changes a setting. */
 const HIDDEN_REST_MS = 60_000;
 /** A BPF program that was unloaded makes its place free for another. */
-const MAX_BPF_AGE_MS = 10_000;
+const MAX_BPF_AGE_MS = 120_000;
 
 const HIDDEN_TEXT = {
   kptr_restrict: '[kernel: addresses hidden by kptr_restrict]',
@@ -37,6 +39,8 @@ export class KernelNames {
   #readAt = 0;
   /** Not read again before. */
   #restUntil = 0;
+  /** Readings in a row that did not have the name looked for. */
+  #fruitless = 0;
 
   constructor(files: KernelFiles) {
     this.#files = files;
@@ -50,7 +54,7 @@ export class KernelNames {
   /** undefined when the kernel's names are known and this address has none. */
   lookup(address: KernelAddress): KernelName | undefined {
     let found = this.#symbols?.lookup(address);
-    if (this.#mayHaveChanged(found) && this.#reread()) found = this.#symbols?.lookup(address);
+    if (this.#mayHaveChanged(found)) found = this.#reread(address, found);
     if (found) return found;
     const hidden = this.#symbols?.hidden || undefined;
     this.#count(`kernel_${hidden ?? 'symbol_missing'}`);
@@ -64,14 +68,21 @@ export class KernelNames {
     return found.module === '[bpf]' && this.#files.now() - this.#readAt > MAX_BPF_AGE_MS;
   }
 
-  #reread(): boolean {
+  #reread(address: KernelAddress, before: KernelSymbol | undefined): KernelSymbol | undefined {
     const begun = this.#files.now();
-    if (begun < this.#restUntil) return false;
+    if (begun < this.#restUntil) return before;
     this.#symbols = KernelSymbols.parse(this.#files.kallsyms(), this.#files.modules());
+    const found = this.#symbols.lookup(address);
+    this.#fruitless = found ? 0 : this.#fruitless + 1;
     this.#readAt = this.#files.now();
-    const rest = Math.max(MIN_REST_MS, (this.#readAt - begun) * REST_PER_WORK);
-    this.#restUntil = this.#readAt + (this.#symbols.hidden === '' ? rest : HIDDEN_REST_MS);
-    return true;
+    this.#restUntil = this.#readAt + this.#rest(this.#readAt - begun);
+    return found;
+  }
+
+  #rest(took: number): number {
+    if (this.#symbols?.hidden !== '') return HIDDEN_REST_MS;
+    const rest = Math.max(MIN_REST_MS, took * REST_PER_WORK);
+    return Math.min(rest * 2 ** Math.max(0, this.#fruitless - 1), MAX_REST_MS);
   }
 
   #count(reason: string): void {
