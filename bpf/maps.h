@@ -90,6 +90,10 @@ struct {
  * C++ programs) and every read costs 25 ns however small. */
 #define STACK_CHUNK_BYTES 2048
 
+/* More than what is read of Go's structures; a power of two, so that an offset
+ * is bounded by a mask. */
+#define GO_STRUCT_WORDS 64
+
 struct ft_scratch {
 	/* the record, sent as it stands */
 	struct ft_sample sample;
@@ -108,6 +112,8 @@ struct ft_scratch {
 	u64 chunk_base;
 	u64 chunk_bytes; /* 0 = nothing read */
 	u8 chunk[STACK_CHUNK_BYTES];
+	u64 go_g[GO_STRUCT_WORDS]; /* the beginning of a runtime.g */
+	u64 go_m[GO_STRUCT_WORDS]; /* the beginning of the runtime.m */
 	u64 last_wakeup;
 };
 

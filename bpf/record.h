@@ -105,6 +105,27 @@ enum ft_counter {
 	    FT_COUNTER_COUNT
 };
 
+/* Whose work a thread of a Go process does. With GOROUTINE, and with SIGNAL where
+ * it is known, the sample says which goroutine; all others say none, and from
+ * UNKNOWN_PROCESS on because it could not be known for sure. */
+#define FT_GO_STATES(X)                                                                     \
+	X(NONE, none)                       /* not a Go program, as far as is known */      \
+	X(GOROUTINE, goroutine)             /* on its own stack or, for it, the thread's */ \
+	X(SCHEDULER, scheduler)             /* the runtime's own work, for no goroutine */  \
+	X(SIGNAL, signal)                   /* a signal handler of the runtime */           \
+	X(FOREIGN, foreign)                 /* C code that no goroutine has called */       \
+	X(UNKNOWN_PROCESS, unknown_process) /* not known to the kernel yet */               \
+	X(NO_LAYOUT, go_layout_unknown)     /* Go, but where it keeps g is not known */     \
+	X(UNREADABLE, goroutine_unreadable) /* g, m or curg could not be read */            \
+	X(CHANGING, goroutine_changing)     /* between two goroutines: g, m and curg disagree */
+
+enum ft_go_state {
+#define X(name, text) FT_GO_##name,
+	FT_GO_STATES(X)
+#undef X
+	    FT_GO_STATE_COUNT
+};
+
 #define FT_SAMPLE_KERNEL_MODE 1u /* the tick hit kernel code */
 #define FT_SAMPLE_STACK_CUT 2u   /* deferred copy is shorter than wanted */
 #define FT_SAMPLE_EXACT_START 4u /* deferred: registers are those of an exact pc */
@@ -142,6 +163,11 @@ struct ft_sample {
 	char thread[FT_COMM_LENGTH];
 	char comm[FT_COMM_LENGTH]; /* of the thread group's leader */
 	ft_u64 cgroup_id;
+	ft_u64 goid;       /* of the goroutine, 0 = none */
+	ft_u64 go_creator; /* return address of the `go` statement that made it, 0 = none */
+	ft_u64 go_start;   /* address of its first function, 0 = none */
+	ft_u32 go_state;   /* enum ft_go_state */
+	ft_u32 reserved;
 };
 
 /* Registers in DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip. */
@@ -165,6 +191,8 @@ struct ft_process_event {
 
 /* ---- maps written by user space ---- */
 
+#define FT_PROCESS_GO_UNKNOWN 1u /* a Go program whose layout is not known */
+
 /* Value of `processes`, keyed by host pid (u32). */
 struct ft_process {
 	struct ft_identity identity;
@@ -176,7 +204,10 @@ struct ft_process {
 	ft_u16 go_m;        /* offsetof(g, m) */
 	ft_u16 go_curg;     /* offsetof(m, curg) */
 	ft_u16 go_sched_bp; /* offsetof(g, sched.bp) */
-	ft_u64 reserved;
+	ft_u16 go_goid;     /* offsetof(g, goid); atomicstatus lies 8 before it */
+	ft_u16 go_gopc;     /* offsetof(g, gopc); startpc lies 16 behind it */
+	ft_u16 go_gsignal;  /* offsetof(m, gsignal) */
+	ft_u16 go_in_c;     /* offsetof(m, isExtraInC), 0 = before Go 1.21 */
 };
 
 enum ft_mapping_kind {
@@ -221,9 +252,11 @@ enum ft_rule {
 	FT_RULE_RBP_DEREF = 7,         /* CFA = *(rbp + 8 * s12) + 8 * u8 (bits 24-31) */
 	FT_RULE_REGISTER = 8,          /* CFA = DWARF register u4 (bits 12-15) + 8 * s16; leaf only */
 	FT_RULE_COMPLEX = 9,           /* leave to user space */
-	FT_RULE_GO_SWITCH = 10,        /* systemstack, asmcgocall: continue at curg.sched.sp */
+	FT_RULE_GO_SWITCH = 10,        /* systemstack: continue at curg.sched.sp */
 	FT_RULE_GO_MORESTACK = 11,     /* continue at curg.sched.pc and .sp */
 	FT_RULE_GO_FRAME_POINTER = 12, /* as RBP, but the caller may be on another stack */
+	FT_RULE_GO_CALL_C = 13,        /* asmcgocall before Go 1.21: CFA = g.stack.hi - *(rsp + 40) + 8
+	                                  with g = *(rsp + 48) */
 };
 
 /* rbp rule: 0 = unchanged, n = saved at CFA - 8 * n, 255 = saved at *(rbp). */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 /* From a timer tick to a record in the ring of this CPU. */
+#include "goroutine.h"
 #include "kernel.h"
 #include "maps.h"
 #include "process.h"
@@ -209,6 +210,10 @@ int ft_sample(struct ft_perf_context *ctx) {
 	s->sample.kernel_count = 0;
 	s->sample.cgroup_id = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(&s->sample.thread, sizeof(s->sample.thread));
+	s->sample.goid = 0;
+	s->sample.go_creator = 0;
+	s->sample.go_start = 0;
+	s->sample.go_state = FT_GO_NONE;
 	s->count = 0;
 	s->process.layout = 0;
 
@@ -262,6 +267,14 @@ int ft_sample(struct ft_perf_context *ctx) {
 			end = FT_END_COMPAT;
 		else
 			end = unwind_user(s);
+		if (end == FT_END_NO_PROCESS)
+			s->sample.go_state = FT_GO_UNKNOWN_PROCESS;
+		else if (end == FT_END_NO_REGISTERS || end == FT_END_COMPAT)
+			s->sample.go_state = FT_GO_NONE;
+		else if (s->process.go_m)
+			s->sample.go_state = read_goroutine(s);
+		else if (s->process.flags & FT_PROCESS_GO_UNKNOWN)
+			s->sample.go_state = FT_GO_NO_LAYOUT;
 	}
 	s->sample.end = end;
 	if (end == FT_END_NO_PROCESS || end == FT_END_NO_TABLE || end == FT_END_COMPLEX ||

@@ -164,6 +164,10 @@ static __always_inline u64 leaf_register(struct ft_scratch *s, u32 dwarf) {
  * defer 8, m, then sched {sp, pc, …}. */
 #define GO_SCHED_SP 56
 #define GO_SCHED_PC 64
+#define GO_STACK_HI 8
+/* Where asmcgocall keeps the goroutine and its depth, up to Go 1.20. */
+#define GO_CALL_C_DEPTH 40
+#define GO_CALL_C_G 48
 
 /* systemstack, asmcgocall and morestack run on the thread's own stack g0; the
  * goroutine that asked continues where its gobuf says. As runtime/traceback.go does. */
@@ -299,6 +303,15 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 			return STOP(COMPLEX);
 		cfa = leaf_register(s, (rule >> 12) & 15) + (long long)((s32)rule >> 16) * 8;
 		break;
+	case FT_RULE_GO_CALL_C: {
+		u64 g = 0, depth = 0, top = 0;
+		if (read_stack(s, s->sp + GO_CALL_C_G, &g) || read_stack(s, s->sp + GO_CALL_C_DEPTH, &depth))
+			return STOP(STACK_READ);
+		if (!g || bpf_probe_read_user(&top, 8, (void *)(g + GO_STACK_HI)))
+			return STOP(GO_SWITCH);
+		cfa = top - depth + 8;
+		break;
+	}
 	case FT_RULE_GO_SWITCH: return go_switch(s, 0);
 	case FT_RULE_GO_MORESTACK: return go_switch(s, 1);
 	default: return STOP(COMPLEX);
@@ -308,7 +321,8 @@ __weak __attribute__((noinline)) int ft_step(u32 unused) {
 	/* Each caller lies above its callee, or the stack is broken; but for vfork
 	 * around its system call, which has popped its return address, and for Go's
 	 * switch from a thread's own stack to that of a goroutine. */
-	if (cfa < s->sp + !s->leaf && (rule & 15) != FT_RULE_GO_FRAME_POINTER)
+	if (cfa < s->sp + !s->leaf && (rule & 15) != FT_RULE_GO_FRAME_POINTER &&
+	    (rule & 15) != FT_RULE_GO_CALL_C)
 		return STOP(BAD_FRAME);
 	if (bp_rule == FT_RBP_AT_RBP) {
 		if (read_stack(s, s->bp, &bp))

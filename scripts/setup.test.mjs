@@ -16,7 +16,12 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { chooseNode, modulesAreCurrent } from './node-runtime.mjs';
 import { danglingPaths, mentionedPaths } from './readme-paths.mjs';
-import { installCommands, missingPackages, readPackageLists } from './system-packages.mjs';
+import {
+  installCommands,
+  missingPackages,
+  readPackageLists,
+  targetOf,
+} from './system-packages.mjs';
 
 const root = dirname(import.meta.dirname);
 const folder = mkdtempSync(join(tmpdir(), 'flametap-setup-'));
@@ -37,13 +42,14 @@ test('every package has a name for apt, dnf and apk, a way to be found and a rea
   for (const list of ['build', 'test', 'bench'])
     for (const one of readPackageLists(join(root, 'scripts/packages.json'), [list])) {
       assert.ok(one.apt.length > 0 && one.dnf && one.apk && one.reason, JSON.stringify(one));
-      assert.ok((one.command === undefined) !== (one.header === undefined), JSON.stringify(one));
+      const targets = [one.command, one.header, one.file].filter((each) => each !== undefined);
+      assert.equal(targets.length, 1, JSON.stringify(one));
     }
 });
 
 test('a package in two lists is asked for once', () => {
   const lists = readPackageLists(join(root, 'scripts/packages.json'), ['build', 'test', 'bench']);
-  const targets = lists.map((one) => one.command ?? one.header);
+  const targets = lists.map(targetOf);
   assert.equal(new Set(targets).size, targets.length);
 });
 

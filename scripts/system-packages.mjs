@@ -1,6 +1,6 @@
 /**
- * System packages: finds out what is missing by looking for the command or the
- * header itself (so hand-installed tools count), and installs it through apt
+ * System packages: finds out what is missing by looking for the command, the
+ * header or the file itself (so hand-installed tools count), and installs it through apt
  * when that is possible. Runs on plain Node 20 before anything is installed.
  */
 import { spawnSync } from 'node:child_process';
@@ -15,8 +15,11 @@ const INCLUDE_FOLDERS = ['/usr/include', '/usr/include/x86_64-linux-gnu', '/usr/
 const MORE_COMMAND_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/go/bin'];
 
 /**
- * @typedef {{ apt: string[], dnf: string, apk: string, command?: string, header?: string, reason: string }} SystemPackage
+ * @typedef {{ apt: string[], dnf: string, apk: string, command?: string, header?: string, file?: string, reason: string }} SystemPackage
  */
+
+/** What must be there. @param {SystemPackage} one */
+export const targetOf = (one) => one.command ?? one.header ?? one.file ?? '';
 
 /**
  * @param {string} file packages.json
@@ -26,8 +29,7 @@ const MORE_COMMAND_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/loc
 export function readPackageLists(file, lists) {
   const all = JSON.parse(readFileSync(file, 'utf8'));
   const byTarget = new Map();
-  for (const list of lists)
-    for (const wanted of all[list]) byTarget.set(wanted.command ?? wanted.header, wanted);
+  for (const list of lists) for (const wanted of all[list]) byTarget.set(targetOf(wanted), wanted);
   return [...byTarget.values()];
 }
 
@@ -63,9 +65,10 @@ function findHeader(header) {
  * @returns {SystemPackage[]}
  */
 export function missingPackages(wanted, path) {
-  return wanted.filter((one) =>
-    one.command ? !findCommand(one.command, path) : !findHeader(one.header ?? ''),
-  );
+  return wanted.filter((one) => {
+    if (one.command) return !findCommand(one.command, path);
+    return one.file ? !existsSync(one.file) : !findHeader(one.header ?? '');
+  });
 }
 
 /**
@@ -143,7 +146,7 @@ export function ensurePackages(wanted) {
     const canInstall = process.getuid?.() === 0 && findCommand('apt-get') !== undefined;
     if (!canInstall)
       throw new SetupError(
-        `these are missing: ${missing.map((one) => one.command ?? one.header).join(', ')}.\n` +
+        `these are missing: ${missing.map(targetOf).join(', ')}.\n` +
           `Install them with the line for your system, then start again:\n${installCommands(missing)}`,
         EXIT_MACHINE,
       );
@@ -151,7 +154,7 @@ export function ensurePackages(wanted) {
     const still = missingPackages(missing);
     if (still.length > 0)
       throw new SetupError(
-        `still missing after apt-get: ${still.map((one) => `${one.command ?? one.header} (${one.reason})`).join(', ')}`,
+        `still missing after apt-get: ${still.map((one) => `${targetOf(one)} (${one.reason})`).join(', ')}`,
         EXIT_MACHINE,
       );
   }

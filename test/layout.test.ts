@@ -38,6 +38,10 @@ const STRUCTS = {
       thread: 'thread',
       comm: 'comm',
       cgroupId: 'cgroup_id',
+      goid: 'goid',
+      goCreator: 'go_creator',
+      goStart: 'go_start',
+      goState: 'go_state',
     },
   ],
   StackCopy: [
@@ -67,6 +71,10 @@ const STRUCTS = {
       goM: 'go_m',
       goCurg: 'go_curg',
       goSchedBp: 'go_sched_bp',
+      goGoid: 'go_goid',
+      goGopc: 'go_gopc',
+      goGsignal: 'go_gsignal',
+      goInC: 'go_in_c',
     },
   ],
   MappingValue: [
@@ -92,6 +100,7 @@ const NUMBERS = {
   PAGES_PER_REGION: 'FT_PAGES_PER_REGION',
   MAX_USER_FRAMES: 'FT_MAX_USER_FRAMES',
   REGISTER_COUNT: 'FT_REGISTER_COUNT',
+  PROCESS_GO_UNKNOWN: 'FT_PROCESS_GO_UNKNOWN',
   FLAG_STACK_CUT: 'FT_SAMPLE_STACK_CUT',
   FLAG_EXACT_START: 'FT_SAMPLE_EXACT_START',
 } as const;
@@ -132,6 +141,7 @@ function program(): string {
   say('exact pc, low half', 'FT_EXACT_PC & 0xffffffff');
   say('end reasons', 'FT_END_COUNT');
   say('counters', 'FT_COUNTER_COUNT');
+  say('go states', 'FT_GO_STATE_COUNT');
   return `#include <stddef.h>
 #include <stdio.h>
 #include "record.h"
@@ -146,6 +156,9 @@ FT_END_REASONS(X)
 #undef X
 #define X(name, text) printf("counter.%d %s\\n", FT_COUNTER_##name, #text);
 FT_COUNTERS(X)
+#undef X
+#define X(name, text) printf("go.%d %s\\n", FT_GO_##name, #text);
+FT_GO_STATES(X)
 #undef X
 }
 `;
@@ -227,6 +240,11 @@ test('counters: same names in the same order', () => {
     header.get(`counter.${i}`),
   );
   assert.deepEqual(names, [...record.COUNTERS]);
+});
+
+test('states of a Go thread: same names in the same order', () => {
+  const names = Array.from({ length: +header.get('go states')! }, (_, i) => header.get(`go.${i}`));
+  assert.deepEqual(names, [...record.GO_STATES]);
 });
 
 test('rules are packed as the kernel takes them apart', () => {

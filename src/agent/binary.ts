@@ -3,8 +3,8 @@ import { type CfiRules, cfiRules } from '../elf/eh-frame.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { GoFunctions } from '../elf/go-functions.ts';
 import { GoRules } from '../elf/go-rules.ts';
-import { goThreadLayout } from '../elf/go-thread.ts';
-import { ElfImage } from '../elf/image.ts';
+import { type GoThreadLayout, goThreadLayout } from '../elf/go-thread.ts';
+import type { ElfImage } from '../elf/image.ts';
 import { ParseError } from '../elf/source.ts';
 import { StartUpRules } from '../elf/start-up-rules.ts';
 import type { Opened } from '../process/open-files.ts';
@@ -12,16 +12,21 @@ import type { Mapping } from '../profile/model.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { ElfSymbols } from '../symbolize/elf-symbols.ts';
 import { FileSymbols, type SymbolizedAddress } from '../symbolize/file-symbols.ts';
+import { FunctionBounds } from '../symbolize/function-bounds.ts';
 import { GoSymbols } from '../symbolize/go-symbols.ts';
+import { PltSymbols } from '../symbolize/plt-symbols.ts';
 import type { SymbolSource } from '../symbolize/source-line.ts';
-import { fileOffset, type TextOffset, type VirtualAddress } from '../units/units.ts';
+import { fileOffset, type HostPid, type TextOffset, type VirtualAddress } from '../units/units.ts';
 import { FileTables, type TextSource } from '../unwind/file-tables.ts';
-import { type GoLayout, notGo } from '../unwind/kernel-processes.ts';
 import { MergedRules } from '../unwind/merged-rules.ts';
 import { Rule } from '../unwind/rule.ts';
 import type { RuleSource } from '../unwind/source.ts';
 import type { ExactStep } from '../unwind/stack-walk.ts';
 import type { TableStore } from '../unwind/table-store.ts';
+import { DebugInfoFile } from './debug-info-file.ts';
+
+const SEGMENT_EXECUTABLE = 1;
+const PAGE = 4096;
 
 /** Code without any unwind information: frame pointers have to do. */
 const noRules: RuleSource = {
@@ -29,37 +34,40 @@ const noRules: RuleSource = {
   problems: new Map(),
 };
 
-const SECTION_SYMTAB = '.symtab';
-
 export class Binary {
   readonly opened: Opened;
   readonly tables: FileTables;
-  /** Offsets by which the kernel follows Go's stack switches. */
-  readonly go: GoLayout;
+  /** Whether it was built by Go. */
+  readonly isGo: boolean;
+  /** By which the kernel finds a thread's goroutine. */
+  readonly goThread: GoThreadLayout | undefined;
   readonly #cfi: CfiRules | undefined;
   readonly #functions: GoFunctions | undefined;
   readonly #demangle: Demangler;
-  readonly #openDebug: (buildId: string) => number | undefined;
   readonly #problems = new Map<string, number>();
-  #debugSource: FileSource | undefined;
+  readonly #findDebugInfo: () => DebugInfoFile | undefined;
+  #debugInfo: DebugInfoFile | 'none' | undefined;
   #symbols: FileSymbols | undefined;
 
   /**
-   * @param openDebug descriptor of the separate debug file of a build id.
+   * @param pid a process that maps it
+   * @param mayHaveDebugInfo whether the debug-info thread is worth asking for its addresses
    */
   constructor(
     opened: Opened,
     store: TableStore,
     demangle: Demangler,
-    openDebug: (buildId: string) => number | undefined,
+    pid: HostPid,
+    mayHaveDebugInfo: (image: ElfImage, path: string) => boolean,
   ) {
     const { image, source } = opened;
     this.opened = opened;
     this.#demangle = demangle;
-    this.#openDebug = openDebug;
+    this.#findDebugInfo = () => debugInfoFile(opened, pid, mayHaveDebugInfo);
     this.#cfi = this.#guarded(() => cfiRules(image));
     this.#functions = this.#guarded(() => GoFunctions.open(image));
-    this.go = this.#goLayout();
+    this.isGo = this.#functions !== undefined;
+    this.goThread = this.#goThreadLayout();
     const sources: RuleSource[] = [];
     const startUp = StartUpRules.of(image);
     if (startUp) sources.push(startUp);
@@ -74,7 +82,19 @@ export class Binary {
 
   /** Why names or rules of this file are missing, counted. */
   get problems(): ReadonlyMap<string, number> {
-    return this.#problems;
+    const all = new Map(this.#problems);
+    const debugInfo = this.#debugInfo === 'none' ? undefined : this.#debugInfo;
+    const others = [this.#symbols?.problems(), this.#cfi?.problems, debugInfo?.problems];
+    for (const problems of others) {
+      for (const [reason, count] of problems ?? []) all.set(reason, (all.get(reason) ?? 0) + count);
+    }
+    return all;
+  }
+
+  /** Undefined when the file has none that could be found. */
+  get debugInfo(): DebugInfoFile | undefined {
+    this.#debugInfo ??= this.#findDebugInfo() ?? 'none';
+    return this.#debugInfo === 'none' ? undefined : this.#debugInfo;
   }
 
   /** Text offset = process address - bias, for a mapping of the file's `offset` at `start`. */
@@ -84,8 +104,12 @@ export class Binary {
   }
 
   symbol(address: VirtualAddress): SymbolizedAddress {
-    this.#symbols ??= new FileSymbols(this.#symbolSources());
-    return this.#symbols.lookup(address);
+    return this.#names().lookup(address, this.debugInfo?.take(address));
+  }
+
+  /** Whether the file itself says all there is to say of an address. */
+  isKnownBest(address: VirtualAddress): boolean {
+    return this.#functions !== undefined && this.#names().lookup(address).type === 'go';
   }
 
   /** One exact step by call frame information. */
@@ -110,13 +134,17 @@ export class Binary {
     return step.isExact ? 'interrupted' : 'called';
   };
 
-  /** The mapping as profiles show it. */
-  mapping(start: number, end: number, offset: number): Mapping {
+  /** As profiles show it: the same for all processes. */
+  mapping(): Mapping {
     const { image, path } = this.opened;
+    const { textBase } = image;
+    const first = image.segments.find(({ flags, address }) => {
+      return (flags & SEGMENT_EXECUTABLE) !== 0 && address >= textBase && address < textBase + PAGE;
+    });
     return {
-      start,
-      end,
-      fileOffset: offset,
+      start: textBase,
+      end: textBase + image.textSize,
+      fileOffset: first ? Math.max(0, first.offset - (first.address - textBase)) : 0,
       file: path,
       buildId: image.buildId,
       goBuildId: image.goBuildId,
@@ -125,44 +153,33 @@ export class Binary {
 
   close(): void {
     this.tables.close();
-    this.#debugSource?.close();
     const { source } = this.opened;
     if (source instanceof FileSource) source.close();
   }
 
+  #names(): FileSymbols {
+    this.#symbols ??= new FileSymbols(this.#symbolSources());
+    return this.#symbols;
+  }
+
   #symbolSources(): SymbolSource[] {
-    const { image } = this.opened;
+    const { image, path } = this.opened;
     const sources: SymbolSource[] = [];
     if (this.#functions) sources.push(new GoSymbols(this.#functions));
     const own = this.#guarded(() => ElfSymbols.read(image, this.#demangle));
     if (own) sources.push(own);
-    if (!image.section(SECTION_SYMTAB) && !this.#functions) {
-      const separate = this.#guarded(() => this.#debugSymbols(image.buildId));
-      if (separate) sources.push(separate);
-    }
+    const stubs = PltSymbols.of(image, this.#demangle);
+    if (stubs) sources.push(stubs);
+    if (this.#cfi) sources.push(new FunctionBounds(this.#cfi, image.textBase, path));
     return sources;
   }
 
-  #debugSymbols(buildId: string): SymbolSource | undefined {
-    const fd = this.#openDebug(buildId);
-    if (fd === undefined) return undefined;
-    this.#debugSource = new FileSource(fd);
-    const image = ElfImage.parse(this.#debugSource);
-    // A file of another build would name everything wrongly.
-    if (image.buildId !== buildId) throw new ParseError('debug_file_build_id', 'another build');
-    return ElfSymbols.read(image, this.#demangle);
-  }
-
-  #goLayout(): GoLayout {
+  #goThreadLayout(): GoThreadLayout | undefined {
     const functions = this.#functions;
-    if (!functions) return notGo;
-    const found = this.#guarded(() => goThreadLayout(this.opened.image, functions));
-    if (typeof found === 'object') {
-      const { gOffset, m, curg, schedBp } = found;
-      return { gOffset: -gOffset, m, curg, schedBp };
-    }
+    const found = functions && this.#guarded(() => goThreadLayout(this.opened.image, functions));
+    if (typeof found === 'object') return found;
     if (found) this.#problem(found);
-    return notGo;
+    return undefined;
   }
 
   #guarded<Result>(work: () => Result): Result | undefined {
@@ -178,6 +195,15 @@ export class Binary {
   #problem(reason: string): void {
     this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
   }
+}
+
+function debugInfoFile(
+  { id, path, image, source }: Opened,
+  pid: HostPid,
+  mayHaveDebugInfo: (image: ElfImage, path: string) => boolean,
+): DebugInfoFile | undefined {
+  if (!(source instanceof FileSource) || !mayHaveDebugInfo(image, path)) return undefined;
+  return new DebugInfoFile({ id, path, pid, open: () => source.reopen() });
 }
 
 function textSource(

@@ -6,11 +6,22 @@ import type { ProcessInformation } from '../profile/builder.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
 import type { TableMaps } from '../unwind/map-writer.ts';
 
+/** How long naming waits for debug information; what comes later is for the next flush. */
+export interface Patience {
+  /** For files that are being read. */
+  readonly namesMs: number;
+  /** For files that are being downloaded. */
+  readonly downloadsMs: number;
+}
+
 /** What the resolver's thread is started with. */
 export interface ResolverSetup {
   /** Undefined when records are replayed: there is no kernel side. */
   readonly maps: TableMaps | undefined;
   readonly maxDepth: number;
+  readonly patience: Patience;
+  /** It runs for long: addresses that turn up late must not cost much. */
+  readonly isSteady: boolean;
   /** Report what is read from the machine, so that records can be replayed. */
   readonly saveSnapshots: boolean;
   /** Answers instead of the machine, in the order of their asking. */
@@ -42,6 +53,8 @@ export type ToResolver =
       readonly instances: readonly Instance[];
     }
   | { readonly type: 'sync'; readonly id: number }
+  /** Somebody wants to go: from now on nothing is waited for any longer. */
+  | { readonly type: 'hurry' }
   | { readonly type: 'stop' };
 
 export interface Resolution {
@@ -65,10 +78,19 @@ export interface ResolverStats {
   readonly sidebandLost: number;
 }
 
+/** Why a resolution takes long. */
+export interface Waiting {
+  /** Files whose debug information is wanted. */
+  readonly files: number;
+  /** Of these, those that are being downloaded. */
+  readonly downloads: number;
+}
+
 export type FromResolver =
   | { readonly type: 'ready' }
   /** Finished samples (FT_RECORD_SAMPLE) made of deferred ones. */
   | { readonly type: 'samples'; readonly records: Uint8Array<ArrayBuffer> }
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly type: 'waiting'; readonly waiting: Waiting }
   | Resolution
   | { readonly type: 'synced'; readonly id: number; readonly stats: ResolverStats };

@@ -9,20 +9,45 @@ import type { Instance } from '../profile/aggregator.ts';
 import type { ProcessInformation } from '../profile/builder.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
-import type { KernelSymbol } from '../symbolize/kernel-symbols.ts';
+import type { KernelName, KernelNames } from '../symbolize/kernel-names.ts';
+import type { SourceLine } from '../symbolize/source-line.ts';
 import {
   hostPid,
-  type KernelAddress,
   kernelAddress,
   processAddress,
+  type VirtualAddress,
   virtualAddress,
 } from '../units/units.ts';
+import type { Binary } from './binary.ts';
+import type { DebugInfoFile } from './debug-info-file.ts';
 import type { JitMaps } from './jit-maps.ts';
-import type { Resolver } from './resolver.ts';
+import { isGeneratedCode, type Resolver } from './resolver.ts';
 
 /** Locations remembered on both threads; beyond it both begin anew. */
 const MAX_LOCATIONS = 1 << 18;
 const EXACT_BIT = 0x8000_0000;
+
+interface FileAddress {
+  readonly binary: Binary;
+  readonly address: VirtualAddress;
+}
+
+interface Place {
+  readonly process: Process;
+  readonly mapped: Mapped<MappedThing>;
+  /** Undefined when the file cannot be read. */
+  readonly inFile: FileAddress | undefined;
+}
+
+/** Addresses that are about to be named. */
+interface Located {
+  readonly queries: AddressQueries;
+  readonly identities: readonly Identity[];
+  /** Parallel to the queries; undefined in the kernel and outside of all mappings. */
+  readonly places: readonly (Place | undefined)[];
+  /** Files that may have debug information for some of them. */
+  readonly files: ReadonlySet<DebugInfoFile>;
+}
 
 export interface Named {
   readonly locations: Uint32Array<ArrayBuffer>;
@@ -33,7 +58,7 @@ export interface Named {
 
 export class Naming {
   readonly #resolver: Resolver;
-  readonly #kernelSymbols: (address: KernelAddress) => KernelSymbol | undefined;
+  readonly #kernelNames: KernelNames;
   readonly #jit: JitMaps;
   /** Numbers of kernel locations, by address. */
   readonly #kernelNumbers = new Map<number, number>();
@@ -44,21 +69,33 @@ export class Naming {
   readonly #mappings = new Map<string, Mapping>();
   #next = 1;
 
-  constructor(
-    resolver: Resolver,
-    kernelSymbols: (address: KernelAddress) => KernelSymbol | undefined,
-    jit: JitMaps,
-  ) {
+  constructor(resolver: Resolver, kernelNames: KernelNames, jit: JitMaps) {
     this.#resolver = resolver;
-    this.#kernelSymbols = kernelSymbols;
+    this.#kernelNames = kernelNames;
     this.#jit = jit;
   }
 
-  name(queries: AddressQueries, instances: readonly Instance[]): Named {
+  /** Finds the file of each address, and notes with the files which addresses are wanted. */
+  locate(queries: AddressQueries, instances: readonly Instance[]): Located {
     if (this.#next > MAX_LOCATIONS) this.#restart();
     const identities = instances.map(
       ({ pid, execId, startNs }): Identity => ({ pid: hostPid(pid), execId, startNs }),
     );
+    const files = new Set<DebugInfoFile>();
+    const places = Array.from({ length: queries.length }, (_, i) => {
+      const instance = queries.instance[i]!;
+      if (instance === KERNEL_INSTANCE) return undefined;
+      const address = userAddress(queries.high[i]!, queries.low[i]!);
+      const place = this.#place(identities[instance]!, queries.layout[i]!, address);
+      const file = place?.inFile && this.#want(place.inFile);
+      if (file) files.add(file);
+      return place;
+    });
+    return { queries, identities, places, files };
+  }
+
+  /** Numbers are given in one go: what is outstanding elsewhere cannot mix with them. */
+  name({ queries, identities, places }: Located): Named {
     const firstNew = this.#next;
     const fresh: ResolvedLocation[] = [];
     const locations = new Uint32Array(queries.length);
@@ -70,7 +107,7 @@ export class Naming {
       locations[i] =
         instance === KERNEL_INSTANCE
           ? this.#kernel(high, low, fresh)
-          : this.#user(identities[instance]!, queries.layout[i]!, high, low, fresh);
+          : this.#user(places[i], userAddress(high, low), fresh);
     }
     return {
       locations,
@@ -78,6 +115,15 @@ export class Naming {
       fresh,
       processes: identities.map((identity) => this.#process(identity)),
     };
+  }
+
+  /** The file to be asked for an address; undefined where nothing better can be known. */
+  #want({ binary, address }: FileAddress): DebugInfoFile | undefined {
+    const { debugInfo } = binary;
+    if (!debugInfo?.mayAnswer) return undefined;
+    const isNamed = this.#numbersOf(binary.opened.id).has(address) || binary.isKnownBest(address);
+    debugInfo.occurred(address, isNamed);
+    return debugInfo;
   }
 
   #restart(): void {
@@ -91,80 +137,68 @@ export class Naming {
   #kernel(high: number, low: number, fresh: ResolvedLocation[]): number {
     // The upper 12 bits are ones. A return address names the call before it.
     const address = (high & 0xf_ffff) * 2 ** 32 + low;
-    return this.#number(this.#kernelNumbers, address, fresh, () => {
-      const symbol = this.#kernelSymbols(kernelAddress(address));
-      const module = symbol?.module ?? '[kernel]';
-      return {
-        mapping: this.#mapping(module, () => special(module)),
-        address,
-        type: 'kernel',
-        lines: symbol
-          ? [
-              {
-                name: symbol.name,
-                systemName: symbol.systemName,
-                file: '',
-                line: 0,
-                column: 0,
-                startLine: 0,
-              },
-            ]
-          : [],
-      };
+    const known = this.#kernelNumbers.get(address);
+    if (known !== undefined) return known;
+    const symbol = this.#kernelNames.lookup(kernelAddress(address));
+    const module = symbol?.module ?? '[kernel]';
+    const make = (): ResolvedLocation => ({
+      mapping: this.#mapping(module, () => special(module)),
+      address,
+      type: 'kernel',
+      lines: symbol ? [kernelLine(symbol)] : [],
     });
+    if (symbol && !symbol.unnamed && module !== '[bpf]') {
+      return this.#number(this.#kernelNumbers, address, fresh, make);
+    }
+    // BPF programs come and go, and names may be shown later: the name belongs to the key.
+    return this.#number(this.#numbers, `kernel:${address}:${symbol?.name}`, fresh, make);
   }
 
-  #user(
-    identity: Identity,
-    layout: number,
-    high: number,
-    low: number,
-    fresh: ResolvedLocation[],
-  ): number {
-    const isExact = (high & EXACT_BIT) !== 0;
-    const pc = (high & ~EXACT_BIT) * 2 ** 32 + low;
-    // A return address may be the first byte of the next function.
-    const address = isExact ? pc : pc - 1;
+  #place(identity: Identity, layout: number, address: number): Place | undefined {
     const found = this.#resolver.layout(layout, identity);
     const mapped = found && findMapping(found.mappings, processAddress(address));
-    if (!found || !mapped) {
-      return this.#number(this.#numbers, `?:${address}`, fresh, () => nameless(undefined, address));
-    }
-    if (mapped.what === 'anonymous') return this.#anonymous(found.process, address, fresh);
-    return this.#file(found.process, mapped, mapped.what, address, fresh);
-  }
-
-  #file(
-    process: Process,
-    mapped: Mapped<MappedThing>,
-    executable: Executable,
-    address: number,
-    fresh: ResolvedLocation[],
-  ): number {
+    if (!found || !mapped) return undefined;
+    const { process } = found;
     const binary = this.#resolver.binary(process, mapped);
     const bias = binary?.bias(mapped.start, mapped.raw.offset);
-    if (!binary || bias === undefined) {
-      const offset = address - mapped.start + mapped.raw.offset;
-      const { path } = executable;
-      return this.#number(this.#numbers, `${path}:${offset}`, fresh, () =>
-        nameless(
-          this.#mapping(path, () => ({ ...special(path), fileOffset: mapped.raw.offset })),
-          offset,
-        ),
-      );
+    if (!binary || bias === undefined) return { process, mapped, inFile: undefined };
+    const inFile = virtualAddress(address - bias + binary.opened.image.textBase);
+    return { process, mapped, inFile: { binary, address: inFile } };
+  }
+
+  #user(place: Place | undefined, address: number, fresh: ResolvedLocation[]): number {
+    if (!place) {
+      return this.#number(this.#numbers, `?:${address}`, fresh, () => nameless(undefined, address));
     }
-    const fileAddress = virtualAddress(address - bias + binary.opened.image.textBase);
-    return this.#number(this.#numbersOf(binary.opened.id), fileAddress, fresh, () => {
-      const { type, lines } = binary.symbol(fileAddress);
-      const mapping = this.#mapping(`#${binary.opened.id}`, () =>
-        binary.mapping(mapped.start, mapped.end, mapped.raw.offset),
-      );
-      return { mapping, address: fileAddress, type, lines };
+    const { process, mapped, inFile } = place;
+    if (mapped.what === 'anonymous' || (!inFile && isGeneratedCode(mapped))) {
+      return this.#anonymous(process, address, fresh);
+    }
+    if (inFile) return this.#file(inFile, fresh);
+    const offset = address - mapped.start + mapped.raw.offset;
+    const { path } = mapped.what;
+    return this.#number(this.#numbers, `${path}:${offset}`, fresh, () =>
+      nameless(
+        this.#mapping(path, () => ({ ...special(path), fileOffset: mapped.raw.offset })),
+        offset,
+      ),
+    );
+  }
+
+  #file({ binary, address }: FileAddress, fresh: ResolvedLocation[]): number {
+    const { id } = binary.opened;
+    const numbers = this.#numbersOf(id);
+    // What was found out since it was last named: a better name has a number of its own.
+    if (binary.debugInfo?.hasNews(address)) numbers.delete(address);
+    return this.#number(numbers, address, fresh, () => {
+      const { type, lines } = binary.symbol(address);
+      const mapping = this.#mapping(`#${id}`, () => binary.mapping());
+      return { mapping, address, type, lines };
     });
   }
 
   #anonymous(process: Process, address: number, fresh: ResolvedLocation[]): number {
-    const symbol = this.#jit.lookup(process.identity, processAddress(address));
+    const symbol = this.#jit.lookup(process, processAddress(address));
     const { pid, startNs } = process.identity;
     const mapping = this.#mapping('[anon]', () => special('[anon]'));
     if (!symbol) {
@@ -220,6 +254,17 @@ export class Naming {
     if (!first || first.what === 'anonymous') return undefined;
     return { name: '', executable: first.what.path };
   }
+}
+
+/** A return address may be the first byte of the next function. */
+function userAddress(high: number, low: number): number {
+  const pc = (high & ~EXACT_BIT) * 2 ** 32 + low;
+  return (high & EXACT_BIT) !== 0 ? pc : pc - 1;
+}
+
+function kernelLine({ name, systemName, unnamed }: KernelName): SourceLine {
+  const line = { name, systemName, file: '', line: 0, column: 0, startLine: 0 };
+  return unnamed ? { ...line, unnamed } : line;
 }
 
 function special(name: string): Mapping {

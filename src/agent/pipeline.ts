@@ -7,9 +7,10 @@ import { decode } from '../capture/decode.ts';
 import { collectAddresses } from '../profile/address-collection.ts';
 import { Aggregator } from '../profile/aggregator.ts';
 import { ProfileBuilder } from '../profile/builder.ts';
+import { goroutineLabels } from '../profile/goroutine-labels.ts';
 import type { Profile } from '../profile/model.ts';
 import { type Nanoseconds, nanoseconds, type UnixTime } from '../units/units.ts';
-import type { ResolverSetup, ResolverStats, Snapshot } from './messages.ts';
+import type { Patience, ResolverSetup, ResolverStats, Snapshot, Waiting } from './messages.ts';
 import { ResolverClient } from './resolver-client.ts';
 
 /** Raw stacks of one interval; 2,000 different ones of 50 frames take about 1 MiB. */
@@ -18,6 +19,7 @@ const MAX_AGGREGATE_BYTES = 32 << 20;
 export interface PipelineOptions {
   readonly threads: boolean;
   onSnapshot(snapshot: Snapshot): void;
+  onWaiting?(waiting: Waiting): void;
   onFailure(error: Error): void;
 }
 
@@ -43,6 +45,8 @@ export class Pipeline {
   #unnamed: number | undefined;
   #sidebandLost = 0;
   #stats: ResolverStats | undefined;
+  /** By reason, as told in the profiles so far. */
+  #problems: Readonly<Record<string, number>> = {};
 
   constructor(options: PipelineOptions) {
     this.#threads = options.threads;
@@ -50,6 +54,7 @@ export class Pipeline {
     this.#resolver = new ResolverClient({
       onSamples: (records) => this.#decode(records.buffer, records.length),
       onSnapshot: options.onSnapshot,
+      onWaiting: (waiting) => options.onWaiting?.(waiting),
       onFailure: options.onFailure,
     });
   }
@@ -100,10 +105,13 @@ export class Pipeline {
   /** The profile of all samples since the last one. */
   async profile(interval: Interval): Promise<Profile> {
     await this.collect();
+    // Naming has met problems of its own.
+    await this.settle();
     const builder = this.#builder;
     this.#builder = new ProfileBuilder({ threads: this.#threads });
     const sidebandLost = (this.#stats?.sidebandLost ?? 0) - this.#sidebandLost;
     this.#sidebandLost += sidebandLost;
+    const problems = this.#newProblems();
     const profile = builder.finish({
       startTime: interval.startTime,
       duration: interval.duration,
@@ -111,9 +119,15 @@ export class Pipeline {
       host: interval.host ?? hostname(),
       lost: withoutZeros({ ...interval.lost, malformed_record: this.#takeMalformed() }),
       eventsLost: withoutZeros({ ...interval.eventsLost, mapping_ring_full: sidebandLost }),
+      problems,
     });
     this.#unnamed = (this.#unnamed ?? 0) + profile.tally.framesUnnamed;
     return profile;
+  }
+
+  /** What is not named yet gets the names that can be had at once. */
+  hurry(): void {
+    this.#resolver.hurry();
   }
 
   async #collect(): Promise<void> {
@@ -121,7 +135,12 @@ export class Pipeline {
     const aggregated = this.#aggregator.drain();
     const collection = collectAddresses(aggregated);
     const answers = await this.#resolver.resolve(collection.queries, aggregated.instances);
-    this.#builder.add(aggregated, collection, answers);
+    const labels = goroutineLabels(aggregated, collection, answers.locations);
+    this.#builder.add(aggregated, collection, {
+      ...answers,
+      labelSets: labels.sets,
+      labelsMissing: labels.missing,
+    });
   }
 
   close(): Promise<void> {
@@ -135,6 +154,15 @@ export class Pipeline {
     return decoded.forwarded;
   }
 
+  #newProblems(): Record<string, number> {
+    const before = this.#problems;
+    this.#problems = this.#stats?.problems ?? before;
+    const news = Object.entries(this.#problems).map(
+      ([reason, count]) => [reason, count - (before[reason] ?? 0)] as const,
+    );
+    return withoutZeros(Object.fromEntries(news));
+  }
+
   #takeMalformed(): number {
     const count = this.#malformed;
     this.#malformed = 0;
@@ -145,6 +173,13 @@ export class Pipeline {
 function withoutZeros(counts: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
 }
+
+/**
+ * Profiles that follow one another do not wait for names: the next one has
+ * them. A single one waits until each file was read or has reached its own limit.
+ */
+export const patienceOf = (isSteady: boolean): Patience =>
+  isSteady ? { namesMs: 1_000, downloadsMs: 0 } : { namesMs: 120_000, downloadsMs: 10_000 };
 
 /** CPU time that one sample stands for. */
 export const periodOf = (hz: number): Nanoseconds => nanoseconds(Math.round(1e9 / hz));

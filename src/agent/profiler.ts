@@ -9,7 +9,7 @@ import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { thisMachine } from './doctor-machine.ts';
 import type { Snapshot } from './messages.ts';
-import { Pipeline, periodOf } from './pipeline.ts';
+import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
 import { refusal } from './refusal.ts';
 import { startReplay } from './replay.ts';
 
@@ -60,6 +60,7 @@ export class LiveProfiler implements Profiler {
     const pipeline = new Pipeline({
       threads: options.threads,
       onSnapshot: (snapshot) => save(snapshot),
+      ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
       onFailure: (error) => fail(error),
     });
     let capture: LiveCapture | undefined;
@@ -72,6 +73,8 @@ export class LiveProfiler implements Profiler {
       await pipeline.start({
         maps: capture.maps,
         maxDepth: options.maxDepth,
+        patience: patienceOf(options.steady ?? false),
+        isSteady: options.steady ?? false,
         saveSnapshots: options.saveRecords !== undefined,
         snapshots: undefined,
       });
@@ -142,6 +145,10 @@ export class LiveProfiler implements Profiler {
 
   get problems(): readonly string[] {
     return this.#recordingFailure ? [this.#recordingFailure.message] : [];
+  }
+
+  hurry(): void {
+    this.#pipeline.hurry();
   }
 
   async flush(): Promise<Profile> {

@@ -4,7 +4,7 @@ import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import type { Snapshot } from './messages.ts';
-import { Pipeline, periodOf } from './pipeline.ts';
+import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
 
 /** Chunks between two waits for the resolver, so that its queue stays short. */
 const CHUNKS_PER_WAIT = 64;
@@ -34,6 +34,7 @@ class Replay implements Profiler {
     this.#pipeline = new Pipeline({
       threads: options.threads,
       onSnapshot() {},
+      ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
       onFailure: (error) => {
         this.#failure ??= error;
       },
@@ -41,6 +42,8 @@ class Replay implements Profiler {
     this.#ready = this.#pipeline.start({
       maps: undefined,
       maxDepth: options.maxDepth,
+      patience: patienceOf(false),
+      isSteady: false,
       saveSnapshots: false,
       snapshots,
     });
@@ -54,6 +57,10 @@ class Replay implements Profiler {
       unresolved: this.#pipeline.unnamed,
       processes: undefined,
     };
+  }
+
+  hurry(): void {
+    this.#pipeline.hurry();
   }
 
   flush(): Promise<Profile> {

@@ -5,28 +5,29 @@ import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
-import { type KernelSymbol, KernelSymbols } from '../symbolize/kernel-symbols.ts';
-import type { KernelAddress } from '../units/units.ts';
+import { type KernelFiles, KernelNames } from '../symbolize/kernel-names.ts';
 import { KernelMapWriter } from '../unwind/map-writer.ts';
+import { AGENT_REST_FACTOR, DEBUG_INFO_LIMITS, DebugInfoClient } from './debug-info-client.ts';
+import { DebugInfoWait } from './debug-info-wait.ts';
 import { JitMaps } from './jit-maps.ts';
-import type { FromResolver, ResolverSetup, ToResolver } from './messages.ts';
+import type { FromResolver, ResolverSetup, ResolverStats, ToResolver } from './messages.ts';
 import { Naming } from './naming.ts';
 import { Resolver } from './resolver.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 
-/** Kernel names are read again when one is missing, but not more often. */
-const KERNEL_REREAD_MS = 60_000;
+const kernelFiles: KernelFiles = {
+  kallsyms: () => readOptional('/proc/kallsyms'),
+  modules: () => readOptional('/proc/modules'),
+  now: () => performance.now(),
+};
 
-function kernelSymbolReader(): (address: KernelAddress) => KernelSymbol | undefined {
-  let symbols: KernelSymbols | undefined;
-  let readAt = 0;
-  return (address) => {
-    const found = symbols?.lookup(address);
-    if (found || Date.now() - readAt < KERNEL_REREAD_MS) return found;
-    readAt = Date.now();
-    symbols = KernelSymbols.parse(readOptional('/proc/kallsyms'), readOptional('/proc/modules'));
-    return symbols.lookup(address);
-  };
+function allStats(resolver: Resolver, kernelNames: KernelNames, jit: JitMaps): ResolverStats {
+  const stats = resolver.stats();
+  const problems = { ...stats.problems };
+  for (const source of [kernelNames.problems, jit.problems]) {
+    for (const [reason, count] of source) problems[reason] = (problems[reason] ?? 0) + count;
+  }
+  return { ...stats, problems };
 }
 
 /** Nice value: nine times the share of a usual thread. */
@@ -53,6 +54,8 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
+type Question = Extract<ToResolver, { type: 'resolve' }>;
+
 function run(port: MessagePort, setup: ResolverSetup): void {
   const send = (message: FromResolver, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
@@ -69,8 +72,29 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
     maxDepth: setup.maxDepth,
+    hasServers: /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
   });
-  const naming = new Naming(resolver, kernelSymbolReader(), new JitMaps(host));
+  const kernelNames = new KernelNames(kernelFiles);
+  const jit = new JitMaps(host);
+  const naming = new Naming(resolver, kernelNames, jit);
+  const debugInfo = new DebugInfoClient(
+    { replay: setup.snapshots !== undefined },
+    { ...DEBUG_INFO_LIMITS, restFactor: setup.isSteady ? AGENT_REST_FACTOR : 0 },
+  );
+  const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>
+    send({ type: 'waiting', waiting }),
+  );
+  const resolve = async ({ id, queries, instances }: Question): Promise<void> => {
+    const begun = resolver.mark();
+    const located = naming.locate(queries, instances);
+    // Batches and other messages are served meanwhile.
+    await wait.for(located.files);
+    const named = naming.name(located);
+    resolver.forget(begun);
+    send({ type: 'resolution', id, ...named }, [named.locations.buffer]);
+  };
+  /** One after the other: what is closed after one may not be needed by another. */
+  let turn = Promise.resolve();
   port.on('message', (message: ToResolver) => {
     switch (message.type) {
       case 'start':
@@ -80,16 +104,17 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         if (records) send({ type: 'samples', records }, [records.buffer]);
         break;
       }
-      case 'resolve': {
-        const named = naming.name(message.queries, message.instances);
-        resolver.forget();
-        send({ type: 'resolution', id: message.id, ...named }, [named.locations.buffer]);
+      case 'resolve':
+        turn = turn.then(() => resolve(message));
         break;
-      }
+      case 'hurry':
+        wait.hurry();
+        break;
       case 'sync':
-        send({ type: 'synced', id: message.id, stats: resolver.stats() });
+        send({ type: 'synced', id: message.id, stats: allStats(resolver, kernelNames, jit) });
         break;
       case 'stop':
+        debugInfo.close();
         port.close();
     }
   });

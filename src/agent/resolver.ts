@@ -11,25 +11,28 @@ import {
   StackCopy as StackField,
 } from '../capture/record.ts';
 import { readWord } from '../capture/word.ts';
-import { openDebugFile } from '../process/debug-files.ts';
+import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
+import { FileRoots } from '../debuginfo/file-roots.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import { OpenFiles } from '../process/open-files.ts';
 import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
 import { ProcessTracker } from '../process/tracker.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
-import { monotonicTime, processAddress, textOffset } from '../units/units.ts';
+import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
 import {
   type GoLayout,
   type KernelMapping,
   KernelProcesses,
   notGo,
+  unknownGo,
 } from '../unwind/kernel-processes.ts';
 import { type MapWriter, nowhere, type TableMaps } from '../unwind/map-writer.ts';
 import { type CodePlace, type StackCopy, StackWalker, type Walked } from '../unwind/stack-walk.ts';
 import { TableStore } from '../unwind/table-store.ts';
 import { type BatchEvent, readBatch } from './batch.ts';
 import { Binary } from './binary.ts';
+import { GoLayouts } from './go-layouts.ts';
 import type { ResolverStats } from './messages.ts';
 import { RecordWriter } from './record-writer.ts';
 
@@ -39,6 +42,8 @@ export interface ResolverOptions {
   /** Undefined in replay. */
   readonly kernel: { readonly maps: TableMaps; readonly writer: MapWriter } | undefined;
   readonly maxDepth: number;
+  /** Debug information may be downloaded. */
+  readonly hasServers: boolean;
 }
 
 /** Sizes without a kernel behind: as roomy as the kernel's own. */
@@ -61,14 +66,22 @@ interface Layout {
   readonly mappings: MappingList;
 }
 
+/** How things stood when a flush began. */
+interface Mark {
+  readonly now: MonotonicTime;
+  readonly layouts: ReadonlySet<number>;
+}
+
 export class Resolver {
   readonly tracker: ProcessTracker;
   readonly #host: ProcessHost;
   readonly #files: OpenFiles;
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
+  readonly #goLayouts: GoLayouts;
   readonly #demangle: Demangler;
   readonly #maxDepth: number;
+  readonly #hasServers: boolean;
   readonly #binaries = new Map<number, Binary>();
   readonly #layouts = new Map<number, Layout>();
   readonly #walker = new StackWalker();
@@ -81,6 +94,8 @@ export class Resolver {
     length: 0,
     end: 'process_gone',
   };
+  /** Of binaries that were closed. */
+  readonly #pastProblems: Record<string, number> = {};
   #nextLayout = 1;
   #sidebandLost = 0;
   #now = monotonicTime(0);
@@ -93,7 +108,9 @@ export class Resolver {
     this.#store = new TableStore(maps, writer);
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
+    this.#goLayouts = new GoLayouts(options.host);
     this.#demangle = options.demangle;
+    this.#hasServers = options.hasServers;
     this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
   }
 
@@ -133,35 +150,39 @@ export class Resolver {
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
       const { pid } = process.identity;
-      binary = new Binary(opened, this.#store, this.#demangle, (buildId) =>
-        openDebugFile(this.#host, pid, buildId),
-      );
+      binary = new Binary(opened, this.#store, this.#demangle, pid, (image, path) => {
+        const roots = new FileRoots(this.#host, pid);
+        return mayHaveDebugInformation(image, path, roots, this.#hasServers);
+      });
       this.#binaries.set(opened.id, binary);
     }
     return binary;
   }
 
+  /** Called when a flush begins: samples of later ones may need what there is from now on. */
+  mark(): Mark {
+    return { now: this.#now, layouts: this.#usedLayouts() };
+  }
+
   /** Called after a flush: processes and layouts that no later sample can name are dropped. */
-  forget(): void {
-    this.tracker.forget(this.#now);
-    const used = new Set<number>();
-    for (const process of this.tracker.all()) used.add(process.layout);
+  forget(begun: Mark): void {
+    this.tracker.forget(begun.now);
+    const used = this.#usedLayouts();
     for (const layout of this.#layouts.keys()) {
-      if (!used.has(layout)) this.#layouts.delete(layout);
+      if (!used.has(layout) && !begun.layouts.has(layout)) this.#layouts.delete(layout);
     }
     for (const id of this.#files.sweep(this.tracker.all())) {
-      this.#binaries.get(id)?.close();
+      const binary = this.#binaries.get(id);
+      if (binary) addProblems(this.#pastProblems, binary.problems);
+      binary?.close();
       this.#binaries.delete(id);
     }
   }
 
   stats(): ResolverStats {
-    const problems: Record<string, number> = Object.fromEntries(this.tracker.problems);
-    for (const binary of this.#binaries.values()) {
-      for (const [reason, count] of binary.problems) {
-        problems[reason] = (problems[reason] ?? 0) + count;
-      }
-    }
+    const problems = { ...this.#pastProblems };
+    addProblems(problems, this.tracker.problems);
+    for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
       binaries: this.#binaries.size,
@@ -170,6 +191,12 @@ export class Resolver {
       problems,
       sidebandLost: this.#sidebandLost,
     };
+  }
+
+  #usedLayouts(): Set<number> {
+    const used = new Set<number>();
+    for (const process of this.tracker.all()) used.add(process.layout);
+    return used;
   }
 
   #apply(event: BatchEvent, records: DataView): void {
@@ -264,6 +291,7 @@ export class Resolver {
   #publish(process: Process): void {
     if (process.layout === 0 || process.stale) this.#number(process);
     let go: GoLayout = notGo;
+    let goBinary: Binary | undefined;
     const mappings = process.mappings.map((mapped): KernelMapping => {
       const { start, end, what } = mapped;
       if (what === 'anonymous') {
@@ -282,15 +310,29 @@ export class Resolver {
       if (bias === undefined || file === undefined) {
         return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
       }
-      if (binary.go !== notGo) go = binary.go;
+      if (binary.isGo) {
+        const slide = bias - binary.opened.image.textBase;
+        // With two runtimes in one process it would take both to say whose a thread is.
+        const isOnly = goBinary === undefined || goBinary === binary;
+        go = isOnly ? this.#goLayouts.of(process, binary.goThread, slide) : unknownGo;
+        goBinary = binary;
+      }
       return { start, end, bias, file, kind: MappingKind.File };
     });
     this.#kernel.publish(process.identity, process.layout, mappings, go);
   }
 }
 
+/** Adds counts by reason. */
+export function addProblems(
+  target: Record<string, number>,
+  problems: ReadonlyMap<string, number>,
+): void {
+  for (const [reason, count] of problems) target[reason] = (target[reason] ?? 0) + count;
+}
+
 /** JIT compilers that keep code writable elsewhere map a memfd twice; it is no ELF file. */
-function isGeneratedCode({ raw }: Mapped<MappedThing>): boolean {
+export function isGeneratedCode({ raw }: Mapped<MappedThing>): boolean {
   return raw.path.startsWith('/memfd:');
 }
 

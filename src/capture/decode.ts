@@ -83,12 +83,14 @@ function addSample(
   );
   const counts = words[first + word(Sample.kernelCount)]!;
   const state = words[first + word(Sample.end)]!;
+  const layout = words[first + word(Sample.layout)]!;
+  const goState = words[first + word(Sample.goState)]!;
   aggregator.add(
     instance,
-    words[first + word(Sample.layout)]!,
+    layout,
     state & 0xffff,
     threads ? aggregator.comm(words, first + word(Sample.thread)) : comm,
-    0,
+    aggregator.goroutine(instance, layout, goState, words, first + word(Sample.goid)),
     words,
     first + firstAddress,
     counts & 0xffff,

@@ -46,6 +46,20 @@ export const COUNTERS = [
 ] as const;
 export type Counter = (typeof COUNTERS)[number];
 
+/** `enum ft_go_state` by name, in its order. */
+export const GO_STATES = [
+  'none',
+  'goroutine',
+  'scheduler',
+  'signal',
+  'foreign',
+  'unknown_process',
+  'go_layout_unknown',
+  'goroutine_unreadable',
+  'goroutine_changing',
+] as const;
+export type GoState = (typeof GO_STATES)[number];
+
 export function endCode(reason: EndReason): number {
   return END_REASONS.indexOf(reason);
 }
@@ -73,7 +87,11 @@ export const Sample = {
   thread: 48,
   comm: 64,
   cgroupId: 80,
-  size: 88,
+  goid: 88,
+  goCreator: 96,
+  goStart: 104,
+  goState: 112,
+  size: 120,
 } as const;
 
 /** `struct ft_stack`, from its own start. */
@@ -101,8 +119,15 @@ export const ProcessValue = {
   goM: 34,
   goCurg: 36,
   goSchedBp: 38,
+  goGoid: 40,
+  goGopc: 42,
+  goGsignal: 44,
+  goInC: 46,
   size: 48,
 } as const;
+
+/** Flags of `struct ft_process`: a Go program whose layout is not known. */
+export const PROCESS_GO_UNKNOWN = 1;
 
 /** `struct ft_mapping`. */
 export const MappingValue = { start: 0, end: 8, bias: 16, file: 24, kind: 28, size: 32 } as const;

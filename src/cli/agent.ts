@@ -109,10 +109,13 @@ async function keep(
   folder: string | undefined,
   log: Log,
 ): Promise<void> {
-  const { taken, exported, lost, eventsLost } = profile.tally;
+  const { taken, exported, lost, eventsLost, problems } = profile.tally;
   log.info({ taken, exported, processes: profile.processes.length }, 'profile');
   if (Object.keys(lost).length + Object.keys(eventsLost).length > 0) {
     log.warn({ lost, eventsLost }, 'samples or process events were lost in this interval');
+  }
+  if (Object.keys(problems).length > 0) {
+    log.warn({ problems }, 'files could not be read in full: names or callers may be missing');
   }
   store.add(profile);
   if (folder === undefined) return;
@@ -172,6 +175,7 @@ async function serve(
       threads: values.threads,
       kernelStacks: !values['no-kernel'],
       maxDepth: MAX_DEPTH,
+      steady: true,
     });
     log.info(`sampling at ${values.hz} Hz; open ${viewer.url}`);
     let running = true;

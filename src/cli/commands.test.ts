@@ -81,6 +81,8 @@ test('wrong usage ends with 2 and names what is allowed', async () => {
     [['record', '--comm', 'a-name-of-17-byte'], /longer than the 15 bytes/],
     [['record', '--format', 'svg'], /--format: 'svg' is not one of pprof, folded/],
     [['record', '--replay', 'x', '--hz', '9'], /--hz does not go with it/],
+    [['record', '--go-pgo', '--format', 'json'], /--go-pgo writes pprof: --format json/],
+    [['record', '--go-pgo', '--threads'], /--go-pgo and --threads exclude each other/],
     [['agent', '--listen', 'localhost'], /--listen: 'localhost' is not HOST:PORT/],
     [['agent', '--listen', '127.0.0.1:70000'], /is not HOST:PORT/],
     [['agent', 'now'], /agent takes no 'now'/],
@@ -150,6 +152,23 @@ test('each format has its default file', async () => {
     assert.ok(readFileSync(join(folder, file), 'utf8').includes('main'));
     rmSync(join(folder, file));
   }
+});
+
+test('--go-pgo writes default.pgo and says of which programs and whether it is enough', async () => {
+  const { code, stderr } = await run(['record', '--go-pgo', '--duration', '1ms'], 'go');
+  assert.equal(code, 0);
+  assert.match(stderr, /written to default\.pgo \(pprof, \d+ B\)/);
+  assert.match(stderr, /Go profile of \/srv\/app \(7 samples of 1 process\)/);
+  assert.match(stderr, /7 samples are few: .* record for longer/);
+  assert.ok(gunzipSync(readFileSync(join(folder, 'default.pgo'))).includes('main'));
+  rmSync(join(folder, 'default.pgo'));
+});
+
+test('--go-pgo without Go code fails, tells what to do and writes nothing', async () => {
+  const { code, stderr } = await run(['record', '--go-pgo', '--duration', '1ms']);
+  assert.equal(code, 1);
+  assert.match(stderr, /--go-pgo: no Go code in 7 samples \(of stand-in\): choose a Go program/);
+  assert.deepEqual(readdirSync(folder), []);
 });
 
 test('the options reach the profiler', async () => {

@@ -22,6 +22,15 @@ export interface ProfilerOptions {
   readonly replay?: string;
   /** Truth mode: every sample also leaves with registers and stack; for `saveRecords`. */
   readonly copyEverySample?: boolean;
+  /** Profiles follow one another: names that take time may come with a later one. */
+  readonly steady?: boolean;
+  onWaiting?(waiting: Waiting): void;
+}
+
+/** Why a profile takes long: debug information of `files` is wanted, `downloads` are on their way. */
+export interface Waiting {
+  readonly files: number;
+  readonly downloads: number;
 }
 
 /** Running totals since the start. */
@@ -40,6 +49,8 @@ export interface Profiler {
   /** What went wrong beside the profile, one line each; after stop(). */
   readonly problems?: readonly string[];
   counts(): LiveCounts;
+  /** The user wants to go: the profile has the names that can be had within seconds. */
+  hurry?(): void;
   /** @returns the profile since the last flush; sampling goes on */
   flush(): Promise<Profile>;
   /** Stops sampling. @returns the rest since the last flush */

@@ -1,7 +1,7 @@
 /** What `record` says while it samples: one living line on a terminal, few plain lines elsewhere. */
 import type { Tally } from '../profile/model.ts';
 import type { Terminal } from './command.ts';
-import type { LiveCounts } from './profiler-seam.ts';
+import type { LiveCounts, Waiting } from './profiler-seam.ts';
 import { formatCount, formatDuration, type Milliseconds } from './quantity.ts';
 
 const LIVE_MS = 500;
@@ -56,4 +56,24 @@ export function tallyText(tally: Tally): string {
     ...(frames > 0 ? [`${((tally.framesNamed / frames) * 100).toFixed(1)} % of frames named`] : []),
     ...(cut > 0 ? [`${formatCount(cut)} ${cut === 1 ? 'stack' : 'stacks'} not whole`] : []),
   ].join('; ');
+}
+
+/** @returns why there is no profile yet */
+export function waitingText({ files, downloads }: Waiting): string {
+  const reading = `reading debug information of ${files} ${files === 1 ? 'file' : 'files'}`;
+  if (downloads === 0) return `${reading}; Ctrl-C: names without it`;
+  return `${reading}, ${downloads} of them being downloaded (10 s at most); Ctrl-C: names without it`;
+}
+
+/** Of processes, not of files; stacks that are not whole for it are counted as such. */
+const PROCESS_PROBLEM = 'process_gone';
+
+/** @returns what was refused of files, undefined when nothing was */
+export function problemsText({ problems }: Tally): string | undefined {
+  const reasons = Object.entries(problems).filter(
+    ([reason, count]) => count > 0 && reason !== PROCESS_PROBLEM,
+  );
+  if (reasons.length === 0) return undefined;
+  const list = reasons.map(([reason, count]) => `${reason} ${formatCount(count)}`).join(', ');
+  return `some files could not be read in full, names or callers may be missing: ${list}`;
 }

@@ -22,7 +22,14 @@ function profileOf(options: ProfilerOptions, count: number): Profile {
     startTime: unixTime(BigInt(Date.now()) * 1_000_000n),
     duration: nanoseconds(1e9),
     period: nanoseconds(1e9 / options.hz),
-    mappings: [{ start: 0, end: 0, fileOffset: 0, file: '', buildId: '', goBuildId: '' }],
+    mappings: ['', '/srv/app'].map((file) => ({
+      start: 0,
+      end: 0,
+      fileOffset: 0,
+      file,
+      buildId: '',
+      goBuildId: '',
+    })),
     functions: [
       {
         name: 'main',
@@ -34,7 +41,12 @@ function profileOf(options: ProfilerOptions, count: number): Profile {
       },
     ],
     locations: [
-      { mapping: 0, address: 1, type: 'native', lines: [{ function: 0, line: 0, column: 0 }] },
+      {
+        mapping: 1,
+        address: 1,
+        type: behaviour === 'go' ? 'go' : 'native',
+        lines: [{ function: 0, line: 0, column: 0 }],
+      },
     ],
     stacks: [Uint32Array.of(0)],
     processes: [
@@ -58,7 +70,9 @@ function profileOf(options: ProfilerOptions, count: number): Profile {
       deferred: {},
       framesNamed: count,
       framesUnnamed: 0,
+      labelsLost: {},
       eventsLost: {},
+      problems: {},
     },
     host: '',
   };

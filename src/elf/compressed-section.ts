@@ -12,53 +12,77 @@ const ZDEBUG_HEADER_SIZE = 12;
 /** Deflate cannot do better than 1,032 to 1; a larger claim is a lie. */
 const MAX_DEFLATE_RATIO = 1032;
 
+export interface Compression {
+  readonly kind: 'zlib' | 'zstd';
+  /** Where the compressed bytes begin; they reach to the end of the section. */
+  readonly start: number;
+  /** Bytes after decompression, as claimed. */
+  readonly size: number;
+}
+
 /**
- * The contents of a section as the program would see them.
- * @throws ParseError `section_compression` (broken data or unknown kind),
- *   `section_too_big`.
+ * How a section is compressed; undefined when it is not.
+ * @param raw its bytes in the file
+ * @throws ParseError `section_compression` (unknown kind, or a claim that cannot be true).
  */
-export function decompressed(section: Section, raw: ByteSource): ByteSource {
+export function compressionOf(section: Section, raw: ByteSource): Compression | undefined {
   if (Math.floor(section.flags / SECTION_COMPRESSED) % 2 === 1) {
     if (raw.size < CHDR_SIZE) throw broken(section, 'too short');
     const header = viewOf(raw.read(0, CHDR_SIZE));
     const kind = header.getUint32(0, true);
+    if (kind !== ZLIB && kind !== ZSTD) throw broken(section, `kind ${kind}`);
     const size = readUnsigned64(header, 8);
-    return inflate(section, raw, CHDR_SIZE, kind, size);
+    return plausible(section, raw, {
+      kind: kind === ZLIB ? 'zlib' : 'zstd',
+      start: CHDR_SIZE,
+      size,
+    });
   }
   if (section.name.startsWith('.zdebug_') && raw.size >= ZDEBUG_HEADER_SIZE) {
     const header = viewOf(raw.read(0, ZDEBUG_HEADER_SIZE));
-    if (header.getUint32(0) !== 0x5a4c4942) return raw;
+    if (header.getUint32(0) !== 0x5a4c4942) return undefined;
     const size = header.getUint32(4) * 0x1_0000_0000 + header.getUint32(8);
-    return inflate(section, raw, ZDEBUG_HEADER_SIZE, ZLIB, size);
+    return plausible(section, raw, { kind: 'zlib', start: ZDEBUG_HEADER_SIZE, size });
   }
-  return raw;
+  return undefined;
 }
 
-function inflate(
+/**
+ * The contents of a section as the program would see them.
+ * @param raw its bytes in the file
+ * @throws ParseError `section_compression` (broken data or unknown kind),
+ *   `section_too_big` (more than `maximum` bytes).
+ */
+export function decompressed(
   section: Section,
   raw: ByteSource,
-  start: number,
-  kind: number,
-  size: number,
+  maximum = MAX_DECOMPRESSED_SIZE,
 ): ByteSource {
-  if (kind !== ZLIB && kind !== ZSTD) throw broken(section, `kind ${kind}`);
-  if (size > MAX_DECOMPRESSED_SIZE || raw.size > MAX_DECOMPRESSED_SIZE) {
+  const compression = compressionOf(section, raw);
+  if (compression === undefined) return raw;
+  const { kind, start, size } = compression;
+  if (size > maximum || raw.size > maximum) {
     throw new ParseError('section_too_big', `${section.name} claims ${size} bytes`);
-  }
-  if (kind === ZLIB && size > raw.size * MAX_DEFLATE_RATIO) {
-    throw broken(section, `${size} bytes out of ${raw.size}`);
   }
   if (size === 0) return new MemorySource(new Uint8Array());
   const input = raw.read(start, raw.size - start);
   let output: Uint8Array;
   try {
-    const decode = kind === ZLIB ? inflateSync : zstdDecompressSync;
+    const decode = kind === 'zlib' ? inflateSync : zstdDecompressSync;
     output = decode(input, { maxOutputLength: size });
   } catch (cause) {
     throw broken(section, String(cause), { cause });
   }
   if (output.length !== size) throw broken(section, `${output.length} bytes instead of ${size}`);
   return new MemorySource(output);
+}
+
+function plausible(section: Section, raw: ByteSource, compression: Compression): Compression {
+  const { kind, size } = compression;
+  if (kind === 'zlib' && size > raw.size * MAX_DEFLATE_RATIO) {
+    throw broken(section, `${size} bytes out of ${raw.size}`);
+  }
+  return compression;
 }
 
 function broken(section: Section, what: string, options?: ErrorOptions): ParseError {

@@ -1,5 +1,5 @@
 /** A regular file as a ByteSource, read on demand. */
-import { closeSync, fstatSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { BLOCK_SIZE, BlockCache } from './block-cache.ts';
 import { type ByteSource, ParseError } from './source.ts';
 
@@ -34,12 +34,7 @@ export class FileSource implements ByteSource {
    *   than it was), `read_failed`, `closed`.
    */
   read(offset: number, length: number): Uint8Array {
-    if (!(offset >= 0 && length >= 0 && offset + length <= this.size && length <= MAX_READ)) {
-      throw new ParseError(
-        'out_of_bounds',
-        `${length} bytes at ${offset} are outside the ${this.size} bytes of the file`,
-      );
-    }
+    this.#check(offset, length);
     const number = Math.floor(offset / BLOCK_SIZE);
     const start = offset - number * BLOCK_SIZE;
     if (start + length <= BLOCK_SIZE) {
@@ -48,6 +43,21 @@ export class FileSource implements ByteSource {
     const bytes = new Uint8Array(length);
     this.#fill(bytes, offset);
     return bytes;
+  }
+
+  /**
+   * A descriptor of its own of the same file, which the caller closes.
+   * @throws ParseError `closed`, `read_failed`.
+   */
+  reopen(): number {
+    if (this.#fd < 0) throw new ParseError('closed', 'the file was closed');
+    return attempt(() => openSync(`/proc/self/fd/${this.#fd}`, constants.O_RDONLY));
+  }
+
+  /** Past the blocks that are kept. @throws ParseError as read(). */
+  readInto(offset: number, target: Uint8Array): void {
+    this.#check(offset, target.length);
+    this.#fill(target, offset);
   }
 
   close(): void {
@@ -64,6 +74,15 @@ export class FileSource implements ByteSource {
     this.#fill(block, start);
     return block;
   };
+
+  #check(offset: number, length: number): void {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size && length <= MAX_READ)) {
+      throw new ParseError(
+        'out_of_bounds',
+        `${length} bytes at ${offset} are outside the ${this.size} bytes of the file`,
+      );
+    }
+  }
 
   #fill(bytes: Uint8Array, offset: number): void {
     if (this.#fd < 0) throw new ParseError('closed', 'the file was closed');

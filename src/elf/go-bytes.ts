@@ -1,61 +1,48 @@
 /** Little-endian reading of a large table that stays in its file. */
-import { type ByteSource, ParseError } from './source.ts';
+import { type GoPages, PAGE, PAGE_SHIFT, type PageOwner } from './go-pages.ts';
+import { type ByteSource, fill, ParseError } from './source.ts';
 
-const PAGE_SHIFT = 12;
-const PAGE = 1 << PAGE_SHIFT;
-/** 1 MiB for an open table. */
-const DEFAULT_PAGES = 256;
 /** Names and paths of Go programs; longer ones are cut. */
 const MAX_STRING = 4096;
 
-/**
- * Numbers and strings at any place of a ByteSource. Keeps a bounded,
- * direct-mapped set of pages: a bisection or a varint costs no read per byte,
- * and finding a page costs no bookkeeping (an LRU list would cost more than
- * what it saves on look-ups that jump between five places of a table).
- */
-export class GoBytes {
+/** Numbers and strings at any place of a ByteSource, whose pages are read when they are needed. */
+export class GoBytes implements PageOwner {
   readonly size: number;
   readonly #source: ByteSource;
-  readonly #tags: Int32Array;
-  readonly #pages: (Uint8Array | undefined)[];
-  readonly #mask: number;
+  readonly #pages: GoPages;
+  /** Where in the store each page is, -1 = not there. */
+  readonly #places: Int32Array;
   /** Where the last varint ended. */
   #next = 0;
 
-  /** `pages` is a power of two; a page has 4 KiB. */
-  constructor(source: ByteSource, pages: number = DEFAULT_PAGES) {
+  /** @throws ParseError `go_table_size`. */
+  constructor(source: ByteSource, pages: GoPages) {
     if (source.size >= 2 ** 31) {
       throw new ParseError('go_table_size', `a Go table of ${source.size} bytes`);
     }
     this.size = source.size;
     this.#source = source;
-    this.#tags = new Int32Array(pages).fill(-1);
-    this.#pages = new Array<Uint8Array | undefined>(pages);
-    this.#mask = pages - 1;
+    this.#pages = pages;
+    this.#places = new Int32Array(Math.ceil(source.size / PAGE)).fill(-1);
   }
 
   /** @throws ParseError `out_of_bounds`, as all readers here. */
   u8(offset: number): number {
-    const byte = this.#page(offset)[offset & (PAGE - 1)];
-    if (byte === undefined) throw outside(offset, 1, this.size);
-    return byte;
+    const at = this.#place(offset);
+    return this.#pages.memory[at]!;
   }
 
   u32(offset: number): number {
-    const at = offset & (PAGE - 1);
-    if (at > PAGE - 4) {
-      return (
-        (this.u8(offset) |
-          (this.u8(offset + 1) << 8) |
-          (this.u8(offset + 2) << 16) |
-          (this.u8(offset + 3) << 24)) >>>
-        0
-      );
+    const last = offset + 3;
+    if (last >= this.size || (offset & (PAGE - 1)) > PAGE - 4) {
+      const low = this.u8(offset) | (this.u8(offset + 1) << 8);
+      return (low | (this.u8(offset + 2) << 16) | (this.u8(last) << 24)) >>> 0;
     }
-    const page = this.#page(offset);
-    if (at + 4 > page.length) throw outside(offset, 4, this.size);
-    return (page[at]! | (page[at + 1]! << 8) | (page[at + 2]! << 16) | (page[at + 3]! << 24)) >>> 0;
+    const at = this.#place(offset);
+    if ((at & 3) === 0) return this.#pages.words[at >>> 2]! >>> 0;
+    const { memory } = this.#pages;
+    const low = memory[at]! | (memory[at + 1]! << 8);
+    return (low | (memory[at + 2]! << 16) | (memory[at + 3]! << 24)) >>> 0;
   }
 
   /** Exact below 2^53; larger values are never plausible here and lose low bits. */
@@ -81,36 +68,110 @@ export class GoBytes {
     return this.#next;
   }
 
+  /**
+   * The value that a pc-value table at `offset` has for the instruction
+   * `distance` quanta after the function's entry; undefined when it ends before.
+   * (see go-tables.ts; here because it is what look-ups spend their time on)
+   * @throws ParseError `out_of_bounds`, `go_varint`, `go_pc_value`.
+   */
+  pcValue(offset: number, distance: number): number | undefined {
+    let value = -1;
+    let end = 0;
+    while (end <= distance) {
+      let at = this.#place(offset);
+      const { memory } = this.#pages;
+      // Pairs that surely end in this page: two numbers of at most five bytes.
+      const safe = at + Math.min(PAGE - (offset & (PAGE - 1)), this.size - offset) - 10;
+      const start = at;
+      while (at <= safe && end <= distance) {
+        let difference = memory[at++]!;
+        if (difference >= 128) {
+          difference &= 127;
+          let byte = 128;
+          for (let shift = 7; byte >= 128; shift += 7) {
+            if (shift > 28) throw tooLong(offset);
+            byte = memory[at++]!;
+            difference |= (byte & 127) << shift;
+          }
+        }
+        // Zero ends the table, except first, where it says "the value is -1".
+        if (difference === 0 && end > 0) return undefined;
+        value = (value + ((difference >>> 1) ^ -(difference & 1))) | 0;
+        let length = memory[at++]!;
+        if (length >= 128) {
+          length &= 127;
+          let byte = 128;
+          for (let shift = 7; byte >= 128; shift += 7) {
+            if (shift > 28) throw tooLong(offset);
+            byte = memory[at++]!;
+            length |= (byte & 127) << shift;
+          }
+          length >>>= 0;
+        }
+        if (length === 0) throw new ParseError('go_pc_value', `an empty range near ${offset}`);
+        end += length;
+      }
+      offset += at - start;
+      if (end > distance) break;
+      const difference = this.varint(offset);
+      if (difference === 0 && end > 0) return undefined;
+      value = (value + ((difference >>> 1) ^ -(difference & 1))) | 0;
+      const length = this.varint(this.#next);
+      if (length === 0) throw new ParseError('go_pc_value', `an empty range near ${offset}`);
+      end += length;
+      offset = this.#next;
+    }
+    return value;
+  }
+
   /** A NUL-terminated string that ends before `limit`, cut after 4,096 bytes. */
   string(offset: number, limit: number): string {
     const length = Math.min(limit - offset, MAX_STRING);
     if (!(length > 0)) throw outside(offset, 1, limit);
-    const at = offset & (PAGE - 1);
-    const page = this.#page(offset);
-    const end = page.indexOf(0, at);
-    if (end >= 0 && end - at <= length) return text(page, at, end);
-    const bytes = this.#source.read(offset, Math.min(length, this.size - offset));
-    const stop = bytes.indexOf(0);
-    return text(bytes, 0, stop < 0 ? bytes.length : stop);
+    const start = this.#place(offset);
+    const { memory } = this.#pages;
+    const stop = start + Math.min(length, PAGE - (offset & (PAGE - 1)), this.size - offset);
+    let bits = 0;
+    for (let at = start; at < stop; at++) {
+      const byte = memory[at]!;
+      if (byte === 0) {
+        return memory.toString(bits < 128 ? 'latin1' : 'utf8', start, at);
+      }
+      bits |= byte;
+    }
+    const bytes = Buffer.alloc(Math.min(length, this.size - offset));
+    fill(this.#source, offset, bytes);
+    const end = bytes.indexOf(0);
+    return bytes.toString('utf8', 0, end < 0 ? bytes.length : end);
   }
 
-  #page(offset: number): Uint8Array {
-    if (!(offset >= 0 && offset < this.size)) throw outside(offset, 1, this.size);
-    const number = offset >>> PAGE_SHIFT;
-    const slot = number & this.#mask;
-    if (this.#tags[slot] === number) return this.#pages[slot]!;
-    const start = number << PAGE_SHIFT;
-    const page = this.#source.read(start, Math.min(PAGE, this.size - start)).slice();
-    this.#pages[slot] = page;
-    this.#tags[slot] = number;
-    return page;
+  evicted(page: number): void {
+    this.#places[page] = -1;
   }
+
+  /** Index of a byte in the store, its page present. */
+  #place(offset: number): number {
+    if (!(offset >= 0 && offset < this.size)) throw outside(offset, 1, this.size);
+    const page = offset >>> PAGE_SHIFT;
+    const start = this.#places[page]!;
+    return (start < 0 ? this.#load(page) : start) | (offset & (PAGE - 1));
+  }
+
+  #load(page: number): number {
+    const start = this.#pages.add(this, page, this.#fill);
+    this.#places[page] = start;
+    return start;
+  }
+
+  readonly #fill = (page: number, target: Uint8Array): void => {
+    const start = page << PAGE_SHIFT;
+    const length = Math.min(PAGE, this.size - start);
+    fill(this.#source, start, target.subarray(0, length));
+  };
 }
 
 const outside = (offset: number, length: number, size: number): ParseError =>
   new ParseError('out_of_bounds', `${length} bytes at ${offset} are outside the ${size} there are`);
 
-function text(bytes: Uint8Array, start: number, end: number): string {
-  // A Buffer's slice is a Buffer, and only its own method decodes without a copy.
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
-}
+const tooLong = (offset: number): ParseError =>
+  new ParseError('go_varint', `a number of more than 32 bits near ${offset}`);

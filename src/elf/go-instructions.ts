@@ -16,6 +16,8 @@ export const Step = {
   Return: 5,
   /** `mov [rsp+40], rdx`: asmcgocall before Go 1.21 saves the stack pointer. */
   SaveSp40: 6,
+  /** `mov [rsp+40], rdi`: as above, how deep in the goroutine's stack it was. */
+  SaveDepth40: 7,
 } as const;
 export type StepKind = (typeof Step)[keyof typeof Step];
 
@@ -56,7 +58,10 @@ function classify(code: Uint8Array, at: number): StepKind {
   if (opcode === 0x89) {
     if (!memory && rm === 4) return Step.SetSp;
     if (!memory && rm === 5 && reg === 4) return Step.FrameSet;
-    if (stackBased && reg === 2 && modrm >> 6 === 1 && code[at + 3] === 40) return Step.SaveSp40;
+    if (stackBased && modrm >> 6 === 1 && code[at + 3] === 40) {
+      if (reg === 2) return Step.SaveSp40;
+      if (reg === 7) return Step.SaveDepth40;
+    }
   }
   if (opcode === 0x8d && reg === 5 && stackBased) return Step.FrameSet;
   return Step.Other;

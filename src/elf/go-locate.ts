@@ -1,5 +1,6 @@
 /** Finding the pclntab in a binary, by section name or by what it looks like. */
 import { GoMemory } from './go-memory.ts';
+import type { GoPages } from './go-pages.ts';
 import { Pclntab, PclntabLayout } from './go-pclntab.ts';
 import { findGoText } from './go-text.ts';
 import { SEGMENT_EXECUTABLE } from './headers.ts';
@@ -13,6 +14,8 @@ const MAX_CANDIDATES = 64;
 
 export interface GoModule {
   readonly memory: GoMemory;
+  /** Where all that is read of its tables is kept. */
+  readonly pages: GoPages;
   readonly table: Pclntab;
   /** Address of the table's header. */
   readonly tableAddress: number;
@@ -25,16 +28,17 @@ export interface GoModule {
  * @throws ParseError when something does and cannot be trusted: the reasons of
  *   Pclntab and findGoText, or `go_machine`.
  */
-export function locateGoModule(image: ElfImage): GoModule | undefined {
+export function locateGoModule(image: ElfImage, pages: GoPages): GoModule | undefined {
   const memory = new GoMemory(image);
   let failure: ParseError | undefined;
   const attempt = (address: number): GoModule | undefined => {
     const source = memory.from(address);
     if (source === undefined) return undefined;
     try {
-      const table = new Pclntab(source);
+      const table = new Pclntab(source, pages);
       return {
         memory,
+        pages,
         table,
         tableAddress: address,
         textStart: findGoText(memory, table, address),

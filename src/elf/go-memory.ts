@@ -1,6 +1,6 @@
 /** The loaded image of a Go binary as far as the file tells: bytes, pointers, relocations. */
 import { readUnsigned64, viewOf } from './headers.ts';
-import { type ElfImage, type Segment, SegmentType } from './image.ts';
+import { type ElfImage, type Section, type Segment, SegmentType } from './image.ts';
 import { SliceSource } from './slice-source.ts';
 import type { ByteSource } from './source.ts';
 
@@ -72,18 +72,22 @@ export class GoMemory {
     return this.#findRelocation(address, 0, (found) => found.type === TPOFF64);
   }
 
-  /** Places (multiples of 8) that hold the pointer `value` once loaded; at most `limit`. */
-  pointersTo(value: number, limit = 16): number[] {
+  /**
+   * Places (multiples of 8) that hold the pointer `value` once loaded; at most
+   * `limit`. Searches all that can be written to, or only the `section`.
+   */
+  pointersTo(value: number, section?: Section, limit = 16): number[] {
     const needle = word(value);
     const found: number[] = [];
-    for (const segment of this.loads) {
-      if ((segment.flags & 2) === 0) continue;
-      this.search(segment, needle, 8, (address) => {
+    const parts = section ? [section] : this.loads.filter(({ flags }) => (flags & 2) !== 0);
+    for (const part of parts) {
+      this.search(part, needle, 8, (address) => {
         found.push(address);
         return found.length < limit;
       });
       if (found.length >= limit) return found;
     }
+    if (section) return found;
     if (found.length === 0) {
       this.#findRelocation(value, 16, (relocation) => {
         if (relocation.type === RELATIVE) found.push(relocation.address);
@@ -95,14 +99,13 @@ export class GoMemory {
 
   /** Occurrences of `needle` at multiples of `align`, until `visit` returns false. */
   search(
-    segment: Segment,
+    part: Segment | Section,
     needle: Uint8Array,
     align: number,
     visit: (address: number) => boolean,
   ): void {
-    const source = this.image.view(segment);
-    searchSource(source, needle, (offset) => {
-      const address = segment.address + offset;
+    searchSource(this.image.view(part), needle, (offset) => {
+      const address = part.address + offset;
       return address % align !== 0 || visit(address);
     });
   }

@@ -4,6 +4,7 @@
  * the releases named below.
  */
 import { GoBytes } from './go-bytes.ts';
+import type { GoPages } from './go-pages.ts';
 import { type PcValueTable, pcValueAt } from './go-tables.ts';
 import { type ByteSource, ParseError } from './source.ts';
 
@@ -40,6 +41,8 @@ export interface FunctionRecord {
   readonly unit: number;
   /** 0 before Go 1.20. */
   readonly startLine: number;
+  /** 0: nothing special; isWrapper in go-functions.ts tells the others apart. */
+  readonly kind: number;
   readonly flag: number;
   readonly funcdataCount: number;
   /** Position of the pcdata offsets in the table; the funcdata offsets follow them. */
@@ -70,8 +73,8 @@ export class Pclntab {
    *   `go_pclntab_header`, `go_pclntab_order` (function list not ascending),
    *   `out_of_bounds`.
    */
-  constructor(source: ByteSource) {
-    this.bytes = new GoBytes(source);
+  constructor(source: ByteSource, pages: GoPages) {
+    this.bytes = new GoBytes(source, pages);
     const magic = this.bytes.u32(0);
     if (magic === PclntabLayout.Go12) {
       throw new ParseError('go_pclntab_old', 'built by Go 1.15 or older');
@@ -175,6 +178,7 @@ export class Pclntab {
       pcdataCount: bytes.u32(at + 24),
       unit: bytes.u32(at + 28),
       startLine: tail - at === 36 ? bytes.u32(at + 32) | 0 : 0,
+      kind: bytes.u8(tail),
       flag: bytes.u8(tail + 1),
       funcdataCount: bytes.u8(tail + 3),
       pcdataOffset: tail + 4,
@@ -188,6 +192,13 @@ export class Pclntab {
 
   nameAt(offset: number): string {
     return this.bytes.string(this.#names + offset, this.#units);
+  }
+
+  /** Whether a name begins at `offset`. */
+  isName(offset: number): boolean {
+    const at = this.#names + offset;
+    if (!(at < this.#units)) return false;
+    return this.bytes.u8(at) >= 0x20 && (offset === 0 || this.bytes.u8(at - 1) === 0);
   }
 
   /** Position of the file name of line-table file `number` of this function, -1 when unknown. */
@@ -226,9 +237,14 @@ export class Pclntab {
    * `distance` from the entry; undefined when the function has no such table.
    */
   pcdata(record: FunctionRecord, kind: number, distance: number): number | undefined {
+    const table = this.pcdataTable(record, kind);
+    return table === undefined ? undefined : pcValueAt(table, distance);
+  }
+
+  pcdataTable(record: FunctionRecord, kind: number): PcValueTable | undefined {
     if (kind >= record.pcdataCount) return undefined;
     const offset = this.bytes.u32(record.pcdataOffset + kind * 4);
-    return offset === 0 ? undefined : pcValueAt(this.table(record, offset), distance);
+    return offset === 0 ? undefined : this.table(record, offset);
   }
 
   /**

@@ -94,16 +94,16 @@ test('every single instruction leads to its true caller and frame pointer', () =
     const kind = ruleKind(rule);
     if (kind !== Rule.Rsp && kind !== Rule.GoFramePointer) {
       // Stack switches and roots: a handful of functions, asserted below.
-      const { name } = functions.lookup(virtualAddress(pc!))!;
+      const { name } = functions.lookup(virtualAddress(pc!))!.at(-1)!;
       assert.ok(['gogo', 'runtime.mcall', 'runtime.morestack'].includes(name), name);
       continue;
     }
     const cfa = (kind === Rule.Rsp ? rsp! : rbp!) + ruleOffset(rule);
-    const where = () => `${functions.lookup(virtualAddress(pc!))?.name} at ${pc}`;
+    const where = () => `${functions.lookup(virtualAddress(pc!))?.at(-1)?.name} at ${pc}`;
     if (cfa !== slot! + 8 && kind === Rule.GoFramePointer && overRbp === ret) {
       // After a callback that moved the goroutine's stack, asmcgocall's rbp still
       // points into the old copy: the same callers, as long as nobody reuses it.
-      stale.add(functions.lookup(virtualAddress(pc!))!.name);
+      stale.add(functions.lookup(virtualAddress(pc!))!.at(-1)!.name);
       continue;
     }
     assert.equal(cfa, slot! + 8, where());

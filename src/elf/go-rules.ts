@@ -64,6 +64,12 @@ const SWITCHED: ReadonlyMap<string, EncodedRule> = new Map([
 /** asmcgocall before Go 1.21, when it is on the system stack already, keeps its rsp at rsp+40. */
 const SAVED_AT_40 = encodeDerefRule(Rule.RspDeref, RBP_SAME, 40, 8);
 
+/**
+ * asmcgocall before Go 1.21, on the thread's stack: a callback into Go moves what
+ * the goroutine has saved, but not what asmcgocall has.
+ */
+const CALLS_C = encodePlainRule(Rule.GoCallC);
+
 export class GoRules implements RuleSource {
   readonly problems = new Map<string, number>();
   readonly #table: Pclntab;
@@ -75,14 +81,14 @@ export class GoRules implements RuleSource {
    * @throws ParseError `go_text` when the Go text is not in the file's executable part.
    */
   constructor(functions: GoFunctions) {
-    const { table, memory, textStart } = functions.module;
+    const { table, memory, pages, textStart } = functions.module;
     this.#table = table;
     this.#shift = textStart - memory.image.textBase;
     const code = memory.from(textStart, table.textSize);
     if (this.#shift < 0 || code === undefined) {
       throw new ParseError('go_text', 'the Go text is not in the file');
     }
-    this.#code = new GoBytes(code, 64);
+    this.#code = new GoBytes(code, pages);
   }
 
   /** Text offsets of the first byte of Go's text and of the one behind its end. */
@@ -294,6 +300,8 @@ function switchChanges(code: Uint8Array, name: string): Change[] {
     } else if (kind === Step.SaveSp40 && !onOther && name === 'runtime.asmcgocall') {
       onOther = true;
       changes.push({ at: end, rule: SAVED_AT_40 });
+    } else if (kind === Step.SaveDepth40 && onOther && name === 'runtime.asmcgocall') {
+      changes.push({ at: end, rule: CALLS_C });
     }
   });
   if (!complete) changes.push({ at: changes.at(-1)?.at ?? 0, rule: NONE });

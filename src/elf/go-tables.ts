@@ -46,20 +46,8 @@ export function forEachPcValue(table: PcValueTable, sink: PcValueSink): void {
  * @throws ParseError as forEachPcValue.
  */
 export function pcValueAt(table: PcValueTable, distance: number): number | undefined {
-  const { bytes, quantum } = table;
-  let offset = table.offset;
-  let value = -1;
-  let end = 0;
-  while (end <= distance) {
-    const difference = bytes.varint(offset);
-    if (difference === 0 && end > 0) return undefined;
-    value = (value + unzigzag(difference)) | 0;
-    const length = bytes.varint(bytes.next) * quantum;
-    if (length === 0) throw new ParseError('go_pc_value', `an empty range at ${offset}`);
-    offset = bytes.next;
-    end += length;
-  }
-  return value;
+  const { bytes, quantum, offset } = table;
+  return bytes.pcValue(offset, quantum === 1 ? distance : Math.floor(distance / quantum));
 }
 
 const unzigzag = (value: number): number => (value >>> 1) ^ -(value & 1);

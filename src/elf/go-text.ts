@@ -59,9 +59,7 @@ export function findModuleData(
   table: Pclntab,
   tableAddress: number,
 ): number | undefined {
-  const named = memory.image.section('.go.module')?.address;
-  const places = named === undefined ? [] : [named as number];
-  for (const place of [...places, ...memory.pointersTo(tableAddress)]) {
+  for (const place of places(memory, tableAddress)) {
     if (memory.bytes(place, MODULE_SIZE) === undefined) continue;
     if (memory.pointer(place) !== tableAddress) continue;
     const low = memory.pointer(place + MODULE_MINPC) ?? 0;
@@ -69,6 +67,15 @@ export function findModuleData(
     if (high - low === table.textSize - table.entry(0)) return place;
   }
   return undefined;
+}
+
+/** The sections where linkers put it first: all the data of a large program is long. */
+function* places(memory: GoMemory, tableAddress: number): Generator<number> {
+  const named = memory.image.section('.go.module')?.address;
+  if (named !== undefined) yield named;
+  const data = memory.image.section('.noptrdata');
+  if (data !== undefined) yield* memory.pointersTo(tableAddress, data);
+  yield* memory.pointersTo(tableAddress);
 }
 
 /**

@@ -2,16 +2,18 @@
  * How to get from a thread to its goroutine: where the thread keeps `g`, and
  * the offsets in the runtime's structures.
  */
-import { readGoBuildInfo } from './go-buildinfo.ts';
 import type { GoFunctions } from './go-functions.ts';
 import { instructionLength } from './go-instructions.ts';
 import type { GoMemory } from './go-memory.ts';
+import { goVersion } from './go-version.ts';
 import type { ElfImage } from './image.ts';
 import { SegmentType } from './image.ts';
 
 export interface GoThreadLayout {
-  /** Of the g pointer, from the thread pointer (fs base); negative. */
+  /** Of the g pointer, from the thread pointer (fs base); negative. 0 = the loader decides. */
   readonly gOffset: number;
+  /** In libraries: file address of the word where the loader puts that offset; else 0. */
+  readonly gSlot: number;
   /** offsetof(g, m). */
   readonly m: number;
   /** offsetof(m, curg): the goroutine, also while the thread runs on g0. */
@@ -22,14 +24,24 @@ export interface GoThreadLayout {
   readonly schedSp: number;
   readonly schedPc: number;
   readonly schedBp: number;
+  /** offsetof(g, goid); g.atomicstatus lies 8 before it. */
+  readonly goid: number;
+  /** offsetof(g, gopc); g.startpc lies 16 behind it. */
+  readonly gopc: number;
+  /** offsetof(m, gsignal). */
+  readonly gsignal: number;
+  /** offsetof(m, isExtraInC): a thread of C that is not in Go; 0 = before Go 1.21. */
+  readonly inC: number;
 }
 
 /**
- * Why there is none: `go_version_unknown` (no build information, or older or
- * newer than 1.17 to 1.27), `go_tls_dynamic` (a library: the loader decides),
- * `go_tls_unknown` (the code that loads g was not understood).
+ * Why there is none: `go_version_unknown` (no build information, a development
+ * version, or older or newer than 1.16 to 1.27), `go_tls_unknown` (the code that
+ * loads g was not understood).
  */
-export type NoGoThreadLayout = 'go_version_unknown' | 'go_tls_dynamic' | 'go_tls_unknown';
+export type NoGoThreadLayout = 'go_version_unknown' | 'go_tls_unknown';
+
+type PlaceOfG = Pick<GoThreadLayout, 'gOffset' | 'gSlot'>;
 
 /** Starts with loading g, in every release; assembly, so its name is in the table. */
 const LOADS_G = 'runtime.morestack';
@@ -40,34 +52,53 @@ export function goThreadLayout(
   image: ElfImage,
   functions: GoFunctions,
 ): GoThreadLayout | NoGoThreadLayout {
-  const minor = readGoBuildInfo(image)?.minor;
-  if (minor === undefined || minor < 17 || minor > 27) return 'go_version_unknown';
+  const version = goVersion(image, functions.module.memory);
+  const layout = version === undefined ? undefined : runtimeLayout(version);
+  if (layout === undefined) return 'go_version_unknown';
   const { memory } = functions.module;
   const range = functions.findByName(LOADS_G);
   const size = range === undefined ? 0 : Math.min(CODE_SIZE, range.end - range.start);
   const code = range === undefined ? undefined : memory.bytes(range.start, size)?.slice();
   if (range === undefined || code === undefined) return 'go_tls_unknown';
-  const gOffset = decodeG(memory, code, range.start);
-  if (typeof gOffset !== 'number') return gOffset;
-  // Go 1.25 removed gobuf.ret, one word before both bp and what follows g0 in m.
+  const g = decodeG(memory, code, range.start);
+  return typeof g === 'string' ? g : { ...g, ...layout };
+}
+
+/**
+ * Offsets of a release, `go1.N` or `go1.N.M`: they have not changed within one.
+ * Development versions may have any.
+ */
+export function runtimeLayout(
+  version: string,
+): Omit<GoThreadLayout, 'gOffset' | 'gSlot'> | undefined {
+  const minor = Number(/^go1\.(\d{1,3})(?:\.\d+|rc\d+|beta\d+)?(?![\w.])/.exec(version)?.[1]);
+  if (version.includes('devel') || !(minor >= 16 && minor <= 27)) return undefined;
+  // 1.25 removed gobuf.ret, one word before bp, and what follows g0 in m moved up.
   const shrunk = minor >= 25 ? 8 : 0;
   return {
-    gOffset,
     m: 48,
     curg: 192 - shrunk,
     g0: 0,
     schedSp: 56,
     schedPc: 64,
     schedBp: 104 - shrunk,
+    // 1.23 added g.syscallbp.
+    goid: (minor >= 23 ? 160 : 152) - shrunk,
+    gopc: GOPC[minor - 16]!,
+    gsignal: 80 - shrunk,
+    inC: minor < 21 ? 0 : minor === 25 ? 274 : 282,
   };
 }
+
+/** offsetof(g, gopc) from Go 1.16 on. */
+const GOPC = [280, 296, 296, 296, 296, 280, 280, 288, 288, 280, 288, 288];
 
 /**
  * The forms that compiler and linkers make of "load g": `mov r, fs:[offset]`;
  * `mov r, offset` or `mov r, [rip+slot]`, then `mov r, fs:[r]`.
  */
-function decodeG(memory: GoMemory, code: Uint8Array, start: number): number | NoGoThreadLayout {
-  const known = new Map<number, number | NoGoThreadLayout>();
+function decodeG(memory: GoMemory, code: Uint8Array, start: number): PlaceOfG | NoGoThreadLayout {
+  const known = new Map<number, PlaceOfG | NoGoThreadLayout>();
   const view = new DataView(code.buffer, code.byteOffset, code.byteLength);
   let at = 0;
   while (at < code.length) {
@@ -99,9 +130,9 @@ function decodeG(memory: GoMemory, code: Uint8Array, start: number): number | No
 }
 
 /** The thread-pointer offset that the loader or the linker puts into a GOT slot. */
-function fromSlot(memory: GoMemory, slot: number): number | NoGoThreadLayout {
+function fromSlot(memory: GoMemory, slot: number): PlaceOfG | NoGoThreadLayout {
   const { image } = memory;
-  if (image.type === 'shared' && image.interpreter === '') return 'go_tls_dynamic';
+  if (image.type === 'shared' && image.interpreter === '') return { gOffset: 0, gSlot: slot };
   const relocation = memory.threadRelocation(slot);
   if (relocation === undefined) {
     const bytes = memory.bytes(slot, 8);
@@ -116,6 +147,10 @@ function fromSlot(memory: GoMemory, slot: number): number | NoGoThreadLayout {
   return plausible(relocation.addend - Math.ceil(tls.memorySize / align) * align);
 }
 
-function plausible(offset: number): number | NoGoThreadLayout {
-  return offset < 0 && offset > -65536 && offset % 8 === 0 ? offset : 'go_tls_unknown';
+function plausible(offset: number): PlaceOfG | NoGoThreadLayout {
+  return isPlausibleOffset(offset) ? { gOffset: offset, gSlot: 0 } : 'go_tls_unknown';
 }
+
+/** Whether g can lie at this offset from the thread pointer. */
+export const isPlausibleOffset = (offset: number): boolean =>
+  offset < 0 && offset > -65536 && offset % 8 === 0;

@@ -1,5 +1,5 @@
 /** A part of another source, without copying it. */
-import { type ByteSource, ParseError } from './source.ts';
+import { type ByteSource, fill, ParseError } from './source.ts';
 
 export class SliceSource implements ByteSource {
   readonly size: number;
@@ -20,12 +20,21 @@ export class SliceSource implements ByteSource {
   }
 
   read(offset: number, length: number): Uint8Array {
+    this.#check(offset, length);
+    return this.#parent.read(this.#start + offset, length);
+  }
+
+  readInto(offset: number, target: Uint8Array): void {
+    this.#check(offset, target.length);
+    fill(this.#parent, this.#start + offset, target);
+  }
+
+  #check(offset: number, length: number): void {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
       throw new ParseError(
         'out_of_bounds',
         `${length} bytes at ${offset} are outside the ${this.size} bytes of this part`,
       );
     }
-    return this.#parent.read(this.#start + offset, length);
   }
 }

@@ -13,6 +13,20 @@ export interface ByteSource {
    *   or the file shrank meanwhile.
    */
   read(offset: number, length: number): Uint8Array;
+  /**
+   * Fills `target` with the bytes at `offset`, for who reads much and has memory
+   * for it: read() may have to allocate. Use fill(), which does without too.
+   */
+  readInto?(offset: number, target: Uint8Array): void;
+}
+
+/**
+ * Fills `target` with the bytes of `source` at `offset`.
+ * @throws ParseError as read().
+ */
+export function fill(source: ByteSource, offset: number, target: Uint8Array): void {
+  if (source.readInto === undefined) target.set(source.read(offset, target.length));
+  else source.readInto(offset, target);
 }
 
 /** Why bytes of a stranger's file were refused. `reason` is a stable counter name. */

@@ -2,7 +2,7 @@
  * From aggregated rows to questions for the resolver: each address once per
  * process instance and layout, kernel addresses once.
  */
-import type { Aggregated } from './aggregator.ts';
+import { type Aggregated, GOROUTINE_WORDS } from './aggregator.ts';
 import { WordTable } from './word-table.ts';
 
 /** `AddressQueries.instance` of kernel addresses. */
@@ -28,7 +28,16 @@ export interface AddressCollection {
   readonly start: Uint32Array;
   /** Indices into the queries. */
   readonly frames: Uint32Array;
+  /**
+   * By goroutine: indices into the queries of the addresses of its creator
+   * (`[2 * i]`) and its first function (`[2 * i + 1]`); NO_QUERY = none.
+   */
+  readonly goroutines: Uint32Array;
 }
+
+export const NO_QUERY = 0xffff_ffff;
+/** As bpf/record.h marks it: not a return address. */
+const EXACT_HIGH = 0x8000_0000;
 
 const queryWords = 4;
 const contextWords = 3;
@@ -69,7 +78,32 @@ export function collectAddresses(aggregated: Aggregated): AddressCollection {
       frames[frame++] = queries.intern(key, 0, queryWords, 0);
     }
   }
-  return { queries: columnsOf(queries), rowStack, start, frames };
+  const goroutines = collectGoroutines(aggregated, queries);
+  return { queries: columnsOf(queries), rowStack, start, frames, goroutines };
+}
+
+function collectGoroutines({ goroutines }: Aggregated, queries: WordTable): Uint32Array {
+  const collected = new Uint32Array(goroutines.length * 2);
+  const key = new Uint32Array(queryWords);
+  for (let i = 0; i < goroutines.length; i++) {
+    const at = i * GOROUTINE_WORDS;
+    const [instance, layout, , , , low, high, startLow, startHigh] = goroutines.words.subarray(
+      at,
+      at + GOROUTINE_WORDS,
+    );
+    const query = (low: number, high: number, exact: number): number => {
+      // Beyond the addresses of user space lies no function.
+      if ((low === 0 && high === 0) || high > 0x7fff) return NO_QUERY;
+      key[0] = instance!;
+      key[1] = layout!;
+      key[2] = low;
+      key[3] = high | exact;
+      return queries.intern(key, 0, queryWords, 0);
+    };
+    collected[2 * i] = query(low!, high!, 0);
+    collected[2 * i + 1] = query(startLow!, startHigh!, EXACT_HIGH);
+  }
+  return collected;
 }
 
 function columnsOf(table: WordTable): AddressQueries {

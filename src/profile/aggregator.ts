@@ -10,7 +10,12 @@ import { ByteBudget, WordTable } from './word-table.ts';
 export interface AggregatorOptions {
   /** Bytes that all tables of one aggregator may take, old and new arrays of a growing one both counted. */
   readonly maxBytes: number;
+  /** Goroutines told apart between two drains; samples of others are counted without labels. */
+  readonly maxGoroutines?: number;
 }
+
+/** 2 MiB of keys; a profile holds about as many different stacks. */
+const MAX_GOROUTINES = 16_384;
 
 /** Raw stacks; stack i is `words[2 * n], words[2 * n + 1]` = low and high half of address n, for `start[i] <= 2 * n < start[i + 1]`, leaf first. */
 export interface RawStacks {
@@ -31,6 +36,18 @@ export interface Instance {
   readonly comm: number;
 }
 
+/**
+ * What samples of Go processes say of their goroutine; entry i is `words[9 * i]`
+ * up to `words[9 * i + 8]`: instance, layout, `enum ft_go_state`, then low and high
+ * half of the goroutine's id, of the return address of its creator and of the
+ * address of its first function, each 0 = not known. Entry 0 is nothing, entry 1
+ * (state GOROUTINE_OVERFLOW) stands for all that were too many to be told apart.
+ */
+export interface RawGoroutines {
+  readonly length: number;
+  readonly words: Uint32Array;
+}
+
 /** Row i of every column belongs together. Rows are unique in all columns but `count`. */
 export interface Aggregated {
   readonly rows: number;
@@ -41,12 +58,13 @@ export interface Aggregated {
   readonly end: Uint32Array;
   /** Index into `comms`. */
   readonly thread: Uint32Array;
-  /** As given by the caller; 0 = no labels. */
+  /** As given by the caller, such as an index into `goroutines`; 0 = no labels. */
   readonly labels: Uint32Array;
   /** Index into `stacks`. */
   readonly stack: Uint32Array;
   readonly count: Uint32Array;
   readonly stacks: RawStacks;
+  readonly goroutines: RawGoroutines;
   readonly instances: readonly Instance[];
   /** Names of processes and threads, valid text. */
   readonly comms: readonly string[];
@@ -62,6 +80,11 @@ export interface Aggregated {
 export const NOT_DEFERRED = -1;
 
 const commWords = 4;
+/** Words of an entry of `RawGoroutines`. */
+export const GOROUTINE_WORDS = 9;
+/** In place of a state. */
+export const GOROUTINE_OVERFLOW = 0xffff_ffff;
+const OVERFLOWN = 1;
 const rowWords = 6;
 const maxCount = 0xffff_ffff;
 
@@ -71,7 +94,9 @@ export class Aggregator {
   readonly #instances: WordTable;
   readonly #stacks: WordTable;
   readonly #rows: WordTable;
-  readonly #key = new Uint32Array(rowWords);
+  readonly #goroutines: WordTable;
+  readonly #maxGoroutines: number;
+  readonly #key = new Uint32Array(GOROUTINE_WORDS);
   readonly #deferred = new Map<number, number>();
   #instanceComm: Uint32Array;
   #counts: Uint32Array;
@@ -85,6 +110,9 @@ export class Aggregator {
     this.#instances = new WordTable(this.#budget);
     this.#stacks = new WordTable(this.#budget);
     this.#rows = new WordTable(this.#budget);
+    this.#goroutines = new WordTable(this.#budget);
+    this.#maxGoroutines = options.maxGoroutines ?? MAX_GOROUTINES;
+    this.#firstGoroutines();
     this.#instanceComm = this.#counters(256);
     this.#counts = this.#counters(256);
   }
@@ -129,6 +157,31 @@ export class Aggregator {
     }
     this.#instanceComm[id] = comm;
     return id;
+  }
+
+  /**
+   * Id of a goroutine as label of a sample of weight 1, valid until the next
+   * drain. The words from `first` on are goroutine's id, creator and start, the low
+   * half of each first. 0 = none; those that are too many have one id together.
+   */
+  goroutine(
+    instance: number,
+    layout: number,
+    state: number,
+    words: Uint32Array,
+    first: number,
+  ): number {
+    if (state === 0 || instance < 0) return 0;
+    const key = this.#key;
+    key[0] = instance;
+    key[1] = layout;
+    key[2] = state;
+    for (let i = 0; i < 6; i++) key[3 + i] = words[first + i]!;
+    const isFull = this.#goroutines.length >= this.#maxGoroutines;
+    const id = isFull
+      ? this.#goroutines.find(key, 0, GOROUTINE_WORDS, 0)
+      : this.#goroutines.intern(key, 0, GOROUTINE_WORDS, 0);
+    return id < 0 ? OVERFLOWN : id;
   }
 
   /**
@@ -199,6 +252,7 @@ export class Aggregator {
         kernelCount: Uint16Array.from(this.#stacks.tags),
         words: this.#stacks.words.slice(),
       },
+      goroutines: { length: this.#goroutines.length, words: this.#goroutines.words.slice() },
       instances: this.#drainInstances(),
       comms: this.#drainComms(),
       samples: this.#samples,
@@ -207,6 +261,14 @@ export class Aggregator {
     };
     this.#clear();
     return aggregated;
+  }
+
+  /** Takes the ids 0 and OVERFLOWN. */
+  #firstGoroutines(): void {
+    this.#key.fill(0);
+    this.#goroutines.intern(this.#key, 0, GOROUTINE_WORDS, 0);
+    this.#key[2] = GOROUTINE_OVERFLOW;
+    this.#goroutines.intern(this.#key, 0, GOROUTINE_WORDS, 0);
   }
 
   #row(
@@ -243,6 +305,8 @@ export class Aggregator {
     this.#instances.clear();
     this.#stacks.clear();
     this.#rows.clear();
+    this.#goroutines.clear();
+    this.#firstGoroutines();
     this.#counts.fill(0);
     this.#deferred.clear();
     this.#samples = 0;

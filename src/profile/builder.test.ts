@@ -45,9 +45,11 @@ test('small golden: inlined call, unnamed frame, kernel frame, marker', () => {
     lost: {},
     truncated: { no_unwind_info: 2 },
     deferred: {},
+    labelsLost: {},
     framesNamed: 7,
     framesUnnamed: 2,
     eventsLost: {},
+    problems: {},
   });
 });
 

@@ -7,6 +7,7 @@ import { type AddressCollection, KERNEL_INSTANCE } from './address-collection.ts
 import type { Aggregated, Instance } from './aggregator.ts';
 import { endReason, markerName } from './end-reason.ts';
 import { isNamed } from './frame.ts';
+import { UNKNOWN_PROCESS } from './goroutine-labels.ts';
 import type { Label, Process, Profile, Tally } from './model.ts';
 import { cleanText, ProfileTables, type ResolvedLocation } from './profile-tables.ts';
 import { addCounts, checkTally, sumOf } from './tally.ts';
@@ -31,6 +32,8 @@ export interface Answers {
   readonly processes?: readonly (ProcessInformation | undefined)[];
   /** By the label ids given to the aggregator; [0] = no labels. */
   readonly labelSets?: readonly (readonly Label[])[];
+  /** Parallel to `labelSets`: why a set is not whole. */
+  readonly labelsMissing?: readonly (string | undefined)[];
 }
 
 export interface ProfileFacts {
@@ -43,11 +46,13 @@ export interface ProfileFacts {
   /** Losses outside of the aggregates, by reason. */
   readonly lost?: Readonly<Record<string, number>>;
   readonly eventsLost?: Readonly<Record<string, number>>;
+  readonly problems?: Readonly<Record<string, number>>;
 }
 
 const rowWords = 4;
 const maxCount = 0xffff_ffff;
 const emptyStackName = '[no stack]';
+const LABELS_OVERFLOW = 'labels_overflow';
 
 export class ProfileBuilder {
   readonly #threadsApart: boolean;
@@ -60,6 +65,7 @@ export class ProfileBuilder {
   readonly #lost: Record<string, number> = {};
   readonly #truncated: Record<string, number> = {};
   readonly #deferred: Record<string, number> = {};
+  readonly #labelsLost: Record<string, number> = {};
 
   constructor(options: BuilderOptions) {
     this.#threadsApart = options.threads;
@@ -75,6 +81,7 @@ export class ProfileBuilder {
       this.#threadsApart ? this.#tables.thread(aggregated.comms[comm] ?? '') : 0,
     );
     const labelSets = memo((labels) => this.#tables.labelSet(answers.labelSets?.[labels] ?? []));
+    const isGo = memo((stack) => Number(this.#hasGo(stack)));
     const stackIds = new WordTable();
     const key = new Uint32Array(rowWords);
     const resolved: number[] = [];
@@ -91,8 +98,15 @@ export class ProfileBuilder {
       key[0] = processes[aggregated.instance[row]!]!;
       key[1] = threads(aggregated.thread[row]!);
       key[2] = resolved[known]!;
-      key[3] = labelSets(aggregated.labels[row]!);
+      const labels = aggregated.labels[row]!;
+      const set = labelSets(labels);
+      key[3] = Math.max(set, 0);
       const counted = this.#count(this.#rows.intern(key, 0, rowWords, 0), count);
+      const missing = set < 0 ? LABELS_OVERFLOW : answers.labelsMissing?.[labels];
+      // All processes are unknown at first; only those of Go would have had labels.
+      if (missing !== undefined && (missing !== UNKNOWN_PROCESS || isGo(resolved[known]!) > 0)) {
+        addCounts(this.#labelsLost, { [missing]: counted });
+      }
       if (markerName(end) !== undefined) {
         addCounts(this.#truncated, { [endReason(end).code]: counted });
       }
@@ -117,8 +131,10 @@ export class ProfileBuilder {
       lost,
       truncated: { ...this.#truncated },
       deferred: { ...this.#deferred },
+      labelsLost: { ...this.#labelsLost },
       ...this.#countFrames(stacks, samples),
       eventsLost: { ...facts.eventsLost },
+      problems: { ...facts.problems },
     };
     checkTally(tally);
     return {
@@ -138,34 +154,41 @@ export class ProfileBuilder {
     };
   }
 
-  #locate({ queries }: AddressCollection, answers: Answers): Uint32Array {
-    const locations = new Uint32Array(queries.length);
-    for (let query = 0; query < queries.length; query++) {
-      const answer =
+  #locate({ queries }: AddressCollection, answers: Answers): (query: number) => number {
+    return memo((query) =>
+      this.#tables.location(
         answers.locations[query] ??
-        unresolved(
-          queries.instance[query] === KERNEL_INSTANCE,
-          queries.low[query]!,
-          queries.high[query]!,
-        );
-      locations[query] = this.#tables.location(answer);
-    }
-    return locations;
+          unresolved(
+            queries.instance[query] === KERNEL_INSTANCE,
+            queries.low[query]!,
+            queries.high[query]!,
+          ),
+      ),
+    );
   }
 
   #stack(
     collection: AddressCollection,
     context: number,
-    locations: Uint32Array,
+    locations: (query: number) => number,
     end: number,
   ): number {
     const first = collection.start[context]!;
     const length = collection.start[context + 1]! - first;
     const marker = markerName(end) ?? (length === 0 ? emptyStackName : undefined);
     const ids = new Uint32Array(length + (marker === undefined ? 0 : 1));
-    for (let i = 0; i < length; i++) ids[i] = locations[collection.frames[first + i]!]!;
+    for (let i = 0; i < length; i++) ids[i] = locations(collection.frames[first + i]!);
     if (marker !== undefined) ids[length] = this.#tables.location(markerLocation(marker));
     return this.#stacks.intern(ids, 0, ids.length, 0);
+  }
+
+  #hasGo(stack: number): boolean {
+    const { starts, words } = this.#stacks;
+    const { locations } = this.#tables;
+    for (let at = starts[stack]!; at < starts[stack + 1]!; at++) {
+      if (locations[words[at]!]!.type === 'go') return true;
+    }
+    return false;
   }
 
   /** Rows of the model hold 32 bits; what exceeds them is lost, but not silently. */

@@ -114,8 +114,8 @@ export function answer(
     locations.push(
       lines && {
         mapping: {
-          start: isKernel ? 0 : 0x5555_0000,
-          end: isKernel ? 0 : 0x5556_0000,
+          start: isKernel ? 0 : 0x1000,
+          end: isKernel ? 0 : 0x5_0000,
           fileOffset: 0x1000,
           file,
           buildId: isKernel ? '' : 'c0ffee',

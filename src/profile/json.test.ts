@@ -57,9 +57,11 @@ test('small golden', () => {
       lost: {},
       truncated: {},
       deferred: {},
+      labels_lost: {},
       frames_named: 2,
       frames_unnamed: 2,
       events_lost: {},
+      problems: {},
     },
   });
 });

@@ -7,7 +7,7 @@
  *     "type": "native", "inlined": false}],
  *   "count": 3, "trace_id": null, "span_id": null, "labels": {}}],
  *  "tally": {"taken": 3, "exported": 3, "lost": {}, "truncated": {}, "deferred": {},
- *   "frames_named": 3, "frames_unnamed": 0, "events_lost": {}}}
+ *   "labels_lost": {}, "frames_named": 3, "frames_unnamed": 0, "events_lost": {}, "problems": {}}}
  * ```
  *
  * Stacks are leaf first. `line` 0, `file` '' and `thread` '' = not known;
@@ -98,8 +98,10 @@ function tallyObject(tally: Tally): unknown {
     lost: tally.lost,
     truncated: tally.truncated,
     deferred: tally.deferred,
+    labels_lost: tally.labelsLost,
     frames_named: tally.framesNamed,
     frames_unnamed: tally.framesUnnamed,
     events_lost: tally.eventsLost,
+    problems: tally.problems,
   };
 }

@@ -22,9 +22,11 @@ export type FrameType =
 
 /** A mapped binary. Index 0 of `Profile.mappings` is "none". */
 export interface Mapping {
-  /** Where it was mapped when first seen, process address. */
+  /** First address of its code, as `Location.address` counts; 0 with end 0 = not known. */
   readonly start: number;
+  /** After its last. */
   readonly end: number;
+  /** Of the byte at `start`. */
   readonly fileOffset: number;
   /** Path as the process sees it, or `[kernel]`, `[vdso]`, `[anon]`. */
   readonly file: string;
@@ -92,11 +94,15 @@ export interface Tally {
   readonly truncated: Readonly<Record<string, number>>;
   /** Exported samples that were unwound in user space, by the reason why. */
   readonly deferred: Readonly<Record<string, number>>;
+  /** Exported samples that lack labels they should have, by reason. */
+  readonly labelsLost: Readonly<Record<string, number>>;
   /** Frames (weighted by samples) with and without a name. */
   readonly framesNamed: number;
   readonly framesUnnamed: number;
   /** Process events (exec, exit, fork, mapping) lost, by reason. */
   readonly eventsLost: Readonly<Record<string, number>>;
+  /** What was refused of the files that names and unwinding rules come from, by reason; no samples. */
+  readonly problems: Readonly<Record<string, number>>;
 }
 
 /**

@@ -2,13 +2,14 @@
  * The rows of a profile as OTLP tells them apart: by process, stack, attributes
  * and link. Rows that differ only in what is not sent are added up.
  */
+import { isGoroutineLabel } from './goroutine-labels.ts';
 import type { Label, Profile } from './model.ts';
 import { attributeKey, type OtlpStrings } from './otlp-strings.ts';
 import type { OtlpTables } from './otlp-tables.ts';
 import { WordTable } from './word-table.ts';
 
 export interface RowOptions {
-  /** Sends the label `goroutine`: each becomes a series of its own in Pyroscope. */
+  /** Sends the labels about goroutines: each goroutine becomes a series of its own in Pyroscope. */
   readonly goroutines: boolean;
 }
 
@@ -164,7 +165,7 @@ class LabelSets {
   }
 
   #isSent(key: string): boolean {
-    if (key === 'goroutine') return this.#goroutines;
+    if (isGoroutineLabel(key)) return this.#goroutines;
     // The thread itself has this attribute.
     return key !== THREAD_NAME || this.#profile.threads.length === 1;
   }

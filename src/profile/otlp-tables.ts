@@ -168,27 +168,31 @@ export class OtlpTables {
 
   /** Numbers the locations and marks their functions. */
   #addLocations(): void {
-    const { locations } = this.#profile;
-    const kernelMappings = new Set<number>();
+    const { locations, mappings } = this.#profile;
+    const kernel = new Set<number>();
+    const outside = new Set<number>();
     for (let index = 0; index < locations.length; index++) {
       if (this.#locationIndex[index] === 0) continue;
-      const { mapping, type, lines } = locations[index]!;
+      const { mapping, type, address, lines } = locations[index]!;
       this.#locationIndex[index] = this.#locations.push(index);
       this.#mappingIndex[mapping] = 1;
       this.#frameType(type);
-      if (type === 'kernel') kernelMappings.add(mapping);
+      const { start, end } = mappings[mapping]!;
+      if (type === 'kernel') kernel.add(mapping);
+      if (address < start || address >= end) outside.add(mapping);
       this.#lineCount += Math.max(1, lines.length);
       for (const line of lines) this.#functionIndex[line.function] = 1;
     }
-    this.#addMappings(kernelMappings);
+    this.#addMappings(kernel, outside);
   }
 
-  #addMappings(kernelMappings: ReadonlySet<number>): void {
+  /** @param outside mappings that do not hold all of their locations */
+  #addMappings(kernel: ReadonlySet<number>, outside: ReadonlySet<number>): void {
     // Entry 0 is "none" in the model too.
     this.#mappingIndex[0] = 0;
     this.#profile.mappings.forEach((mapping, index) => {
       if (this.#mappingIndex[index] === 0) return;
-      const fields = this.#mappingFields(mapping, kernelMappings.has(index));
+      const fields = this.#mappingFields(mapping, kernel.has(index), outside.has(index));
       const key = JSON.stringify(fields);
       const known = this.#mappings.findIndex((other) => other.key === key);
       if (known >= 0) this.#isMerged = true;
@@ -196,20 +200,19 @@ export class OtlpTables {
     });
   }
 
-  #mappingFields(mapping: Mapping, isKernel: boolean): MappingFields {
+  #mappingFields(mapping: Mapping, isKernel: boolean, isWhole: boolean): MappingFields {
     const file = this.#strings.string(mapping.file);
     const attributes = [
       this.#strings.attribute('process.executable.build_id.gnu', mapping.buildId),
       this.#strings.attribute('process.executable.build_id.go', mapping.goBuildId),
     ].filter((attribute) => attribute !== 0);
-    // Locations carry the file's own addresses, so the mapping is the whole address space,
-    // which readers that make pprof of it take as "already adjusted".
-    if (!mapping.file.startsWith('[')) {
-      return { start: ZERO, limit: END, fileOffset: 0, file, attributes };
-    }
+    // Locations carry the file's own addresses, and so does the mapping: as if the
+    // file had been loaded where it was linked. All addresses at offset 0 mean the same
+    // to readers that make pprof of it; all locations have to be inside.
+    if (isWhole) return { start: ZERO, limit: END, fileOffset: 0, file, attributes };
     return {
-      start: mapping.start === 0 ? ZERO : halves(mapping.start, isKernel),
-      limit: mapping.end === 0 ? END : halves(mapping.end, isKernel),
+      start: halves(mapping.start, isKernel),
+      limit: halves(mapping.end, isKernel),
       fileOffset: mapping.fileOffset,
       file,
       attributes,

@@ -281,6 +281,19 @@ test('the same profile has the same bytes, and another time other ids', () => {
   assert.equal(new Set(ids).size, 8);
 });
 
+test('a mapping says where the code was linked, if all of its locations are there', () => {
+  const raw = [0x1000, 0x1001, 0x4_ffff].map((address) => ({ ...plainSample, user: [address] }));
+  const [, mapping] = decode(buildProfile(raw)).dictionary!.mapping_table;
+  const { memory_start, memory_limit, file_offset } = mapping!;
+  assert.deepEqual([memory_start, memory_limit, file_offset], [0x1000n, 0x5_0000n, 0x1000n]);
+  const far = buildProfile([...raw, { ...plainSample, user: [0x5_0001] }]);
+  const [, whole] = decode(far).dictionary!.mapping_table;
+  assert.deepEqual(
+    [whole!.memory_start, whole!.memory_limit, whole!.file_offset],
+    [0n, 2n ** 64n - 1n, 0n],
+  );
+});
+
 test('two instances of one pid stay apart', () => {
   const request = decode(buildProfile([plainSample, { ...plainSample, startLow: 2000 }]));
   assert.equal(request.resource_profiles.length, 2);

@@ -5,6 +5,7 @@
  */
 import { Label as PprofLabel, Sample as PprofSample, type StringTable } from 'pprof-format';
 import { processText } from './frame.ts';
+import { GOROUTINE_KEY } from './goroutine-labels.ts';
 import type { Profile } from './model.ts';
 
 /** `Profile.sample`: field 2, length-delimited. */
@@ -95,7 +96,10 @@ class SampleParts {
   /** Nothing for an empty text: without a string the label would be read as the number 0. */
   #label(key: string, value: string): PprofLabel[] {
     if (key === '' || value === '') return [];
-    return [new PprofLabel({ key: this.#strings.dedup(key), str: this.#strings.dedup(value) })];
+    const name = this.#strings.dedup(key);
+    // A number, as the pid: receivers make a series of each text.
+    if (key === GOROUTINE_KEY) return [new PprofLabel({ key: name, num: Number(value) })];
+    return [new PprofLabel({ key: name, str: this.#strings.dedup(value) })];
   }
 }
 

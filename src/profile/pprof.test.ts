@@ -71,7 +71,7 @@ test('small golden', () => {
       [mapping.hasFunctions, mapping.hasFilenames, mapping.hasLineNumbers, mapping.hasInlineFrames],
     ]),
     [
-      ['/usr/bin/app-42', 'c0ffee', 0n, 0xffff_ffff_ffff_ffffn, [true, true, true, true]],
+      ['/usr/bin/app-42', 'c0ffee', 0x1000n, 0x5_0000n, [true, true, true, true]],
       ['[kernel]', '', 0n, 0xffff_ffff_ffff_ffffn, [true, true, true, false]],
     ],
   );

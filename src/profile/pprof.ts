@@ -120,17 +120,16 @@ function encodeMappings(profile: Profile, strings: StringTable): PprofMapping[] 
       filename: strings.dedup(mapping.file),
       buildId: strings.dedup(mapping.buildId || mapping.goBuildId),
     };
-    if (!mapping.file.startsWith('[')) {
-      // Locations carry the file's own addresses. pprof takes a mapping of the
-      // whole address space at offset 0 as "already adjusted" (elfexec.GetBase).
-      return new PprofMapping({ ...common, memoryStart: 0, memoryLimit: wholeAddressSpace });
-    }
+    // Locations carry the file's own addresses, and so does the mapping: as if
+    // the file had been loaded where it was linked. Tools find its code by that.
+    // A mapping of the whole address space at offset 0 means the same to
+    // pprof (elfexec.GetBase), but not to the disassembler of `go tool pprof`.
     const place = (address: number) => (isKernel ? kernelAddress(address) : address);
     return new PprofMapping({
       ...common,
       memoryStart: mapping.start === 0 ? 0 : place(mapping.start),
       memoryLimit: mapping.end === 0 ? wholeAddressSpace : place(mapping.end),
-      fileOffset: mapping.fileOffset,
+      fileOffset: mapping.end === 0 ? 0 : mapping.fileOffset,
     });
   });
 }

@@ -11,7 +11,9 @@ const good: Tally = {
   deferred: { no_table: 7 },
   framesNamed: 5,
   framesUnnamed: 1,
+  labelsLost: {},
   eventsLost: { event_ring_full: 3 },
+  problems: { debug_info_time_limit: 1 },
 };
 
 test('a tally that adds up passes', () => {
@@ -38,5 +40,6 @@ test('lines name every number once', () => {
     'flametap.tally.truncated.depth_limit=4',
     'flametap.tally.deferred.no_table=7',
     'flametap.tally.events_lost.event_ring_full=3',
+    'flametap.tally.problems.debug_info_time_limit=1',
   ]);
 });

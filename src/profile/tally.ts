@@ -18,7 +18,9 @@ export function checkTally(tally: Tally): void {
     ...Object.values(tally.lost),
     ...Object.values(tally.truncated),
     ...Object.values(tally.deferred),
+    ...Object.values(tally.labelsLost),
     ...Object.values(tally.eventsLost),
+    ...Object.values(tally.problems),
   ];
   if (!numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) {
     throw new TallyError('the tally holds something that is no count');
@@ -29,7 +31,7 @@ export function checkTally(tally: Tally): void {
       `${tally.taken} samples taken, but ${tally.exported} exported + ${lost} lost = ${tally.exported + lost}`,
     );
   }
-  for (const part of ['truncated', 'deferred'] as const) {
+  for (const part of ['truncated', 'deferred', 'labelsLost'] as const) {
     const sum = sumOf(tally[part]);
     if (sum > tally.exported) {
       throw new TallyError(`${sum} samples ${part}, but only ${tally.exported} exported`);
@@ -49,7 +51,9 @@ export function tallyEntries(tally: Tally): readonly (readonly [key: string, cou
     lost: tally.lost,
     truncated: tally.truncated,
     deferred: tally.deferred,
+    labels_lost: tally.labelsLost,
     events_lost: tally.eventsLost,
+    problems: tally.problems,
   };
   for (const [part, counts] of Object.entries(parts)) {
     for (const reason of Object.keys(counts).sort()) {

@@ -99,22 +99,13 @@ export class WordTable {
    */
   intern(source: Uint32Array, first: number, length: number, tag: number): number {
     const hash = hashWords(source, first, length, tag);
-    const slots = this.#slots;
-    const mask = this.#slotMask;
-    let slot = hash & mask;
-    for (;;) {
-      const entry = slots[slot * slotWords + 1]!;
-      if (entry === 0) break;
-      if (slots[slot * slotWords] === hash) {
-        const id = entry - 1;
-        const start = this.#starts[id]!;
-        if (this.#starts[id + 1]! - start === length && this.#tags[id] === tag) {
-          if (isSame(this.#words, start, source, first, length)) return id;
-        }
-      }
-      slot = (slot + 1) & mask;
-    }
-    return this.#append(source, first, length, tag, hash);
+    const known = this.#find(source, first, length, tag, hash);
+    return known < 0 ? this.#append(source, first, length, tag, hash) : known;
+  }
+
+  /** As `intern`, but -1 for what is not there. */
+  find(source: Uint32Array, first: number, length: number, tag: number): number {
+    return this.#find(source, first, length, tag, hashWords(source, first, length, tag));
   }
 
   /** Forgets all entries; keeps memory for about as many as there were. */
@@ -133,6 +124,24 @@ export class WordTable {
       this.#slots.fill(0);
     }
     this.#length = 0;
+  }
+
+  #find(source: Uint32Array, first: number, length: number, tag: number, hash: number): number {
+    const slots = this.#slots;
+    const mask = this.#slotMask;
+    let slot = hash & mask;
+    for (;;) {
+      const entry = slots[slot * slotWords + 1]!;
+      if (entry === 0) return -1;
+      if (slots[slot * slotWords] === hash) {
+        const id = entry - 1;
+        const start = this.#starts[id]!;
+        if (this.#starts[id + 1]! - start === length && this.#tags[id] === tag) {
+          if (isSame(this.#words, start, source, first, length)) return id;
+        }
+      }
+      slot = (slot + 1) & mask;
+    }
   }
 
   #append(source: Uint32Array, first: number, length: number, tag: number, hash: number): number {

@@ -1,6 +1,7 @@
 /** From linker names to names as their authors wrote them. */
 import type { FrameType } from '../profile/model.ts';
 import { cleanName } from './clean-name.ts';
+import { demangleD } from './d-demangle.ts';
 
 /**
  * The name as written in the source, or '' when `systemName` is not mangled,
@@ -12,6 +13,7 @@ export type Demangler = (systemName: string) => string;
 export const noDemangler: Demangler = () => '';
 
 const MANGLED = /^(?:_Z|_R|__Z|__R|_GLOBAL__[._$][ID]_)/;
+const D_NAME = /^_D(?:[0-9]|__[TU]|main$)/;
 /** Hash of the older Rust scheme, with what LLVM may append: `…17h0123456789abcdefE.llvm.42`. */
 const RUST_LEGACY = /^_?_ZN.*17h[0-9a-f]{16}E(?:\.[A-Za-z0-9_.]+)?$/s;
 /** v0: `_R`, an optional decimal version, then a path, which begins with one of these. */
@@ -28,8 +30,9 @@ export function withoutVersion(systemName: string): string {
 /** How to show a linker name: demangled when possible, always clean and bounded. */
 export function displayName(systemName: string, demangle: Demangler): string {
   const plain = withoutVersion(systemName);
-  if (!MANGLED.test(plain)) return cleanName(plain);
-  const demangled = demangle(plain);
+  const isD = D_NAME.test(plain);
+  if (!isD && !MANGLED.test(plain)) return cleanName(plain);
+  const demangled = isD ? demangleD(plain) : demangle(plain);
   return cleanName(demangled === '' ? plain : demangled);
 }
 

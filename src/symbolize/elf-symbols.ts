@@ -1,11 +1,12 @@
 /** Names from an ELF file's own symbol tables. */
 import { type ElfImage, SectionType } from '../elf/image.ts';
-import { type ByteSource, ParseError } from '../elf/source.ts';
+import { ParseError } from '../elf/source.ts';
 import type { VirtualAddress } from '../units/units.ts';
 import { cleanName } from './clean-name.ts';
 import { type Demangler, displayName, withoutVersion } from './demangle.ts';
 import { lastAtMost } from './sorted.ts';
 import type { SourceLine, SymbolSource } from './source-line.ts';
+import { StringTable } from './string-table.ts';
 import {
   CodeRanges,
   emptyColumns,
@@ -21,10 +22,6 @@ import {
 const MAX_NESTING = 64;
 /** Names of one address that are compared; libc gives its functions up to six. */
 const MAX_ALIASES = 64;
-/** Mangled names beyond this are cut, and so are not demangled. Real ones reach about 8 KiB. */
-const MAX_LINKER_NAME = 16 << 10;
-/** First read of a name: nine of ten end within it. */
-const NAME_READ = 128;
 /** Hand-written code without a size is rarely longer; a blob of data in text often is. */
 const MAX_LABEL_REACH = 64 << 10;
 /** crt1's `.init` and `.fini` are 9 to 27 bytes, each one function. */
@@ -33,8 +30,8 @@ const ONE_FUNCTION_SECTION = 64;
 const NOT_A_NAME = /^(?:\$[a-z](?:\.|$)|\.)/;
 
 interface Strings {
-  readonly symtab: ByteSource | undefined;
-  readonly dynsym: ByteSource | undefined;
+  readonly symtab: StringTable | undefined;
+  readonly dynsym: StringTable | undefined;
 }
 
 /**
@@ -98,7 +95,10 @@ export class ElfSymbols implements SymbolSource {
     if (dynsym && !columns.hasLocals) {
       attempt(refuse, () => readSymbols(dynsym.rows, code, Flag.Dynamic, columns, refuse));
     }
-    const strings = { symtab: symtab?.strings, dynsym: dynsym?.strings };
+    const strings = {
+      symtab: symtab && new StringTable(symtab.strings),
+      dynsym: dynsym && new StringTable(dynsym.strings),
+    };
     return new ElfSymbols(arrange(columns, code), code.base, strings, demangle, problems);
   }
 
@@ -163,21 +163,9 @@ export class ElfSymbols implements SymbolSource {
   #readName(row: number): string {
     const dynamic = (this.#flags[row]! & Flag.Dynamic) !== 0;
     const strings = dynamic ? this.#strings.dynsym : this.#strings.symtab;
-    const offset = this.#name[row]!;
-    const limit = Math.min((strings?.size ?? 0) - offset, MAX_LINKER_NAME);
-    if (strings === undefined || limit <= 0) {
-      count(this.#problems, 'symbol_name_outside');
-      return '';
-    }
-    for (let length = Math.min(NAME_READ, limit); ; length = Math.min(length * 8, limit)) {
-      const bytes = strings.read(offset, length);
-      const end = bytes.indexOf(0);
-      if (end >= 0 || length === limit) {
-        return new TextDecoder('utf-8', { ignoreBOM: true }).decode(
-          end >= 0 ? bytes.subarray(0, end) : bytes,
-        );
-      }
-    }
+    const name = strings?.text(this.#name[row]!);
+    if (name === undefined) count(this.#problems, 'symbol_name_outside');
+    return name ?? '';
   }
 }
 

@@ -5,11 +5,22 @@ import type { VirtualAddress } from '../units/units.ts';
 import { type Demangler, frameTypeOf } from './demangle.ts';
 import { ElfSymbols } from './elf-symbols.ts';
 import { type GoLookup, GoSymbols } from './go-symbols.ts';
-import { SOURCE_QUALITY, type SourceLine, type SymbolSource } from './source-line.ts';
+import {
+  SOURCE_QUALITY,
+  type SourceKind,
+  type SourceLine,
+  type SymbolSource,
+} from './source-line.ts';
 
 export interface SymbolizedAddress {
   readonly type: FrameType;
   /** Innermost inlined call first; empty = no name found. */
+  readonly lines: readonly SourceLine[];
+}
+
+/** What another thread found out about an address: it ranks as its source does. */
+export interface Learned {
+  readonly kind: SourceKind;
   readonly lines: readonly SourceLine[];
 }
 
@@ -24,9 +35,7 @@ export class FileSymbols {
 
   /** @param sources In any order; they are asked by SOURCE_QUALITY. */
   constructor(sources: readonly SymbolSource[], maxCached = MAX_CACHED) {
-    this.#sources = sources.toSorted(
-      (a, b) => SOURCE_QUALITY.indexOf(a.kind) - SOURCE_QUALITY.indexOf(b.kind),
-    );
+    this.#sources = sources.toSorted((a, b) => rank(a.kind) - rank(b.kind));
     this.#maxCached = maxCached;
   }
 
@@ -39,15 +48,18 @@ export class FileSymbols {
     return new FileSymbols(go === undefined ? [symbols] : [new GoSymbols(go), symbols]);
   }
 
-  /** @param address Of the file; for a return address one less (see SymbolSource). */
-  lookup(address: VirtualAddress): SymbolizedAddress {
+  /**
+   * @param address Of the file; for a return address one less (see SymbolSource).
+   * @param learned Takes the place of what was answered before.
+   */
+  lookup(address: VirtualAddress, learned?: Learned): SymbolizedAddress {
     const known = this.#cache.get(address);
-    if (known !== undefined) {
+    if (known !== undefined && learned === undefined) {
       this.#cache.delete(address);
       this.#cache.set(address, known);
       return known;
     }
-    const found = this.#find(address);
+    const found = this.#find(address, learned);
     this.#cache.set(address, found);
     if (this.#cache.size > this.#maxCached) {
       for (const oldest of this.#cache.keys()) {
@@ -69,14 +81,42 @@ export class FileSymbols {
     return all;
   }
 
-  #find(address: VirtualAddress): SymbolizedAddress {
-    for (const source of this.#sources) {
-      const lines = source.lookup(address);
+  #find(address: VirtualAddress, learned: Learned | undefined): SymbolizedAddress {
+    let best: Learned | undefined;
+    for (const { kind, lines } of this.#answers(address, learned)) {
       if (lines === undefined || lines.length === 0) continue;
-      // Inlined calls may come from another language; the frame is the outer function's.
-      const type = source.kind === 'go' ? 'go' : frameTypeOf(lines.at(-1)!.systemName);
-      return { type, lines };
+      // Debug information of assembly has lines but no functions: symbols name those.
+      best = best === undefined ? { kind, lines } : { kind: best.kind, lines: named(best, lines) };
+      if (best.lines.at(-1)!.name !== '') break;
     }
-    return { type: 'native', lines: [] };
+    if (best === undefined) return { type: 'native', lines: [] };
+    // Inlined calls may come from another language; the frame is the outer function's.
+    const type = best.kind === 'go' ? 'go' : frameTypeOf(best.lines.at(-1)!.systemName);
+    return { type, lines: best.lines };
   }
+
+  /** Of all sources, best first, each asked only when the answers before were not enough. */
+  *#answers(
+    address: VirtualAddress,
+    learned: Learned | undefined,
+  ): Generator<{ kind: SourceKind; lines: readonly SourceLine[] | undefined }> {
+    let isOpen = learned !== undefined;
+    for (const source of this.#sources) {
+      if (isOpen && rank(learned!.kind) <= rank(source.kind)) {
+        isOpen = false;
+        yield learned!;
+      }
+      yield { kind: source.kind, lines: source.lookup(address) };
+    }
+    if (isOpen) yield learned!;
+  }
+}
+
+const rank = (kind: SourceKind): number => SOURCE_QUALITY.indexOf(kind);
+
+/** The lines with the outermost function called as a symbol calls it. */
+function named({ lines }: Learned, symbol: readonly SourceLine[]): readonly SourceLine[] {
+  const { name, systemName, unnamed } = symbol.at(-1)!;
+  const outermost = { ...lines.at(-1)!, name, systemName };
+  return [...lines.slice(0, -1), unnamed ? { ...outermost, unnamed } : outermost];
 }

@@ -1,4 +1,4 @@
-/** Names, files and lines of Go code, from the table that every Go binary carries. */
+/** Names, files, lines and inlined calls of Go code, from the table that every Go binary carries. */
 import { ParseError } from '../elf/source.ts';
 import type { VirtualAddress } from '../units/units.ts';
 import { cleanName } from './clean-name.ts';
@@ -6,17 +6,20 @@ import type { SourceLine, SymbolSource } from './source-line.ts';
 
 /** What this needs of GoFunctions (src/elf/go-functions.ts). */
 export interface GoLookup {
-  /** @throws ParseError when the tables are broken at that place. */
-  lookup(address: VirtualAddress):
-    | {
-        readonly name: string;
-        readonly file: string;
-        readonly line: number;
-        readonly startLine: number;
-      }
-    | undefined;
+  /**
+   * @param text applied to every name and path before it is kept.
+   * @throws ParseError when the tables are broken at that place.
+   */
+  lookup(address: VirtualAddress, text: (raw: string) => string): readonly SourceLine[] | undefined;
+  /** What it refused without failing as a whole, by reason. */
+  readonly problems?: ReadonlyMap<string, number>;
 }
 
+/**
+ * `name` is what Go's stack traces print (`main.Map[...]`), `systemName` the
+ * linker's name with type arguments, which runtime/pprof writes as both names and
+ * which profile-guided optimisation matches.
+ */
 export class GoSymbols implements SymbolSource {
   readonly kind = 'go';
   readonly #problems = new Map<string, number>();
@@ -27,28 +30,17 @@ export class GoSymbols implements SymbolSource {
   }
 
   get problems(): ReadonlyMap<string, number> {
-    return this.#problems;
+    const all = new Map(this.#problems);
+    for (const [reason, count] of this.#functions.problems ?? []) {
+      all.set(reason, (all.get(reason) ?? 0) + count);
+    }
+    return all;
   }
 
   lookup(address: VirtualAddress): readonly SourceLine[] | undefined {
-    const found = this.#find(address);
-    if (found === undefined || found.name === '') return undefined;
-    const name = cleanName(found.name);
-    return [
-      {
-        name,
-        systemName: name,
-        file: cleanName(found.file),
-        line: found.line,
-        column: 0,
-        startLine: found.startLine,
-      },
-    ];
-  }
-
-  #find(address: VirtualAddress): ReturnType<GoLookup['lookup']> {
     try {
-      return this.#functions.lookup(address);
+      const found = this.#functions.lookup(address, cleanName);
+      return found?.at(-1)?.name === '' ? undefined : found;
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       this.#problems.set(error.reason, (this.#problems.get(error.reason) ?? 0) + 1);

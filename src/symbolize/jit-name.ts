@@ -66,7 +66,7 @@ function fileStart(text: string): number {
 }
 
 /** `file:///a%20b.js` is `/a b.js`; other URLs stay as they are. */
-function filePath(url: string): string {
+export function filePath(url: string): string {
   if (!url.startsWith('file:///')) return url;
   try {
     return cleanName(decodeURIComponent(url.slice('file://'.length)));

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { processAddress } from '../units/units.ts';
+import { JIT_CODE_LIMITS } from './jit-code.ts';
 import { PerfMap } from './perf-map.ts';
 
 const SEED = 20261121;
@@ -76,17 +77,31 @@ test('code that replaces other code has its addresses, the rest stays', () => {
   check();
 });
 
-test('bounds on entries and names are kept and counted; replaced code makes room', () => {
-  const map = new PerfMap({ maxEntries: 4, maxNameBytes: 1000 });
+test('bounds on entries and names are kept; replaced code makes room, then what is old', () => {
+  const map = new PerfMap({ ...JIT_CODE_LIMITS, maxEntries: 4 });
   for (let round = 0; round < 10; round++) map.append(encode(`1000 10 round${round}\n`));
   assert.equal(nameAt(map, 0x1000), 'round9');
   assert.equal(map.problems.size, 0);
   for (let at = 0; at < 10; at++) map.append(encode(`${(0x2000 + at * 16).toString(16)} 10 n\n`));
-  assert.equal(map.size, 4);
-  assert.equal(map.problems.get('too_many_entries'), 7);
-  const names = new PerfMap({ maxEntries: 100, maxNameBytes: 10 });
-  names.append(encode('1000 10 12345678\n2000 10 12345678\n'));
-  assert.deepEqual([...names.problems], [['too_many_name_bytes', 1]]);
+  assert.ok(map.size <= 4);
+  assert.equal(map.problems.get('entries_forgotten')! + map.size, 11);
+  assert.equal(nameAt(map, 0x2000 + 9 * 16), 'n');
+  assert.equal(nameAt(map, 0x1000), undefined);
+  const names = new PerfMap({ ...JIT_CODE_LIMITS, maxNameBytes: 10 });
+  names.append(encode('1000 10 12345678\n2000 10 abcdefgh\n'));
+  assert.deepEqual([nameAt(names, 0x1000), nameAt(names, 0x2000)], [undefined, 'abcdefgh']);
+  assert.deepEqual([...names.problems], [['entries_forgotten', 1]]);
+});
+
+test('after a part that was left out reading goes on with the next whole line', () => {
+  const map = mapOf('1000 10 first\n2000 10 half');
+  map.skip(1_000_000);
+  map.append(encode('0 10 rest of a line\n3000 10 third\n'));
+  assert.deepEqual(
+    [0x1000, 0x2000, 0x3000].map((address) => nameAt(map, address)),
+    ['first', undefined, 'third'],
+  );
+  assert.deepEqual([...map.problems], [['bytes_skipped', 1_000_000]]);
 });
 
 test('a line without end does not fill the memory', () => {

@@ -6,7 +6,7 @@ import { shortDName } from './short-d-name.ts';
 import { shortRustName } from './short-rust-name.ts';
 
 const CXX_NAME = /^(?:_Z|__Z|_GLOBAL__[._$][ID]_)/;
-const D_NAME = /^_D[0-9]/;
+const D_NAME = /^_D(?:[0-9]|__[TU])/;
 /** Suffix of a name that stands for a stub. */
 const PLT = '@plt';
 

@@ -23,7 +23,22 @@ export interface SourceLine {
  * and the first answer wins, because names of two sources do not mix (DWARF
  * knows inlined calls that a symbol table folds into their caller).
  */
-export const SOURCE_QUALITY = ['go', 'dwarf', 'symbols', 'debugdata', 'debuginfod'] as const;
+export const SOURCE_QUALITY = [
+  'go',
+  'dwarf',
+  /** Symbol tables of the file itself. */
+  'symbols',
+  /** Of a debug file that is installed beside it. */
+  'separate',
+  /** Of its `.gnu_debugdata`. */
+  'debugdata',
+  /** Of a debug file that was downloaded. */
+  'debuginfod',
+  /** `memcpy@plt`. */
+  'plt',
+  /** Where functions begin and end, without names. */
+  'bounds',
+] as const;
 export type SourceKind = (typeof SOURCE_QUALITY)[number];
 
 /** Names for addresses of one file. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MappingValue, ProcessValue } from '../capture/record.ts';
+import { MappingValue, PROCESS_GO_UNKNOWN, ProcessValue } from '../capture/record.ts';
 import { type KernelMapping, KernelProcesses, notGo } from './kernel-processes.ts';
 import { MemoryMaps } from './testing.ts';
 
@@ -48,16 +48,28 @@ test('a process and its mappings, field by field', () => {
     file: 3,
     kind: 1,
   };
-  const go = { ...notGo, gOffset: 8, m: 48, curg: 192, schedBp: 104 };
+  const go = {
+    gOffset: 8,
+    m: 48,
+    curg: 192,
+    schedBp: 104,
+    goid: 152,
+    gopc: 280,
+    gsignal: 80,
+    inC: 282,
+    unknown: true,
+  };
   assert.ok(kernel.publish(identity(5), 9, [mapping(4096), high], go));
   assert.deepEqual(entry(maps, 5), { ...identity(5), layout: 9, starts: [4096, high.start] });
   const value = maps.processes.get(5)!;
+  const { goGOffset, goM, goCurg, goSchedBp, goGoid, goGopc, goGsignal, goInC } = ProcessValue;
   assert.deepEqual(
-    [ProcessValue.goGOffset, ProcessValue.goM, ProcessValue.goCurg, ProcessValue.goSchedBp].map(
-      (at) => value.getUint16(at, true),
+    [goGOffset, goM, goCurg, goSchedBp, goGoid, goGopc, goGsignal, goInC].map((at) =>
+      value.getUint16(at, true),
     ),
-    [8, 48, 192, 104],
+    [8, 48, 192, 104, 152, 280, 80, 282],
   );
+  assert.equal(value.getUint32(ProcessValue.flags, true), PROCESS_GO_UNKNOWN);
   const first = value.getUint32(ProcessValue.first, true);
   const at = (first + 1) * MappingValue.size;
   const array = maps.arrays.get(maps.maps.mappings)!;

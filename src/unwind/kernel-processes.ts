@@ -1,5 +1,10 @@
 /** `ft_processes` and `ft_mappings`: which processes the kernel can unwind, and by which slice of mappings. */
-import { type MappingKind, MappingValue, ProcessValue } from '../capture/record.ts';
+import {
+  type MappingKind,
+  MappingValue,
+  PROCESS_GO_UNKNOWN,
+  ProcessValue,
+} from '../capture/record.ts';
 import type { MapWriter, TableMaps } from './map-writer.ts';
 import { Space } from './space.ts';
 
@@ -21,9 +26,27 @@ export interface GoLayout {
   readonly m: number;
   readonly curg: number;
   readonly schedBp: number;
+  readonly goid: number;
+  readonly gopc: number;
+  readonly gsignal: number;
+  readonly inC: number;
+  /** It is Go, but none of this is known. */
+  readonly unknown: boolean;
 }
 
-export const notGo: GoLayout = { gOffset: 0, m: 0, curg: 0, schedBp: 0 };
+export const notGo: GoLayout = {
+  gOffset: 0,
+  m: 0,
+  curg: 0,
+  schedBp: 0,
+  goid: 0,
+  gopc: 0,
+  gsignal: 0,
+  inC: 0,
+  unknown: false,
+};
+
+export const unknownGo: GoLayout = { ...notGo, unknown: true };
 
 interface Slice {
   readonly first: number;
@@ -99,6 +122,11 @@ export class KernelProcesses {
     value.setUint16(ProcessValue.goM, go.m, true);
     value.setUint16(ProcessValue.goCurg, go.curg, true);
     value.setUint16(ProcessValue.goSchedBp, go.schedBp, true);
+    value.setUint16(ProcessValue.goGoid, go.goid, true);
+    value.setUint16(ProcessValue.goGopc, go.gopc, true);
+    value.setUint16(ProcessValue.goGsignal, go.gsignal, true);
+    value.setUint16(ProcessValue.goInC, go.inC, true);
+    value.setUint32(ProcessValue.flags, go.unknown ? PROCESS_GO_UNKNOWN : 0, true);
     if (!this.#put(identity.pid, value)) {
       if (slice.count > 0) this.#space.release(slice.first, slice.count);
       return false;

@@ -17,6 +17,7 @@ export const Rule = {
   GoSwitch: 10,
   GoMorestack: 11,
   GoFramePointer: 12,
+  GoCallC: 13,
 } as const;
 export type RuleKind = (typeof Rule)[keyof typeof Rule];
 

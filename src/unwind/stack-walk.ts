@@ -135,7 +135,9 @@ export class StackWalker {
         byFramePointer = false;
         continue;
       }
-      if (kind === Rule.GoSwitch || kind === Rule.GoMorestack) return stop('go_stack_switch');
+      if (kind === Rule.GoSwitch || kind === Rule.GoMorestack || kind === Rule.GoCallC) {
+        return stop('go_stack_switch');
+      }
       const byChain = byFramePointer;
       byFramePointer = kind === Rule.None;
       if (

@@ -282,7 +282,9 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
       deferred: { process_not_known: 18 },
       framesNamed: total * 14,
       framesUnnamed: Math.round(total * 0.1),
+      labelsLost: {},
       eventsLost: {},
+      problems: {},
     },
     host: 'web-1',
   };

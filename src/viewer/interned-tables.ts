@@ -1,4 +1,5 @@
 /** The tables of many profiles as one set: equal things are kept once. */
+import { isGoroutineLabel } from '../profile/goroutine-labels.ts';
 import type {
   FunctionName,
   Label,
@@ -175,7 +176,9 @@ export class InternedTables {
     return this.#threads.id(name, () => name, 0);
   }
 
-  #labels(labels: readonly Label[]): number {
+  /** Without goroutines: what is kept would grow with their number, and the page does not tell them apart. */
+  #labels(all: readonly Label[]): number {
+    const labels = all.filter(({ key }) => !isGoroutineLabel(key));
     const key = JSON.stringify(labels.map((label) => [label.key, label.value]));
     return this.#labelSets.id(key, () => labels, labels.length * LINE_BYTES);
   }

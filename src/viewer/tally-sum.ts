@@ -4,7 +4,9 @@ export const emptyTally = (): Tally => sumTallies([]);
 
 /** Tallies of several profiles as one. */
 export function sumTallies(tallies: readonly Tally[]): Tally {
-  const counts = (key: 'lost' | 'truncated' | 'deferred' | 'eventsLost') => {
+  const counts = (
+    key: 'lost' | 'truncated' | 'deferred' | 'labelsLost' | 'eventsLost' | 'problems',
+  ) => {
     const all: Record<string, number> = {};
     for (const tally of tallies) {
       for (const [reason, count] of Object.entries(tally[key])) {
@@ -21,8 +23,10 @@ export function sumTallies(tallies: readonly Tally[]): Tally {
     lost: counts('lost'),
     truncated: counts('truncated'),
     deferred: counts('deferred'),
+    labelsLost: counts('labelsLost'),
     framesNamed: total('framesNamed'),
     framesUnnamed: total('framesUnnamed'),
     eventsLost: counts('eventsLost'),
+    problems: counts('problems'),
   };
 }

@@ -95,7 +95,7 @@ test('return addresses are looked up one byte earlier', () => {
 });
 
 function sampleRecord(type: number, tid: number, time: bigint, body: Uint8Array): Uint8Array {
-  const record = new Uint8Array(88 + body.length);
+  const record = new Uint8Array(120 + body.length);
   const view = new DataView(record.buffer);
   view.setUint32(0, record.length, true);
   view.setUint16(4, type, true);
@@ -103,7 +103,7 @@ function sampleRecord(type: number, tid: number, time: bigint, body: Uint8Array)
   view.setUint32(16, 77, true);
   view.setUint32(32, tid, true);
   record.set(Buffer.from('some-comm'), 64);
-  record.set(body, 88);
+  record.set(body, 120);
   return record;
 }
 

@@ -24,6 +24,8 @@ export interface Variant {
   readonly rules?: 'eh_frame' | 'debug_frame';
   /** Default false: no .symtab. */
   readonly stripped?: boolean;
+  /** Default false: no debug information. */
+  readonly debugInfo?: boolean;
 }
 
 interface Recipe {
@@ -56,6 +58,8 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   shapes: { source: 'shapes.cc' },
   'self-dump': { source: 'self-dump.c' },
   crab: { source: 'crab.rs' },
+  inlined: { source: 'inlined.cc' },
+  'inlined-rs': { source: 'inlined.rs' },
   'far-text': {
     source: 'far-text.c',
     // two text segments 2.5 GiB apart, the rules between them so that 32-bit offsets reach both
@@ -84,13 +88,15 @@ function compilerFlags(variant: Variant): string[] {
   else if (variant.pie === false) flags.push('-no-pie', '-fno-pie');
   else flags.push('-pie', '-fPIE');
   if (variant.stripped) flags.push('-s');
+  if (variant.debugInfo) flags.push('-g');
   return flags;
 }
 
 function command(source: string, variant: Variant): { tool: string; flags: string[] } {
   if (source.endsWith('.go')) return { tool: 'go', flags: ['build', '-trimpath'] };
   if (source.endsWith('.rs')) {
-    return { tool: 'rustc', flags: ['-C', `opt-level=${variant.optimize ?? 2}`] };
+    const debugInfo = variant.debugInfo ? ['-g'] : [];
+    return { tool: 'rustc', flags: ['-C', `opt-level=${variant.optimize ?? 2}`, ...debugInfo] };
   }
   const tool = source.endsWith('.cc') ? 'g++' : variant.libc === 'static-musl' ? 'musl-gcc' : 'gcc';
   return { tool, flags: compilerFlags(variant) };

@@ -6,7 +6,7 @@
 
 const RECORD_SAMPLE = 1;
 const RECORD_DEFERRED = 2;
-const SAMPLE_BYTES = 88;
+const SAMPLE_BYTES = 120;
 const STACK_BYTES = 160;
 const EXACT_PC = 1n << 63n;
 

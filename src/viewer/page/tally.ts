@@ -105,6 +105,14 @@ export function showTally(element: HTMLElement, tree: Tree, agent: AgentFacts | 
         ],
     'No frames.',
   );
+  if (sum(tally.problems) > 0) {
+    const rows = Object.entries(tally.problems).sort(([, a], [, b]) => b - a);
+    section(
+      'Refused in files that names come from',
+      rows.map(([reason, count]) => [reasonWords(reason), formatCount(count)] as const),
+      '',
+    );
+  }
   if (sum(tally.eventsLost) > 0) {
     section('Process events lost', reasons(tally.eventsLost, sum(tally.eventsLost)), '');
   }

@@ -27,6 +27,7 @@ export interface TallyView {
   readonly framesNamed: number;
   readonly framesUnnamed: number;
   readonly eventsLost: Readonly<Record<string, number>>;
+  readonly problems: Readonly<Record<string, number>>;
 }
 
 /** The checked tree. `total` of every node is recomputed from `self`. */
@@ -92,6 +93,7 @@ export function readTally(value: unknown): TallyView {
     framesNamed: count(tally.framesNamed),
     framesUnnamed: count(tally.framesUnnamed),
     eventsLost: counts(tally.eventsLost),
+    problems: counts(tally.problems),
   };
 }
 

@@ -1,11 +1,13 @@
 /** Go's own tools read our pprof files. Needs `go` and, once, the module proxy. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
+import { FileSource } from '../../../src/elf/file-source.ts';
+import { ElfImage } from '../../../src/elf/image.ts';
 import {
   fuzz,
   hostileText,
@@ -151,4 +153,30 @@ test('profiles of two moments merge by build id', () => {
   writeFileSync(first, encodePprof(profile));
   const merged = goTool(profile, '-top', first);
   assert.match(merged, /60\.61ms total/);
+});
+
+test('the disassembler of `go tool pprof` finds the code of a sample, wherever it was linked', () => {
+  const source = path.join(directory, 'hot.c');
+  writeFileSync(
+    source,
+    '__attribute__((noinline)) int hot_work(int n) { return n * n + 3; }\n' +
+      'int main(int n, char **a) { return hot_work(n); }\n',
+  );
+  for (const flags of [['-pie', '-fPIE'], ['-no-pie']]) {
+    const file = path.join(directory, `hot${flags[0]}`);
+    execFileSync('gcc', ['-O1', ...flags, '-o', file, source]);
+    const symbols = execFileSync('nm', [file], { encoding: 'utf8' });
+    const address = Number.parseInt(/^([0-9a-f]+) T hot_work$/m.exec(symbols)![1]!, 16);
+    const image = ElfImage.parse(new FileSource(openSync(file, 'r')));
+    const start = image.textBase;
+    const place = { start, end: start + image.textSize, fileOffset: image.addressToOffset(start)! };
+    const built = buildProfile([{ ...plainSample, user: [address] }], { threads: false }, () => [
+      sourceLine('hot_work'),
+    ]);
+    const mappings = built.mappings.map((mapping, index) =>
+      index === 0 ? mapping : { ...mapping, ...place, file, buildId: '' },
+    );
+    const text = goTool({ ...built, mappings }, '-disasm', 'hot_work');
+    assert.match(text, new RegExp(`ms +\\S+ +${address.toString(16)}: `), text);
+  }
 });

@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// layout prints the offsets of g.m, m.curg, m.g0, g.sched and gobuf.sp, .pc, .bp.
+// layout prints the offsets of g.m, m.curg, m.g0, g.sched and gobuf.sp, .pc, .bp; then
+// g.goid, g.atomicstatus, g.gopc, g.startpc, m.gsignal and m.isExtraInC.
 func layout() {
 	file, err := elf.Open("/proc/self/exe")
 	if err != nil {
@@ -19,7 +20,10 @@ func layout() {
 	fmt.Println(offset(data, "runtime.g", "m"), offset(data, "runtime.m", "curg"),
 		offset(data, "runtime.m", "g0"), offset(data, "runtime.g", "sched"),
 		offset(data, "runtime.gobuf", "sp"), offset(data, "runtime.gobuf", "pc"),
-		offset(data, "runtime.gobuf", "bp"))
+		offset(data, "runtime.gobuf", "bp"),
+		offset(data, "runtime.g", "goid"), offset(data, "runtime.g", "atomicstatus"),
+		offset(data, "runtime.g", "gopc"), offset(data, "runtime.g", "startpc"),
+		offset(data, "runtime.m", "gsignal"), offset(data, "runtime.m", "isExtraInC"))
 }
 
 func offset(data *dwarf.Data, structure, field string) int64 {

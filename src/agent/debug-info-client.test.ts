@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs';
+import { afterEach, test } from 'node:test';
+import type { VirtualAddress } from '../units/units.ts';
+import { DEBUG_INFO_LIMITS, DebugInfoClient, type DebugInfoLimits } from './debug-info-client.ts';
+import { DebugInfoFile } from './debug-info-file.ts';
+import { DebugInfoWait } from './debug-info-wait.ts';
+
+const STUB = new URL('./debug-info-stub-main.test-support.ts', import.meta.url);
+const THIS_FILE = import.meta.filename;
+const address = (value: number) => value as VirtualAddress;
+
+let clients: DebugInfoClient[] = [];
+let nextId = 1;
+
+function clientOf(limits: Partial<DebugInfoLimits> = {}): DebugInfoClient {
+  const client = new DebugInfoClient({ replay: false }, { ...DEBUG_INFO_LIMITS, ...limits }, STUB);
+  clients.push(client);
+  return client;
+}
+
+/** A file that the stub treats as `behaviour` says, with addresses that occurred. */
+function fileOf(behaviour: string, ...addresses: number[]): DebugInfoFile {
+  const open = () => openSync(THIS_FILE, 'r');
+  const file = new DebugInfoFile({ id: nextId++, path: behaviour, pid: process.pid, open });
+  for (const each of addresses) file.occurred(address(each), false);
+  return file;
+}
+
+const descriptors = () => readdirSync('/proc/self/fd').length;
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+afterEach(() => {
+  for (const client of clients) client.close();
+  clients = [];
+});
+
+test('Answers reach the file, in the order of ascending addresses, and descriptors are closed', async () => {
+  const client = clientOf();
+  const before = descriptors();
+  const file = fileOf('answers', 30, 10, 20);
+  await client.ask([file]);
+  const inode = fstatSync(openSync(THIS_FILE, 'r')).ino;
+  for (const each of [10, 20, 30]) {
+    const learned = file.take(address(each));
+    assert.deepEqual(learned?.lines[0]?.name, `inode ${inode}`);
+    assert.equal(learned.lines[0].line, each);
+    assert.equal(learned.kind, 'dwarf');
+    assert.equal(file.hasNews(address(each)), false, 'an answer is taken once');
+  }
+  assert.deepEqual([...file.problems], [['stub_problem', 1]]);
+  assert.equal(file.questions, 0);
+  client.close();
+  await until(() => descriptors() <= before + 1);
+});
+
+test('Nothing is asked twice, and a file without debug information never again', async () => {
+  const client = clientOf();
+  const [file, empty] = [fileOf('answers', 1), fileOf('none', 1)];
+  await client.ask([file, empty]);
+  file.occurred(address(1), true);
+  empty.occurred(address(2), false);
+  assert.equal(file.questions, 0);
+  assert.equal(empty.questions, 0);
+  assert.equal(empty.mayAnswer, false);
+  file.occurred(address(2), false);
+  assert.equal(file.questions, 1);
+});
+
+for (const [behaviour, reason, limits] of [
+  ['hangs', 'debug_info_time_limit', { requestMs: 3_000 }],
+  ['heap', 'debug_info_memory_limit', { heapMib: 24 }],
+  ['buffers', 'debug_info_memory_limit', { growthBytes: 64 << 20 }],
+  ['throws', 'debug_info_crash', {}],
+  ['exits', 'debug_info_crash', {}],
+] as const) {
+  test(`A file whose thread ${behaviour} is given up with a reason; others are served by a new thread`, async () => {
+    const client = clientOf(limits);
+    const before = descriptors();
+    const bad = fileOf(behaviour, 1, 2);
+    const good = fileOf('answers', 1);
+    await client.ask([bad, good]);
+    assert.deepEqual([...bad.problems], [[reason, 1]]);
+    assert.equal(bad.mayAnswer, false);
+    assert.ok(good.hasNews(address(1)));
+    client.close();
+    await until(() => descriptors() <= before);
+  });
+}
+
+test('A file that was closed meanwhile is given up, the next one served', async () => {
+  const client = clientOf();
+  const closed = new DebugInfoFile({
+    id: nextId++,
+    path: 'answers',
+    pid: 1,
+    open() {
+      throw new Error('closed');
+    },
+  });
+  closed.occurred(address(1), false);
+  const good = fileOf('answers', 1);
+  await client.ask([closed, good]);
+  assert.deepEqual([...closed.problems], [['debug_info_file_closed', 1]]);
+  assert.ok(good.hasNews(address(1)));
+});
+
+test('The descriptor that is asked with is the file, also when its number was used before', async () => {
+  const client = clientOf();
+  const other = openSync('/proc/self/exe', 'r');
+  closeSync(other);
+  const file = fileOf('answers', 5);
+  await client.ask([file]);
+  const fd = openSync(THIS_FILE, 'r');
+  const { ino } = fstatSync(fd);
+  closeSync(fd);
+  assert.equal(file.take(address(5))?.lines[0]?.name, `inode ${ino}`);
+});
+
+test('Idle, the thread ends; the next question starts another', async () => {
+  const client = clientOf({ idleMs: 50 });
+  await client.ask([fileOf('answers', 1)]);
+  assert.equal(client.running, true);
+  await until(() => !client.running);
+  const file = fileOf('answers', 1);
+  await client.ask([file]);
+  assert.ok(file.hasNews(address(1)));
+});
+
+test('A thread that rests is not started for a few late addresses, but for a new file or for many', async () => {
+  const client = clientOf({ idleMs: 20, restFactor: 1e6 });
+  const file = fileOf('answers', 1);
+  await client.ask([file]);
+  await until(() => !client.running);
+  file.occurred(address(2), false);
+  await client.ask([file]);
+  assert.equal(client.running, false);
+  assert.equal(file.questions, 1, 'still wanted');
+  for (let i = 10; i < 600; i++) file.occurred(address(i), false);
+  await client.ask([file]);
+  assert.ok(file.hasNews(address(2)));
+  await until(() => !client.running);
+  const another = fileOf('answers', 1);
+  await client.ask([another]);
+  assert.ok(another.hasNews(address(1)));
+});
+
+test('Answers while a download runs are provisional: it is waited for, then all is asked again', async () => {
+  const client = clientOf({ idleMs: 50 });
+  const file = fileOf('downloads', 1);
+  await client.ask([file]);
+  assert.equal(file.take(address(1))?.lines[0]?.name, 'meanwhile');
+  assert.equal(file.pending, true);
+  assert.equal(client.downloads, 1);
+  await client.ask([file]);
+  assert.equal(file.hasNews(address(1)), false, 'not asked before the download has ended');
+  await client.downloaded();
+  assert.equal(client.running, true, 'a thread that downloads is not idle');
+  await client.ask([file]);
+  assert.equal(file.take(address(1))?.lines[0]?.name, 'downloaded');
+});
+
+test('When a hostile file ends the thread, downloads of others are asked for anew', async () => {
+  const client = clientOf({ requestMs: 3_000 });
+  const downloading = fileOf('downloads for ever', 1);
+  await client.ask([downloading]);
+  assert.equal(downloading.pending, true);
+  await client.ask([fileOf('hangs', 1)]);
+  assert.equal(downloading.pending, false);
+  assert.equal(downloading.mayAnswer, true);
+  assert.equal(downloading.questions, 1);
+});
+
+test('Waiting ends after its time; the answer is used at the next flush', async () => {
+  const client = clientOf();
+  const wait = new DebugInfoWait(client, { namesMs: 30, downloadsMs: 0 }, () => {});
+  const file = fileOf('slow', 1);
+  await wait.for(new Set([file]));
+  assert.equal(file.hasNews(address(1)), false);
+  await until(() => file.hasNews(address(1)));
+});
+
+test('Downloads are waited for where there is patience, and the better answer is had', async () => {
+  const client = clientOf();
+  const wait = new DebugInfoWait(client, { namesMs: 60_000, downloadsMs: 60_000 }, () => {});
+  const file = fileOf('downloads', 1);
+  await wait.for(new Set([file]));
+  assert.equal(file.take(address(1))?.lines[0]?.name, 'downloaded');
+});
+
+test('Whoever wants to go waits no longer for downloads', async () => {
+  const client = clientOf();
+  const waiting: unknown[] = [];
+  const patience = { namesMs: 3_600_000, downloadsMs: 3_600_000 };
+  const wait = new DebugInfoWait(client, patience, (each) => waiting.push(each));
+  const file = fileOf('downloads for ever', 1);
+  const over = wait.for(new Set([file]));
+  await until(() => waiting.length > 0);
+  assert.deepEqual(waiting, [{ files: 1, downloads: 1 }]);
+  wait.hurry();
+  await over;
+  assert.equal(file.take(address(1))?.lines[0]?.name, 'meanwhile');
+});
+
+test('close() lets everybody go who waits', async () => {
+  const client = clientOf();
+  const asked = client.ask([fileOf('hangs', 1), fileOf('answers', 1)]);
+  client.close();
+  await asked;
+});

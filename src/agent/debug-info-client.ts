@@ -1,0 +1,291 @@
+/**
+ * The resolver's side of the debug-info thread. Everything that is heavy or
+ * hostile happens there: it is started when there is something to ask, ended
+ * when it is idle (that gives its memory back), and killed when a file costs
+ * more than it may; then that file alone is not asked again.
+ */
+import { closeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import type { DebugInfoFile } from './debug-info-file.ts';
+import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
+
+export interface DebugInfoLimits {
+  /** Time for one request. */
+  readonly requestMs: number;
+  /** JavaScript heap of the thread. */
+  readonly heapMib: number;
+  /** What the whole process may grow by during one request: buffers are outside of the heap. */
+  readonly growthBytes: number;
+  readonly idleMs: number;
+  /**
+   * Once ended the thread is not started again before it has rested this many
+   * times as long as it was busy, unless much is asked. 0 = it never rests.
+   */
+  readonly restFactor: number;
+}
+
+export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
+  requestMs: 30_000,
+  heapMib: 256,
+  growthBytes: 384 << 20,
+  idleMs: 5_000,
+  restFactor: 0,
+};
+
+/** 0.25 % of a CPU in the long run, for the addresses that turn up late. */
+export const AGENT_REST_FACTOR = 400;
+const MAX_REST_MS = 300_000;
+/** Starting a thread and opening a file, beside the requests themselves. */
+const START_COST_MS = 60;
+/** This many questions are worth a start. */
+const MANY_QUESTIONS = 500;
+const WATCH_MS = 100;
+/** Addresses per request: a flush of a large program has about 2,000 new ones, its first 10,000. */
+const MAX_ADDRESSES = 16_384;
+
+interface Request {
+  readonly file: DebugInfoFile;
+  readonly addresses: Float64Array<ArrayBuffer>;
+  done(): void;
+}
+
+interface Current extends Request {
+  readonly id: number;
+  readonly fd: number;
+  readonly started: number;
+  readonly base: number;
+}
+
+/** The bundle has the thread's entry beside it, the sources in this folder. */
+function bundledEntry(): URL {
+  const bundled = !import.meta.url.endsWith('.ts');
+  return new URL(bundled ? './debug-info.cjs' : './debug-info-worker.ts', import.meta.url);
+}
+
+export class DebugInfoClient {
+  readonly #setup: DebugInfoSetup;
+  readonly #limits: DebugInfoLimits;
+  readonly #entry: URL;
+  readonly #queue: Request[] = [];
+  readonly #pending = new Set<DebugInfoFile>();
+  readonly #asked = new WeakSet<DebugInfoFile>();
+  readonly #settled = new Set<() => void>();
+  #worker: Worker | undefined;
+  #current: Current | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #downloads = 0;
+  #nextId = 1;
+  #busyMs = 0;
+  #restUntil = 0;
+  #closed = false;
+
+  /** @param entry module of the thread; tests have others */
+  constructor(setup: DebugInfoSetup, limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
+    this.#setup = setup;
+    this.#limits = limits;
+    this.#entry = entry;
+  }
+
+  /** True while the thread exists. */
+  get running(): boolean {
+    return this.#worker !== undefined;
+  }
+
+  /** Files whose debug information is being downloaded. */
+  get downloads(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Asks for what the files want. Resolves when all is answered or given up;
+   * the answers are with the files. Never rejects.
+   */
+  async ask(files: readonly DebugInfoFile[]): Promise<void> {
+    if (this.#closed || !this.#isWorth(files)) return;
+    const requests = files.flatMap((file) => {
+      const questions = file.takeQuestions();
+      const parts: Promise<void>[] = [];
+      for (let at = 0; at < questions.length; at += MAX_ADDRESSES) {
+        parts.push(this.#enqueue(file, questions.slice(at, at + MAX_ADDRESSES)));
+      }
+      return parts;
+    });
+    await Promise.all(requests);
+  }
+
+  /** Resolves when no download is under way. */
+  downloaded(): Promise<void> {
+    if (this.#pending.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#settled.add(resolve));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#drop();
+    if (this.#current) this.#finish(this.#current);
+    for (const request of this.#queue.splice(0)) this.#finish(request);
+  }
+
+  #isWorth(files: readonly DebugInfoFile[]): boolean {
+    if (this.#worker || performance.now() >= this.#restUntil) return true;
+    if (files.some((file) => !this.#asked.has(file))) return true;
+    return files.reduce((sum, file) => sum + file.questions, 0) >= MANY_QUESTIONS;
+  }
+
+  #enqueue(file: DebugInfoFile, addresses: Float64Array<ArrayBuffer>): Promise<void> {
+    this.#asked.add(file);
+    return new Promise((resolve) => {
+      this.#queue.push({ file, addresses, done: resolve });
+      this.#next();
+    });
+  }
+
+  /** One request at a time: when it goes wrong it is known whose fault it is. */
+  #next(): void {
+    clearTimeout(this.#idle);
+    while (!this.#current) {
+      const request = this.#queue.shift();
+      if (!request) {
+        if (!this.#worker) return;
+        this.#idle = setTimeout(() => this.#endIdle(), this.#limits.idleMs);
+        this.#idle.unref();
+        return;
+      }
+      if (request.file.mayAnswer) this.#send(request);
+      else this.#finish(request);
+    }
+  }
+
+  #send(request: Request): void {
+    const { file, addresses } = request;
+    let fd: number;
+    try {
+      fd = file.origin.open();
+    } catch {
+      // Closed meanwhile: nobody maps it any more.
+      file.giveUp('debug_info_file_closed');
+      this.#finish(request);
+      return;
+    }
+    const id = this.#nextId++;
+    this.#current = {
+      ...request,
+      id,
+      fd,
+      started: performance.now(),
+      base: process.memoryUsage.rss(),
+    };
+    this.#worker ??= this.#start();
+    this.#watch ??= setInterval(() => this.#check(), WATCH_MS);
+    const { id: number, path, pid } = file.origin;
+    const message: ToDebugInfo = { type: 'lookup', id, file: number, fd, path, pid, addresses };
+    this.#worker.postMessage(message);
+  }
+
+  #start(): Worker {
+    const { heapMib } = this.#limits;
+    this.#busyMs += START_COST_MS;
+    const worker = new Worker(this.#entry, {
+      workerData: this.#setup,
+      resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: 8 },
+      // Whatever it had opened is closed when it is killed.
+      trackUnmanagedFds: true,
+      // Node warns when one is closed that was opened by the addon.
+      execArgv: ['--no-warnings'],
+    });
+    // Of a thread that was given up nothing is heard any more.
+    const isOurs = () => worker === this.#worker;
+    worker.on('message', (message: FromDebugInfo) => {
+      if (isOurs()) this.#take(message);
+    });
+    worker.on('error', (cause: NodeJS.ErrnoException) => {
+      const isMemory = cause.code === 'ERR_WORKER_OUT_OF_MEMORY';
+      if (isOurs()) this.#fail(isMemory ? 'debug_info_memory_limit' : 'debug_info_crash');
+    });
+    worker.on('exit', () => {
+      if (isOurs()) this.#fail('debug_info_crash');
+    });
+    return worker;
+  }
+
+  #take(message: FromDebugInfo): void {
+    if (message.type === 'downloads') {
+      this.#downloads = message.running;
+    } else if (message.type === 'changed') {
+      for (const file of this.#pending) {
+        if (file.origin.id === message.file) this.#noLongerPending(file);
+      }
+    } else if (message.id === this.#current?.id) {
+      const current = this.#current;
+      current.file.learn(current.addresses, message);
+      if (current.file.pending) this.#pending.add(current.file);
+      this.#finish(current);
+      this.#next();
+    }
+  }
+
+  #check(): void {
+    if (!this.#current) return;
+    const { requestMs, growthBytes } = this.#limits;
+    if (performance.now() - this.#current.started > requestMs) {
+      this.#fail('debug_info_time_limit');
+    } else if (process.memoryUsage.rss() - this.#current.base > growthBytes) {
+      this.#fail('debug_info_memory_limit');
+    }
+  }
+
+  /** The thread is lost, by its own fault or by ours; who was being served is not served again. */
+  #fail(reason: string): void {
+    const current = this.#current;
+    if (current) {
+      current.file.giveUp(reason);
+      this.#finish(current);
+    }
+    this.#drop();
+    this.#next();
+  }
+
+  #finish(request: Request): void {
+    if (this.#current?.done === request.done) {
+      this.#busyMs += performance.now() - this.#current.started;
+      closeSync(this.#current.fd);
+      this.#current = undefined;
+    }
+    request.file.unanswered(request.addresses);
+    request.done();
+  }
+
+  #endIdle(): void {
+    if (this.#current || this.#queue.length > 0) return;
+    if (this.#downloads > 0) {
+      this.#idle = setTimeout(() => this.#endIdle(), this.#limits.idleMs);
+      this.#idle.unref();
+      return;
+    }
+    this.#drop();
+  }
+
+  #drop(): void {
+    clearTimeout(this.#idle);
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+    const worker = this.#worker;
+    this.#worker = undefined;
+    // In a long native call it ends later; meanwhile another one serves.
+    if (worker) void worker.terminate();
+    this.#downloads = 0;
+    for (const file of [...this.#pending]) this.#noLongerPending(file);
+    const rest = Math.min(this.#busyMs * this.#limits.restFactor, MAX_REST_MS);
+    this.#restUntil = performance.now() + rest;
+    this.#busyMs = 0;
+  }
+
+  #noLongerPending(file: DebugInfoFile): void {
+    this.#pending.delete(file);
+    file.changed();
+    if (this.#pending.size > 0) return;
+    for (const resolve of this.#settled) resolve();
+    this.#settled.clear();
+  }
+}

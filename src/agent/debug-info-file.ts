@@ -1,0 +1,118 @@
+/** What the resolver knows of one file's debug information: asked, answered, given up. */
+import type { Learned } from '../symbolize/file-symbols.ts';
+import type { VirtualAddress } from '../units/units.ts';
+import { type DebugInfoAnswer, unpackLines } from './debug-info-messages.ts';
+
+/** Answers that nobody has come for yet: those that came too late for their flush. */
+const MAX_NEWS = 65_536;
+
+/** How the file can be read; descriptors belong to whoever asks for them. */
+export interface DebugInfoOrigin {
+  /** Unique in this run of the agent. */
+  readonly id: number;
+  /** Path as the process sees it. */
+  readonly path: string;
+  /** A process that maps it. */
+  readonly pid: number;
+  /** A new descriptor. @throws ParseError when the file was closed. */
+  open(): number;
+}
+
+export class DebugInfoFile {
+  readonly origin: DebugInfoOrigin;
+  readonly problems = new Map<string, number>();
+  #state: 'asking' | 'pending' | 'over' = 'asking';
+  /** Wanted, and without a final answer. What is named meanwhile is numbered again later. */
+  readonly #wanted = new Set<VirtualAddress>();
+  /** Of these, those that the thread was asked for. */
+  readonly #sent = new Set<VirtualAddress>();
+  readonly #news = new Map<VirtualAddress, Learned>();
+
+  constructor(origin: DebugInfoOrigin) {
+    this.origin = origin;
+  }
+
+  /** A download is under way: asking again is of no use before it has ended. */
+  get pending(): boolean {
+    return this.#state === 'pending';
+  }
+
+  /** False once it is known that there is nothing to be had. */
+  get mayAnswer(): boolean {
+    return this.#state !== 'over';
+  }
+
+  /** An address that occurred. @param isNamed it has a name already, final unless it is wanted. */
+  occurred(address: VirtualAddress, isNamed: boolean): void {
+    if (this.mayAnswer && !isNamed) this.#wanted.add(address);
+  }
+
+  /** How many addresses the thread is still to be asked for. */
+  get questions(): number {
+    return this.#wanted.size - this.#sent.size;
+  }
+
+  /** Wanted addresses that the thread was not asked for, ascending; they count as asked from now on. */
+  takeQuestions(): Float64Array<ArrayBuffer> {
+    if (!this.mayAnswer || this.pending) return new Float64Array();
+    const questions = Float64Array.from([...this.#wanted].filter((each) => !this.#sent.has(each)));
+    for (const address of questions) this.#sent.add(address as VirtualAddress);
+    return questions.sort();
+  }
+
+  hasNews(address: VirtualAddress): boolean {
+    return this.#news.has(address);
+  }
+
+  /** The answer for an address, once. */
+  take(address: VirtualAddress): Learned | undefined {
+    const learned = this.#news.get(address);
+    this.#news.delete(address);
+    return learned;
+  }
+
+  learn(addresses: Float64Array, answer: DebugInfoAnswer): void {
+    for (const [reason, count] of answer.problems) this.#count(reason, count);
+    for (let i = 0; i < addresses.length; i++) {
+      const address = addresses[i] as VirtualAddress;
+      const lines = unpackLines(answer.lines, i);
+      if (lines.length > 0) {
+        this.#news.set(address, { kind: answer.kinds[answer.kind[i]!]!, lines });
+      }
+      this.#sent.delete(address);
+      if (answer.state === 'ready') this.#wanted.delete(address);
+    }
+    for (const address of this.#news.keys()) {
+      if (this.#news.size <= MAX_NEWS) break;
+      this.#news.delete(address);
+    }
+    if (answer.state === 'none') this.#end();
+    else this.#state = answer.state === 'pending' ? 'pending' : 'asking';
+  }
+
+  /** The thread has ended before it answered: it may be asked again. */
+  unanswered(addresses: Float64Array): void {
+    for (const address of addresses) this.#sent.delete(address as VirtualAddress);
+  }
+
+  /** The file is not asked again; other sources name it. */
+  giveUp(reason: string): void {
+    this.#count(reason, 1);
+    this.#end();
+  }
+
+  /** A download has ended, or the thread that waited for it. */
+  changed(): void {
+    if (this.#state === 'pending') this.#state = 'asking';
+  }
+
+  #end(): void {
+    this.#state = 'over';
+    this.#wanted.clear();
+    this.#sent.clear();
+  }
+
+  #count(reason: string, count: number): void {
+    this.problems.set(reason, (this.problems.get(reason) ?? 0) + count);
+  }
+}

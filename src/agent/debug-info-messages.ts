@@ -1,0 +1,103 @@
+/** What the resolver's thread and the debug-info thread say to each other. */
+import type { SourceKind, SourceLine } from '../symbolize/source-line.ts';
+
+/** What the debug-info thread is started with. */
+export interface DebugInfoSetup {
+  /** Records are replayed: the processes that mapped the files are gone, and their pids may be others'. */
+  readonly replay: boolean;
+}
+
+export type ToDebugInfo = {
+  readonly type: 'lookup';
+  readonly id: number;
+  /** Unique in this run of the agent. */
+  readonly file: number;
+  /** Open until the answer is sent; the thread opens the file anew through /proc/self/fd. */
+  readonly fd: number;
+  /** Path as the process sees it. */
+  readonly path: string;
+  /** A process that maps it. */
+  readonly pid: number;
+  /** Of the file, ascending; return addresses are one less already. */
+  readonly addresses: Float64Array<ArrayBuffer>;
+};
+
+/**
+ * `ready`: all that can be had was asked. `pending`: a download is under way,
+ * the names may become better. `none`: there is no debug information at all.
+ */
+export type DebugInfoState = 'ready' | 'pending' | 'none';
+
+export interface DebugInfoAnswer {
+  readonly type: 'answer';
+  readonly id: number;
+  readonly state: DebugInfoState;
+  /** Parallel to the addresses: index into `kinds`. */
+  readonly kind: Uint8Array<ArrayBuffer>;
+  readonly kinds: readonly SourceKind[];
+  /** Parallel to the addresses. */
+  readonly lines: PackedLines;
+  /** What was refused since the last answer for this file, by reason. */
+  readonly problems: readonly (readonly [reason: string, count: number])[];
+}
+
+export type FromDebugInfo =
+  | DebugInfoAnswer
+  /** A download has ended: the file is to be asked again. */
+  | { readonly type: 'changed'; readonly file: number }
+  /** Sent with every change; the thread is not ended while there are any. */
+  | { readonly type: 'downloads'; readonly running: number };
+
+type FunctionTexts = Omit<SourceLine, 'line' | 'column'>;
+
+/** Chains of lines as columns: the texts of a function travel once, however often it occurs. */
+export interface PackedLines {
+  readonly functions: readonly FunctionTexts[];
+  /** Chain i has the lines from start[i] to start[i + 1]. */
+  readonly start: Uint32Array<ArrayBuffer>;
+  /** Function index, line, column of each line. */
+  readonly lines: Uint32Array<ArrayBuffer>;
+}
+
+const LINE_WORDS = 3;
+
+export function packLines(chains: readonly (readonly SourceLine[] | undefined)[]): PackedLines {
+  const functions: FunctionTexts[] = [];
+  const indices = new Map<string, number>();
+  const start = new Uint32Array(chains.length + 1);
+  let total = 0;
+  chains.forEach((chain, i) => {
+    total += chain?.length ?? 0;
+    start[i + 1] = total;
+  });
+  const lines = new Uint32Array(total * LINE_WORDS);
+  let at = 0;
+  for (const chain of chains) {
+    for (const { line, column, ...texts } of chain ?? []) {
+      const key = `${texts.name}\0${texts.systemName}\0${texts.file}\0${texts.startLine}`;
+      let index = indices.get(key);
+      if (index === undefined) {
+        index = functions.push(texts) - 1;
+        indices.set(key, index);
+      }
+      lines.set([index, line, column], at);
+      at += LINE_WORDS;
+    }
+  }
+  return { functions, start, lines };
+}
+
+/** The lines of one chain; empty when it has none. Texts are shared with `packed`. */
+export function unpackLines({ functions, start, lines }: PackedLines, chain: number): SourceLine[] {
+  const unpacked: SourceLine[] = [];
+  for (let i = start[chain]!; i < start[chain + 1]!; i++) {
+    const at = i * LINE_WORDS;
+    const texts = functions[lines[at]!]!;
+    unpacked.push({ ...texts, line: lines[at + 1]!, column: lines[at + 2]! });
+  }
+  return unpacked;
+}
+
+export function transferables(answer: DebugInfoAnswer): ArrayBuffer[] {
+  return [answer.kind.buffer, answer.lines.start.buffer, answer.lines.lines.buffer];
+}

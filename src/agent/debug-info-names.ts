@@ -1,0 +1,151 @@
+/** Names of one file from debug information: its own, a separate file's, a downloaded one's. */
+import type { DebugCandidate, Downloads, SearchedBinary } from '../debuginfo/debug-search.ts';
+import { DebugSearch } from '../debuginfo/debug-search.ts';
+import { DebugInfo, type DebugLine } from '../elf/dwarf/debug-info.ts';
+import { ParseError } from '../elf/source.ts';
+import { cleanName } from '../symbolize/clean-name.ts';
+import { type Demangler, displayName } from '../symbolize/demangle.ts';
+import { ElfSymbols } from '../symbolize/elf-symbols.ts';
+import { SOURCE_QUALITY, type SourceKind, type SourceLine } from '../symbolize/source-line.ts';
+import type { VirtualAddress } from '../units/units.ts';
+import type { DebugInfoState } from './debug-info-messages.ts';
+
+interface Names {
+  readonly kind: Uint8Array<ArrayBuffer>;
+  readonly lines: readonly (readonly SourceLine[] | undefined)[];
+}
+
+export class DebugInfoNames {
+  readonly #search: DebugSearch;
+  readonly #demangle: Demangler;
+  /** Symbol tables other than the file's own, which the resolver has. */
+  readonly #candidates: DebugCandidate[] = [];
+  readonly #symbols = new Map<DebugCandidate, ElfSymbols>();
+  readonly #problems = new Map<string, number>();
+  readonly #told = new Map<string, number>();
+  #info: DebugInfo | undefined;
+
+  private constructor(search: DebugSearch, demangle: Demangler) {
+    this.#search = search;
+    this.#demangle = demangle;
+  }
+
+  /** @throws ParseError when the binary itself cannot be read. */
+  static async open(
+    binary: SearchedBinary,
+    downloads: Downloads,
+    demangle: Demangler,
+  ): Promise<DebugInfoNames> {
+    const names = new DebugInfoNames(new DebugSearch(binary, downloads), demangle);
+    for await (const candidate of names.#search.candidates()) {
+      if (candidate.kind !== 'symbols') names.#candidates.push(candidate);
+      names.#info = names.#open(candidate);
+      if (names.#info) break;
+    }
+    return names;
+  }
+
+  get state(): DebugInfoState {
+    if (this.#search.awaited.size > 0) return 'pending';
+    return this.#info || this.#candidates.length > 0 ? 'ready' : 'none';
+  }
+
+  /** Whether a download may have more. */
+  awaits(buildId: string): boolean {
+    return this.#search.awaited.has(buildId);
+  }
+
+  /** @param addresses of the file, ascending */
+  lookup(addresses: Float64Array): Names {
+    const known = new Map<string, SourceLine>();
+    const chains = this.#info?.lookup(addresses) ?? [];
+    const kind = new Uint8Array(addresses.length).fill(SOURCE_QUALITY.indexOf('dwarf'));
+    const lines = Array.from(addresses, (address, i): readonly SourceLine[] | undefined => {
+      const chain = chains[i]?.map((line) => this.#sourceLine(line, known));
+      if (chain && chain.at(-1)?.name !== '') return chain;
+      const symbol = this.#symbol(address as VirtualAddress);
+      if (!symbol) return chain;
+      if (!chain) {
+        kind[i] = SOURCE_QUALITY.indexOf(symbol.kind);
+        return symbol.lines;
+      }
+      const { name, systemName } = symbol.lines[0]!;
+      return [...chain.slice(0, -1), { ...chain.at(-1)!, name, systemName }];
+    });
+    return { kind, lines };
+  }
+
+  /** What was refused since the last call, by reason. */
+  takeProblems(): [reason: string, count: number][] {
+    const all = new Map<string, number>();
+    const sources = [this.#problems, this.#search.problems, this.#info?.problems];
+    for (const symbols of this.#symbols.values()) sources.push(symbols.problems);
+    for (const problems of sources) {
+      for (const [reason, count] of problems ?? []) all.set(reason, (all.get(reason) ?? 0) + count);
+    }
+    const news: [string, number][] = [];
+    for (const [reason, count] of all) {
+      const more = count - (this.#told.get(reason) ?? 0);
+      if (more > 0) news.push([reason, more]);
+      this.#told.set(reason, count);
+    }
+    return news;
+  }
+
+  close(): void {
+    this.#search.close();
+  }
+
+  #open({ sections, companions }: DebugCandidate): DebugInfo | undefined {
+    if (!sections) return undefined;
+    return this.#guard(() => DebugInfo.open(sections, companions));
+  }
+
+  #symbol(address: VirtualAddress): { kind: SourceKind; lines: readonly SourceLine[] } | undefined {
+    for (const candidate of this.#candidates) {
+      let symbols = this.#symbols.get(candidate);
+      if (!symbols) {
+        symbols = ElfSymbols.read(candidate.image, this.#demangle);
+        this.#symbols.set(candidate, symbols);
+      }
+      const lines = symbols.lookup(address);
+      if (lines && lines.length > 0) return { kind: candidate.kind, lines };
+    }
+    return undefined;
+  }
+
+  /** Cleaning and demangling once per function and request: many addresses have the same. */
+  #sourceLine(found: DebugLine, known: Map<string, SourceLine>): SourceLine {
+    const { name, linkageName, file, line, column, startLine } = found;
+    const key = `${linkageName}\0${name}\0${file}`;
+    let texts = known.get(key);
+    if (!texts) {
+      texts = {
+        name: this.#shown(name, linkageName),
+        systemName: cleanName(linkageName === '' ? name : linkageName),
+        file: cleanName(file),
+        line,
+        column,
+        startLine,
+      };
+      known.set(key, texts);
+    }
+    return { ...texts, line, column, startLine };
+  }
+
+  /** The linker's name demangled; where it is no mangled one (`__GI_fgets`) the source has a better. */
+  #shown(name: string, linkageName: string): string {
+    const shown = displayName(linkageName, this.#demangle);
+    return name !== '' && shown === cleanName(linkageName) ? cleanName(name) : shown;
+  }
+
+  #guard<Result>(work: () => Result): Result | undefined {
+    try {
+      return work();
+    } catch (cause) {
+      if (!(cause instanceof ParseError)) throw cause;
+      this.#problems.set(cause.reason, (this.#problems.get(cause.reason) ?? 0) + 1);
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,70 @@
+/** A debug-info thread that behaves as the path of the file says. */
+import { fstatSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import {
+  type DebugInfoAnswer,
+  type DebugInfoState,
+  type FromDebugInfo,
+  packLines,
+  type ToDebugInfo,
+  transferables,
+} from './debug-info-messages.ts';
+
+const port = parentPort!;
+const kept: unknown[] = [];
+const downloaded = new Set<number>();
+
+function answer({ id, addresses }: ToDebugInfo, state: DebugInfoState, name: string): void {
+  const chains = Array.from(addresses, (address) =>
+    state === 'none'
+      ? undefined
+      : [{ name, systemName: name, file: 'stub.c', line: address, column: 0, startLine: 1 }],
+  );
+  const message: DebugInfoAnswer = {
+    type: 'answer',
+    id,
+    state,
+    kind: new Uint8Array(addresses.length),
+    kinds: ['dwarf'],
+    lines: packLines(chains),
+    problems: [['stub_problem', 1]],
+  };
+  port.postMessage(message satisfies FromDebugInfo, transferables(message));
+}
+
+const post = (message: FromDebugInfo): void => port.postMessage(message);
+
+const behaviours: Readonly<Record<string, (message: ToDebugInfo) => void>> = {
+  answers: (message) => answer(message, 'ready', `inode ${fstatSync(message.fd).ino}`),
+  none: (message) => answer(message, 'none', ''),
+  slow: (message) => void setTimeout(() => answer(message, 'ready', 'late'), 300),
+  hangs() {
+    for (;;) kept.length = 0;
+  },
+  // Timers, because V8 leaves no place to stop in some endless loops around built-in functions.
+  heap: () =>
+    void setInterval(() => {
+      for (let i = 0; i < 1000; i++) kept.push({ more: Array.from({ length: 100 }, () => i) });
+    }, 1),
+  buffers: () => void setInterval(() => kept.push(new Uint8Array(8 << 20).fill(1)), 1),
+  throws() {
+    throw new TypeError('a mistake');
+  },
+  exits: () => process.exit(3),
+  downloads(message) {
+    if (downloaded.has(message.file)) return answer(message, 'ready', 'downloaded');
+    answer(message, 'pending', 'meanwhile');
+    post({ type: 'downloads', running: 1 });
+    setTimeout(() => {
+      downloaded.add(message.file);
+      post({ type: 'changed', file: message.file });
+      post({ type: 'downloads', running: 0 });
+    }, 300);
+  },
+  'downloads for ever'(message) {
+    answer(message, 'pending', 'meanwhile');
+    post({ type: 'downloads', running: 1 });
+  },
+};
+
+port.on('message', (message: ToDebugInfo) => behaviours[message.path]!(message));

@@ -1,0 +1,129 @@
+/** Entry of the debug-info thread: wires the names of files to its messages. */
+import { closeSync, constants, openSync } from 'node:fs';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { loadAddon } from '../capture/addon.ts';
+import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
+import type { Downloads } from '../debuginfo/debug-search.ts';
+import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
+import { FileRoots } from '../debuginfo/file-roots.ts';
+import { ParseError } from '../elf/source.ts';
+import { LiveHost, type ProcessHost } from '../process/host.ts';
+import { cachingDemangler } from '../symbolize/demangle.ts';
+import { SOURCE_QUALITY } from '../symbolize/source-line.ts';
+import { hostPid } from '../units/units.ts';
+import {
+  type DebugInfoAnswer,
+  type DebugInfoSetup,
+  type FromDebugInfo,
+  packLines,
+  type ToDebugInfo,
+  transferables,
+} from './debug-info-messages.ts';
+import { DebugInfoNames } from './debug-info-names.ts';
+
+/** Each keeps descriptors and what it has decompressed. */
+const MAX_OPEN = 4;
+
+const noDownloads: Downloads = {
+  isConfigured: false,
+  request: () => undefined,
+  takeProblems: () => [],
+};
+
+function run(port: MessagePort, setup: DebugInfoSetup): void {
+  const addon = loadAddon();
+  const host = trackedHost(new LiveHost(addon));
+  const demangle = cachingDemangler((name) => addon.demangle(name) ?? '');
+  /** Least recently asked first. */
+  const opened = new Map<number, DebugInfoNames>();
+  const awaiting = new Map<number, DebugInfoNames>();
+  const send = (message: FromDebugInfo, transfer: ArrayBuffer[] = []) =>
+    port.postMessage(message, transfer);
+
+  const servers = debuginfodServers([], process.env.DEBUGINFOD_URLS);
+  const debuginfod =
+    servers.length === 0
+      ? undefined
+      : new Debuginfod(servers, new DebugCache(defaultCacheFolder()), (buildId) => {
+          for (const [file, names] of awaiting) {
+            if (!names.awaits(buildId)) continue;
+            awaiting.delete(file);
+            if (opened.get(file) === names) opened.delete(file);
+            names.close();
+            send({ type: 'changed', file });
+          }
+          send({ type: 'downloads', running: debuginfod?.running ?? 0 });
+        });
+
+  const namesOf = async ({ file, fd, path, pid }: ToDebugInfo): Promise<DebugInfoNames> => {
+    let names = opened.get(file);
+    opened.delete(file);
+    if (!names) {
+      const roots = new FileRoots(host, setup.replay ? undefined : hostPid(pid));
+      names = await DebugInfoNames.open({ fd, path, roots }, debuginfod ?? noDownloads, demangle);
+    }
+    opened.set(file, names);
+    for (const [oldest, unused] of opened) {
+      if (opened.size <= MAX_OPEN) break;
+      opened.delete(oldest);
+      if (awaiting.get(oldest) !== unused) unused.close();
+    }
+    return names;
+  };
+
+  const answer = async (message: ToDebugInfo): Promise<DebugInfoAnswer> => {
+    const names = await namesOf(message);
+    const { kind, lines } = names.lookup(message.addresses);
+    const { state } = names;
+    if (state === 'pending') awaiting.set(message.file, names);
+    return {
+      type: 'answer',
+      id: message.id,
+      state,
+      kind,
+      kinds: SOURCE_QUALITY,
+      lines: packLines(lines),
+      problems: names.takeProblems(),
+    };
+  };
+
+  port.on('message', async (message: ToDebugInfo) => {
+    let answered: DebugInfoAnswer;
+    try {
+      answered = await answer(message);
+    } catch (cause) {
+      if (!(cause instanceof ParseError)) throw cause;
+      answered = nothing(message, cause.reason);
+    }
+    send({ type: 'downloads', running: debuginfod?.running ?? 0 });
+    send(answered, transferables(answered));
+  });
+}
+
+/** What the addon has opened would stay open when this thread is killed: Node does not know of it. */
+function trackedHost(host: ProcessHost): Pick<ProcessHost, 'openInRoot'> {
+  return {
+    openInRoot(pid, path) {
+      const fd = host.openInRoot(pid, path);
+      try {
+        return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
+      } finally {
+        closeSync(fd);
+      }
+    },
+  };
+}
+
+function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswer {
+  return {
+    type: 'answer',
+    id,
+    state: 'none',
+    kind: new Uint8Array(addresses.length),
+    kinds: SOURCE_QUALITY,
+    lines: packLines(Array.from(addresses, () => undefined)),
+    problems: [[reason, 1]],
+  };
+}
+
+if (parentPort) run(parentPort, workerData as DebugInfoSetup);

@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { FileSource } from '../elf/file-source.ts';
+import { ElfImage } from '../elf/image.ts';
+import { compile, openImage, scratchDirectory } from '../elf/testdata/programs.ts';
+import { type DebugSearch, mayHaveDebugInformation } from './debug-search.ts';
+import { buildIdPaths, debugLinkPaths } from './paths.ts';
+import { hostRoot, processRoot, run, searchAll, separate } from './testing.ts';
+
+const scratch = scratchDirectory();
+after(() => scratch.remove());
+const SOURCE = 'int twice(int x) { return 2 * x; } int main(int n, char **v) { return twice(n); }';
+let roots = 0;
+
+/** A root with the program at a path, debug information still inside. */
+function rootWith(path: string, ...options: string[]): { root: string; program: string } {
+  const root = join(scratch.path, `root${roots++}`);
+  const program = join(root, path);
+  mkdirSync(dirname(program), { recursive: true });
+  copyFileSync(compile(scratch.path, 'program', SOURCE, ['-g', ...options]), program);
+  return { root, program };
+}
+
+async function search(root: string, path: string) {
+  const found = await searchAll(join(root, path), path, processRoot(root));
+  found.search.close();
+  return found;
+}
+
+/** Size of the DWARF of each candidate by kind; 0 = it has none. */
+const dwarf = ({ candidates }: Awaited<ReturnType<typeof search>>) =>
+  candidates.map(({ kind, sections }) => [kind, sections?.section('.debug_info')?.size ?? 0]);
+
+function infoSize(file: string): number {
+  const section = openImage(file).section('.debug_info');
+  assert.ok(section !== undefined && section.size > 0);
+  return section.size;
+}
+
+describe('search for debug information', () => {
+  test('DWARF in the program itself comes first', async () => {
+    const { root, program } = rootWith('/opt/program');
+    assert.deepEqual(dwarf(await search(root, '/opt/program')), [['symbols', infoSize(program)]]);
+  });
+
+  test('the debug file of the build id is found, in the root of the process', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id');
+    const size = infoSize(program);
+    const [place] = buildIdPaths(openImage(program).buildId);
+    separate(program, join(root, place!));
+    run('objcopy', '--remove-section=.gnu_debuglink', program);
+    const found = await search(root, '/usr/bin/program');
+    assert.deepEqual(dwarf(found), [
+      ['symbols', 0],
+      ['separate', size],
+    ]);
+    assert.deepEqual(found.problems, {});
+  });
+
+  for (const place of [
+    '/lib/x/program.debug',
+    '/lib/x/.debug/program.debug',
+    '/usr/lib/debug/lib/x/program.debug',
+    '/usr/lib/debug/usr/lib/x/program.debug',
+  ]) {
+    test(`the debug link of /lib/x/program is followed to ${place}`, async () => {
+      const { root, program } = rootWith('/lib/x/program', '-Wl,--build-id=none');
+      const size = infoSize(program);
+      separate(program, join(root, place));
+      const found = await search(root, '/lib/x/program');
+      assert.deepEqual(dwarf(found), [
+        ['symbols', 0],
+        ['separate', size],
+      ]);
+      assert.deepEqual(found.problems, {});
+    });
+  }
+
+  test('a file with another checksum or build id is counted and the next place tried', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=0x0102030405060708');
+    const size = infoSize(program);
+    const other = rootWith('/other', '-Wl,--build-id=0x1112131415161718').program;
+    const same = rootWith('/same', '-Wl,--build-id=0x0102030405060708').program;
+    appendFileSync(same, 'changed');
+    separate(program, join(root, '/usr/lib/debug/usr/bin/program.debug'));
+    for (const [file, place] of [
+      [other, buildIdPaths('0102030405060708')[0]!],
+      [other, '/usr/bin/program.debug'],
+      [same, '/usr/bin/.debug/program.debug'],
+    ] as const) {
+      mkdirSync(dirname(join(root, place)), { recursive: true });
+      copyFileSync(file, join(root, place));
+    }
+    const found = await search(root, '/usr/bin/program');
+    assert.deepEqual(dwarf(found), [
+      ['symbols', 0],
+      ['separate', size],
+    ]);
+    assert.deepEqual(found.problems, { debug_file_build_id: 2, debug_link_crc: 1 });
+  });
+
+  test('what is no ELF file, cut off or unreadable is counted, and never thrown', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=0x0102030405060708');
+    const whole = readFileSync(program);
+    separate(program, join(root, 'unused/program.debug'));
+    const [place] = buildIdPaths('0102030405060708');
+    mkdirSync(dirname(join(root, place!)), { recursive: true });
+    writeFileSync(join(root, place!), whole.subarray(0, 100));
+    writeFileSync(join(root, '/usr/bin/program.debug'), 'x'.repeat(1000));
+    mkdirSync(join(root, '/usr/bin/.debug/program.debug'), { recursive: true });
+    const found = await search(root, '/usr/bin/program');
+    assert.deepEqual(dwarf(found), [['symbols', 0]]);
+    assert.deepEqual(found.problems, { elf_segments: 1, not_elf: 1 });
+  });
+
+  test('after the root of the process the host is looked at', async () => {
+    const { root, program } = rootWith('/program', '-Wl,--build-id=none');
+    const size = infoSize(program);
+    // To the host the path is that of the scratch folder.
+    separate(program, join(root, '.debug/program.debug'));
+    const found = await searchAll(program, program, processRoot('/nowhere'));
+    found.search.close();
+    assert.deepEqual(dwarf(found).at(-1), ['separate', size]);
+    const alone = await searchAll(program, program, hostRoot());
+    alone.search.close();
+    assert.deepEqual(dwarf(alone).at(-1), ['separate', size]);
+  });
+
+  test('a stripped program without anything anywhere is not worth a search', () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=0x0102030405060708');
+    const worth = (hasServers = false) =>
+      mayHaveDebugInformation(
+        ElfImage.parse(new FileSource(openSync(program, 'r'))),
+        '/usr/bin/program',
+        processRoot(root),
+        hasServers,
+      );
+    assert.equal(worth(), true, 'it has DWARF itself');
+    separate(program, join(root, 'elsewhere/program.debug'));
+    assert.equal(worth(), false);
+    assert.equal(worth(true), true, 'servers may have something');
+    for (const place of [
+      buildIdPaths('0102030405060708')[0]!,
+      '/usr/lib/debug/usr/bin/program.debug',
+    ]) {
+      const file = join(root, place);
+      mkdirSync(dirname(file), { recursive: true });
+      copyFileSync(program, file);
+      assert.equal(worth(), true, place);
+      run('rm', file);
+      assert.equal(worth(), false);
+    }
+  });
+
+  test('everything that was opened is closed', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id');
+    separate(
+      program,
+      join(root, buildIdPaths(openImage(program).buildId)[0]!),
+      '--compress-debug-sections',
+    );
+    const openFiles = () =>
+      readdirSync('/proc/self/fd').flatMap((fd) => {
+        try {
+          return [readlinkSync(`/proc/self/fd/${fd}`)].filter((file) => file.includes(root));
+        } catch {
+          return [];
+        }
+      });
+    const fd = openSync(program, 'r');
+    const before = openFiles();
+    const searches: DebugSearch[] = [];
+    for (let i = 0; i < 3; i++) {
+      searches.push((await searchAll(program, '/usr/bin/program', processRoot(root))).search);
+    }
+    assert.ok(openFiles().length > before.length);
+    for (const each of searches) each.close();
+    // searchAll() opens the program for each search.
+    assert.equal(openFiles().length, before.length + 3);
+    assert.ok(fd > 0);
+  });
+});
+
+describe('places of debug files', () => {
+  test('merged folders are looked for under both names', () => {
+    for (const folder of ['/lib/x', '/usr/lib/x']) {
+      assert.deepEqual(debugLinkPaths(`${folder}/a`, 'a.debug').slice(2).sort(), [
+        '/usr/lib/debug/lib/x/a.debug',
+        '/usr/lib/debug/usr/lib/x/a.debug',
+      ]);
+    }
+    assert.equal(debugLinkPaths('/opt/x/a', 'a.debug').length, 3);
+  });
+});

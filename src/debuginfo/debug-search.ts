@@ -1,0 +1,236 @@
+/** Finds what there is to know about one binary: its own DWARF, separate debug files, downloads. */
+import { closeSync, constants, openSync } from 'node:fs';
+import { BlockCache } from '../elf/block-cache.ts';
+import { parseDebugLink } from '../elf/debug-link.ts';
+import type { DebugCompanions, DebugSections } from '../elf/dwarf/sections.ts';
+import { ElfImage } from '../elf/image.ts';
+import { MemorySource, ParseError } from '../elf/source.ts';
+import { fileChecksum } from './checksum.ts';
+import { type CompanionContext, Companions } from './companions.ts';
+import { DebugFile, hasContents } from './debug-file.ts';
+import type { FileRoots, FoundFile } from './file-roots.ts';
+import { decompressXz } from './lzma.ts';
+import { buildIdPaths, debugLinkPaths } from './paths.ts';
+import { Problems } from './problems.ts';
+import { SECTION_LIMITS, type SectionLimits } from './section-file.ts';
+
+/** Something that names addresses of the binary. */
+export interface DebugCandidate {
+  /** How names of its symbol table rank, see SOURCE_QUALITY. */
+  readonly kind: 'symbols' | 'separate' | 'debugdata' | 'debuginfod';
+  readonly image: ElfImage;
+  /** Undefined when it has no DWARF. */
+  readonly sections: DebugSections | undefined;
+  readonly companions: DebugCompanions;
+}
+
+/** Where debug files come from that are not on the machine. */
+export interface Downloads {
+  /** False when there are no servers to ask. */
+  readonly isConfigured: boolean;
+  /**
+   * Never waits. A descriptor, which the caller closes; `pending` while a
+   * download is under way; undefined when no server has it or none answers.
+   */
+  request(buildId: string): number | 'pending' | undefined;
+  /** Why servers did not give a file that was asked for; told once. */
+  takeProblems(buildId: string): readonly string[];
+}
+
+export interface SearchedBinary {
+  /** The binary; stays the caller's. */
+  readonly fd: number;
+  /** As its process sees it. */
+  readonly path: string;
+  readonly roots: FileRoots;
+}
+
+export interface SearchLimits {
+  readonly sections: SectionLimits;
+  /** Of an uncompressed `.gnu_debugdata`. */
+  readonly debugdataBytes: number;
+}
+
+const LIMITS: SearchLimits = { sections: SECTION_LIMITS, debugdataBytes: 64 << 20 };
+/** Of 16 KiB, for all files of a binary. A DWARF parser walks a dozen sections at once. */
+const CACHED_BLOCKS = 128;
+
+const nothing: DebugCompanions = {
+  supplement: () => undefined,
+  split: () => undefined,
+  package: () => undefined,
+};
+
+export class DebugSearch {
+  readonly #binary: SearchedBinary;
+  readonly #own: DebugFile;
+  readonly #downloads: Downloads | undefined;
+  readonly #limits: SearchLimits;
+  readonly #problems = new Problems();
+  readonly #context: CompanionContext;
+  readonly #seen = new Set<string>();
+  readonly #open: { close(): void }[] = [];
+  readonly #awaited = new Set<string>();
+
+  /** @throws ParseError when the binary is no ELF file or cannot be read */
+  constructor(binary: SearchedBinary, downloads?: Downloads, limits = LIMITS) {
+    this.#binary = binary;
+    this.#downloads = downloads;
+    this.#limits = limits;
+    this.#context = {
+      problems: this.#problems,
+      cache: new BlockCache(CACHED_BLOCKS),
+      limits: limits.sections,
+      used: { memory: 0, disk: 0 },
+      roots: binary.roots,
+      download: (buildId) => this.#download(buildId),
+    };
+    this.#own = DebugFile.open(reopened(binary.fd), binary.path, this.#context);
+    this.#open.push(this.#own);
+  }
+
+  /** What was refused, by reason; grows also while candidates are used. */
+  get problems(): ReadonlyMap<string, number> {
+    return this.#problems.counts;
+  }
+
+  /** Build ids that are being downloaded: when one is there, another search may find more. */
+  get awaited(): ReadonlySet<string> {
+    return this.#awaited;
+  }
+
+  /**
+   * What there is, best first. Files are opened, and servers asked, only when
+   * what came before was not enough: stop at the first with usable DWARF. All
+   * can be used until close().
+   */
+  async *candidates(): AsyncGenerator<DebugCandidate> {
+    yield await this.#candidate('symbols', this.#own);
+    for (const file of this.#separate()) yield await this.#candidate('separate', file);
+    const downloaded = this.#downloaded();
+    if (downloaded) yield await this.#candidate('debuginfod', downloaded);
+    const embedded = this.#problems.guard(() => this.#debugdata());
+    if (embedded) {
+      yield { kind: 'debugdata', image: embedded, sections: undefined, companions: nothing };
+    }
+  }
+
+  close(): void {
+    for (const each of this.#open.splice(0)) each.close();
+  }
+
+  async #candidate(kind: DebugCandidate['kind'], file: DebugFile): Promise<DebugCandidate> {
+    const { image, sections } = file;
+    if (!file.hasDwarf) return { kind, image, sections: undefined, companions: nothing };
+    await sections.prepare();
+    const companions = await Companions.of(file, this.#binary.path, this.#context);
+    this.#open.push(companions);
+    return { kind, image, sections, companions };
+  }
+
+  *#separate(): Generator<DebugFile> {
+    const { image } = this.#own;
+    const { roots, path } = this.#binary;
+    for (const found of roots.find(buildIdPaths(image.buildId))) {
+      const file = this.#openSeparate(found, undefined);
+      if (file) yield file;
+    }
+    const link = this.#problems.guard(() => {
+      const section = this.#own.sections.section('.gnu_debuglink');
+      return section && parseDebugLink(section);
+    });
+    if (!link) return;
+    for (const found of roots.find(debugLinkPaths(path, link.name))) {
+      const file = this.#openSeparate(found, link.checksum);
+      if (file) yield file;
+    }
+  }
+
+  /** @param checksum undefined for a file that was found by its build id */
+  #openSeparate(found: FoundFile, checksum: number | undefined): DebugFile | undefined {
+    if (this.#seen.has(found.identity)) {
+      closeSync(found.fd);
+      return undefined;
+    }
+    this.#seen.add(found.identity);
+    return this.#problems.guard(() => {
+      const file = DebugFile.open(found.fd, found.path, this.#context);
+      try {
+        this.#checkBuildId(file, checksum === undefined);
+        if (checksum !== undefined && fileChecksum(found.fd) !== checksum) {
+          throw new ParseError('debug_link_crc', `${found.path} has another checksum`);
+        }
+      } catch (cause) {
+        file.close();
+        throw cause;
+      }
+      this.#open.push(file);
+      return file;
+    });
+  }
+
+  #checkBuildId({ image }: DebugFile, isNeeded: boolean): void {
+    const { buildId } = this.#own.image;
+    if (image.buildId === buildId) return;
+    if (!isNeeded && (image.buildId === '' || buildId === '')) return;
+    throw new ParseError('debug_file_build_id', `${image.buildId} instead of ${buildId}`);
+  }
+
+  #downloaded(): DebugFile | undefined {
+    const { buildId } = this.#own.image;
+    const fd = buildId === '' ? undefined : this.#download(buildId);
+    if (typeof fd !== 'number') return undefined;
+    return this.#problems.guard(() => {
+      const file = DebugFile.open(fd, '', this.#context);
+      this.#open.push(file);
+      this.#checkBuildId(file, true);
+      return file;
+    });
+  }
+
+  #download(buildId: string): number | 'pending' | undefined {
+    const answer = this.#downloads?.request(buildId);
+    if (answer === 'pending') this.#awaited.add(buildId);
+    for (const reason of this.#downloads?.takeProblems(buildId) ?? []) this.#problems.count(reason);
+    return answer;
+  }
+
+  #debugdata(): ElfImage | undefined {
+    if (!hasContents(this.#own.image, '.gnu_debugdata')) return undefined;
+    const section = this.#own.sections.section('.gnu_debugdata');
+    if (!section) return undefined;
+    return ElfImage.parse(new MemorySource(decompressXz(section, this.#limits.debugdataBytes)));
+  }
+}
+
+/**
+ * Whether a search may find anything that the binary's own symbol tables do
+ * not say; cheap, and without a look at what the files hold.
+ */
+export function mayHaveDebugInformation(
+  image: ElfImage,
+  path: string,
+  roots: FileRoots,
+  hasServers: boolean,
+): boolean {
+  if (hasContents(image, '.debug_info') || hasContents(image, '.gnu_debugdata')) return true;
+  if (hasServers && image.buildId !== '') return true;
+  if (roots.has(buildIdPaths(image.buildId))) return true;
+  const section = image.section('.gnu_debuglink');
+  if (!section) return false;
+  try {
+    return roots.has(debugLinkPaths(path, parseDebugLink(image.view(section)).name));
+  } catch (cause) {
+    if (cause instanceof ParseError) return false;
+    throw cause;
+  }
+}
+
+/** The caller may close its own at any time. */
+function reopened(fd: number): number {
+  try {
+    return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY);
+  } catch (cause) {
+    throw new ParseError('read_failed', String(cause), { cause });
+  }
+}

@@ -1,0 +1,56 @@
+/** What the tests of this folder share. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, openSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { HostPid } from '../units/units.ts';
+import { type DebugCandidate, DebugSearch, type Downloads } from './debug-search.ts';
+import { FileRoots } from './file-roots.ts';
+
+export const run = (command: string, ...args: readonly string[]): void =>
+  void execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+
+/** A process whose root is a folder. */
+export function processRoot(folder: string): FileRoots {
+  return new FileRoots(
+    { openInRoot: (_pid, path) => openSync(join(folder, path), 'r') },
+    1 as HostPid,
+  );
+}
+
+/** Only the host. */
+export const hostRoot = (): FileRoots =>
+  new FileRoots(
+    {
+      openInRoot() {
+        throw new Error('no process');
+      },
+    },
+    undefined,
+  );
+
+/** Moves the debug information of a program to another file, as packages do; the program is stripped. */
+export function separate(program: string, debug: string, ...options: readonly string[]): void {
+  mkdirSync(dirname(debug), { recursive: true });
+  run('objcopy', '--only-keep-debug', ...options, program, debug);
+  run('objcopy', '--strip-all', `--add-gnu-debuglink=${debug}`, program);
+}
+
+export interface Searched {
+  readonly search: DebugSearch;
+  readonly candidates: readonly DebugCandidate[];
+  readonly problems: Readonly<Record<string, number>>;
+}
+
+/** All candidates for a binary; the caller closes the search. */
+export async function searchAll(
+  file: string,
+  path: string,
+  roots: FileRoots,
+  downloads?: Downloads,
+  limits?: ConstructorParameters<typeof DebugSearch>[2],
+): Promise<Searched> {
+  const search = new DebugSearch({ fd: openSync(file, 'r'), path, roots }, downloads, limits);
+  const candidates = [];
+  for await (const candidate of search.candidates()) candidates.push(candidate);
+  return { search, candidates, problems: Object.fromEntries(search.problems) };
+}

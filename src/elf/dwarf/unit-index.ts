@@ -1,0 +1,70 @@
+/** Which unit has the code at an address. */
+import { ParseError } from '../source.ts';
+import { readAddressRanges } from './address-ranges.ts';
+import type { DwarfFile } from './dwarf-file.ts';
+import { visitRanges } from './range-lists.ts';
+import { RangeMap } from './range-map.ts';
+import { readEntry, rootOf, type Unit } from './unit.ts';
+
+export class UnitIndex {
+  /** Units with lines that do not say where their code is. */
+  readonly silent: readonly Unit[];
+  readonly #file: DwarfFile;
+  readonly #own: RangeMap;
+  #table: RangeMap | undefined;
+
+  /** Reads the first entry of each unit. */
+  constructor(file: DwarfFile) {
+    this.#file = file;
+    const silent: Unit[] = [];
+    this.#own = new RangeMap((add) => {
+      for (const [number, unit] of file.units().entries()) {
+        if (unit.isType) continue;
+        try {
+          const root = rootOf(unit);
+          if (root.hasCode) {
+            visitRanges(unit, readEntry(unit, unit.first), (start, end) => add(start, end, number));
+          } else if (root.statementList >= 0) {
+            silent.push(unit);
+          }
+        } catch (error) {
+          if (!(error instanceof ParseError)) throw error;
+          file.count(error.reason);
+        }
+      }
+    });
+    this.silent = silent;
+  }
+
+  /**
+   * The unit with the code at `address`. A unit's own ranges count;
+   * .debug_aranges is asked about what no unit claims: strict DWARF 2 has but one
+   * range per unit.
+   */
+  find(address: number): Unit | undefined {
+    const units = this.#file.units();
+    const own = this.#own.find(address);
+    if (own >= 0) return units[own];
+    this.#table ??= this.#readTable();
+    const listed = this.#table.find(address);
+    return listed < 0 ? undefined : units[listed];
+  }
+
+  #readTable(): RangeMap {
+    const numbers = new Map<number, number>();
+    for (const [number, unit] of this.#file.units().entries()) {
+      if (!unit.isType) numbers.set(unit.offset, number);
+    }
+    return new RangeMap((add) => {
+      try {
+        readAddressRanges(this.#file.reader('.debug_aranges'), (offset, start, end) => {
+          const number = numbers.get(offset);
+          if (number !== undefined) add(start, end, number);
+        });
+      } catch (error) {
+        if (!(error instanceof ParseError)) throw error;
+        this.#file.count(error.reason);
+      }
+    });
+  }
+}

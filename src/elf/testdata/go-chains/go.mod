@@ -1,0 +1,3 @@
+module flametap.test/gochains
+
+go 1.18

@@ -1,0 +1,3 @@
+module go-library
+
+go 1.17
