@@ -3,7 +3,7 @@
  * JSON. Needs root, and a machine that does nothing else.
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
- *                   record, short, first-second, replay
+ *                   record, short, first-second, replay, otlp-encode
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -25,6 +25,7 @@ import {
 } from './cases.ts';
 import { LOADS } from './loads.ts';
 import { enableBpfStats } from './meter.ts';
+import { otlpEncode } from './otlp-encode.ts';
 import { type Figure, formatTable } from './table.ts';
 
 const { values } = parseArgs({
@@ -46,6 +47,7 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['short', () => shortProcesses(setting)],
   ['first-second', () => firstSecond(setting)],
   ['replay', () => replay(setting)],
+  ['otlp-encode', otlpEncode],
   ['peers-alone', () => peersAlone(setting)],
 ]);
 const wanted = values.only ?? [...cases.keys()];
