@@ -1,6 +1,7 @@
 /**
- * Protobuf messages into one growing buffer. protobufjs has such a writer too,
- * but it begins at 128 bytes and doubles, and checks for room at every number;
+ * Protobuf messages into one growing buffer. protobufjs has such a writer too;
+ * it takes 1.2 to 1.7 times as long for samples, stacks and names, needs an object
+ * for each number of more than 53 bits, and begins at 128 bytes and doubles, where
  * here the caller says about how much it will be.
  */
 
