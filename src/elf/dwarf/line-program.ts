@@ -99,25 +99,40 @@ export class LineRunner {
       } else if (opcode === Standard.copy) {
         emits = true;
       } else if (opcode === Standard.setColumn) {
-        column = this.#uleb(at);
-        at = this.#after;
+        column = bytes[at++]!;
+        if (column >= 0x80) {
+          column = this.#uleb(at - 1);
+          at = this.#after;
+        }
       } else if (opcode === Standard.advanceLine) {
-        line += this.#sleb(at);
-        at = this.#after;
+        const byte = bytes[at]!;
+        if (byte < 0x80) {
+          line += (byte << 25) >> 25;
+          at++;
+        } else {
+          line += this.#sleb(at);
+          at = this.#after;
+        }
       } else if (opcode === Standard.advancePc) {
         address += this.#uleb(at) * minimumLength;
         at = this.#after;
       } else if (opcode === Standard.setFile) {
-        file = this.#uleb(at);
-        at = this.#after;
+        file = bytes[at++]!;
+        if (file >= 0x80) {
+          file = this.#uleb(at - 1);
+          at = this.#after;
+        }
       } else if (opcode === Standard.constAddPc) {
         address += constAdd;
       } else if (opcode === Standard.fixedAdvancePc) {
         address += bytes[at]! | (bytes[at + 1]! << 8);
         at += 2;
       } else if (opcode === Standard.extended) {
-        const length = this.#uleb(at);
-        at = this.#after;
+        let length = bytes[at++]!;
+        if (length >= 0x80) {
+          length = this.#uleb(at - 1);
+          at = this.#after;
+        }
         if (length > 0) {
           const kind = bytes[at]!;
           if (kind === Extended.endSequence) {
