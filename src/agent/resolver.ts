@@ -3,6 +3,8 @@
  * deferred samples and names addresses. Synchronous; lives on a thread of its own.
  */
 import {
+  GO_STATES,
+  GoCopy,
   Header,
   MAX_USER_FRAMES,
   MappingKind,
@@ -20,6 +22,7 @@ import type { Identity, MappedThing, MappingList, Process } from '../process/pro
 import { ProcessTracker } from '../process/tracker.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
+import { copiedGoroutine, type Goroutine } from '../unwind/goroutine-copy.ts';
 import {
   type GoLayout,
   type KernelMapping,
@@ -56,6 +59,8 @@ const REPLAY_MAPS: TableMaps = {
   fileCount: 1 << 16,
   tableCount: 1 << 24,
 };
+
+const UNKNOWN_PROCESS = GO_STATES.indexOf('unknown_process');
 
 /** `ft_files` element without regions: a file that nobody has opened yet. */
 const UNOPENED_FILE = 0;
@@ -242,14 +247,28 @@ export class Resolver {
     }
     if (process.layout === 0 || process.stale) this.#number(process);
     if (process.ended === undefined) this.#changed.add(process);
-    this.#writer.write(records, at, walked, process.layout);
+    const goroutine = this.#goroutine(process, records, at);
+    this.#writer.write(records, at, walked, process.layout, goroutine);
+  }
+
+  /** Of a sample that came before the kernel side knew the process; undefined when it is not Go. */
+  #goroutine(process: Process, records: DataView, at: number): Goroutine | undefined {
+    if (records.getUint32(at + Sample.goState, true) !== UNKNOWN_PROCESS) return undefined;
+    const runtimes = new Set<Binary>();
+    for (const { what } of process.mappings) {
+      const binary = what === 'anonymous' ? undefined : this.#binaries.get(what.opened?.id ?? -1);
+      if (binary?.isGo) runtimes.add(binary);
+    }
+    const [runtime] = runtimes;
+    if (!runtime || runtimes.size > 1) return undefined;
+    const copy = records.byteOffset + stackAt(records, at) + StackField.go;
+    return copiedGoroutine(new DataView(records.buffer, copy, GoCopy.size), runtime.goThread);
   }
 
   #copy(records: DataView, at: number): StackCopy | undefined {
     const length = records.getUint32(at + Header.length, true);
     const done = records.getUint16(at + Sample.userCount, true);
-    const addresses = records.getUint16(at + Sample.kernelCount, true) + done;
-    const stack = at + Sample.size + addresses * 8;
+    const stack = stackAt(records, at);
     if (stack + StackField.size > at + length) return undefined;
     const bytes = records.getUint32(stack + StackField.bytes, true);
     if (stack + StackField.size + bytes > at + length) return undefined;
@@ -329,6 +348,12 @@ export function addProblems(
   problems: ReadonlyMap<string, number>,
 ): void {
   for (const [reason, count] of problems) target[reason] = (target[reason] ?? 0) + count;
+}
+
+/** Where a deferred sample's `struct ft_stack` begins. */
+function stackAt(records: DataView, at: number): number {
+  const kernel = records.getUint16(at + Sample.kernelCount, true);
+  return at + Sample.size + (kernel + records.getUint16(at + Sample.userCount, true)) * 8;
 }
 
 /** JIT compilers that keep code writable elsewhere map a memfd twice; it is no ELF file. */
