@@ -1,5 +1,5 @@
 /** Functions, inlined calls, files and lines of addresses, from DWARF 2 to 5. */
-import { type ByteSource, ParseError } from '../source.ts';
+import { ParseError } from '../source.ts';
 import { DwarfFile } from './dwarf-file.ts';
 import { type Activation, FunctionFinder } from './function-finder.ts';
 import { FunctionNames } from './function-names.ts';
@@ -77,28 +77,19 @@ export class DebugInfo {
       undefined,
     );
     const names = new FunctionNames();
-    const index = this.#index ?? this.#guard(() => new UnitIndex(this.#file));
+    const index = this.#index ?? this.#guard(() => new UnitIndex(this.#file, this.#runner));
     if (index === undefined) return chains;
     this.#index = index;
     const numbers = new Map<Unit, number[]>();
-    const lost: number[] = [];
     for (let number = 0; number < addresses.length; number++) {
       const unit = index.find(addresses[number]!);
-      if (unit === undefined) {
-        lost.push(number);
-        continue;
-      }
+      if (unit === undefined) continue;
       const own = numbers.get(unit);
       if (own === undefined) numbers.set(unit, [number]);
       else own.push(number);
     }
     const units = [...numbers.keys()].sort((a, b) => a.offset - b.offset);
     for (const unit of units) this.#lookup(unit, addresses, numbers.get(unit)!, names, chains);
-    for (const unit of index.silent) {
-      const open = lost.filter((number) => chains[number] === undefined);
-      if (open.length === 0) break;
-      this.#lookup(unit, addresses, open, names, chains);
-    }
     return chains;
   }
 
@@ -206,6 +197,3 @@ export class DebugInfo {
     return (table && this.#guard(() => table.path(file))) ?? '';
   }
 }
-
-export type { DebugCompanions, DebugSections, SplitUnit } from './sections.ts';
-export type { ByteSource };
