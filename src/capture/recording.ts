@@ -1,6 +1,7 @@
 /**
  * The raw record stream in a file, for replay through the same code as live
- * records. Layout, version 2 (raised whenever bpf/record.h changes): the magic line, then chunks of {u32 kind,
+ * records. Layout, version 2 (it rises with every change of bpf/record.h): the
+ * magic line, then chunks of {u32 kind,
  * u32 length, bytes, padding to 8}.
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
