@@ -1,5 +1,6 @@
 /** Entry of the debug-info thread: wires the names of files to its messages. */
 import { closeSync, constants, openSync } from 'node:fs';
+import { setPriority, constants as systemConstants } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
@@ -126,4 +127,6 @@ function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswe
   };
 }
 
+// The resolver's thread, whose priority was inherited, is in a hurry; this one is not.
+setPriority(systemConstants.priority.PRIORITY_NORMAL);
 if (parentPort) run(parentPort, workerData as DebugInfoSetup);
