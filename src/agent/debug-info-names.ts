@@ -60,9 +60,9 @@ export class DebugInfoNames {
     return this.#info || this.#candidates.length > 0 ? 'ready' : 'none';
   }
 
-  /** Whether a download may have more. */
-  awaits(buildId: string): boolean {
-    return this.#search.awaited.has(buildId);
+  /** Whether one of these downloads may have more. */
+  awaitsAny(buildIds: ReadonlySet<string>): boolean {
+    return [...this.#search.awaited].some((buildId) => buildIds.has(buildId));
   }
 
   /** @param addresses of the file, ascending */
