@@ -72,4 +72,25 @@ static __always_inline u32 read_goroutine(struct ft_scratch *s) {
 	return state;
 }
 
+/* g.m lies there in every release. */
+#define GO_M_WORD (48 / 8)
+#define GO_CURG_WORD (FT_GO_CURG_OFFSET / 8)
+
+static __always_inline void copy_goroutine(struct ft_go_copy *copy, u64 fs_base) {
+	u64 g = 0;
+	if (!fs_base || bpf_probe_read_user(&g, 8, (void *)(fs_base - 8)) || !g ||
+	    bpf_probe_read_user(copy->g_words, sizeof(copy->g_words), (void *)g))
+		return;
+	u64 m = copy->g_words[GO_M_WORD];
+	if (!m || bpf_probe_read_user(copy->m_words, sizeof(copy->m_words), (void *)m))
+		return;
+	copy->g = g;
+	u64 first = copy->m_words[GO_CURG_WORD];
+	u64 second = copy->m_words[GO_CURG_WORD + 1];
+	if (first && first != g)
+		bpf_probe_read_user(copy->curg_words[0], sizeof(copy->curg_words[0]), (void *)first);
+	if (second && second != g)
+		bpf_probe_read_user(copy->curg_words[1], sizeof(copy->curg_words[1]), (void *)second);
+}
+
 #endif

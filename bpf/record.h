@@ -170,6 +170,21 @@ struct ft_sample {
 	ft_u32 reserved;
 };
 
+/* What may be the goroutine of a thread whose process the kernel side does not know
+ * yet, to be judged once it is known to be Go and of which release: g as most
+ * programs keep it, at fs_base - 8, the beginnings of it and of its m, and of the
+ * two goroutines that m.curg can be. With g 0 the rest means nothing; so does what
+ * stands for a curg that is g itself. */
+#define FT_GO_G_WORDS 40
+#define FT_GO_M_WORDS 36
+#define FT_GO_CURG_OFFSET 184 /* of the first; the second is a word behind it */
+struct ft_go_copy {
+	ft_u64 g;
+	ft_u64 g_words[FT_GO_G_WORDS];
+	ft_u64 m_words[FT_GO_M_WORDS];
+	ft_u64 curg_words[2][FT_GO_G_WORDS];
+};
+
 /* Registers in DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip. */
 struct ft_stack {
 	ft_u64 registers[FT_REGISTER_COUNT];
@@ -177,6 +192,7 @@ struct ft_stack {
 	ft_u64 base;    /* address of the first byte copied (rsp rounded down by the red zone) */
 	ft_u32 bytes;   /* multiple of 8, follows */
 	ft_u32 reserved;
+	struct ft_go_copy go;
 };
 
 /* EXEC, EXIT and FORK. header.process is the process after exec, the one that

@@ -86,6 +86,9 @@ static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample 
 		sample->flags |= FT_SAMPLE_EXACT_START;
 	stack->fs_base = s->fs_base;
 	stack->reserved = 0;
+	stack->go.g = 0;
+	if (sample->go_state == FT_GO_UNKNOWN_PROCESS)
+		copy_goroutine(&stack->go, s->fs_base);
 
 	/* Leaf functions keep data up to 128 bytes below rsp (the red zone). */
 	u64 base = ((done ? s->sp : r->rsp) - 128) & ~7ULL;

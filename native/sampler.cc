@@ -211,6 +211,7 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   side.mmap2 = 1;
   side.comm = 1;
   side.comm_exec = 1;
+  side.ksymbol = 1;
   side.sample_id_all = 1;
   side.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
   side.use_clockid = 1;

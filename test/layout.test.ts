@@ -46,8 +46,9 @@ const STRUCTS = {
   ],
   StackCopy: [
     'ft_stack',
-    { registers: 'registers', fsBase: 'fs_base', base: 'base', bytes: 'bytes' },
+    { registers: 'registers', fsBase: 'fs_base', base: 'base', bytes: 'bytes', go: 'go' },
   ],
+  GoCopy: ['ft_go_copy', { g: 'g', gWords: 'g_words', mWords: 'm_words', curgWords: 'curg_words' }],
   ProcessEvent: [
     'ft_process_event',
     {
@@ -100,6 +101,8 @@ const NUMBERS = {
   PAGES_PER_REGION: 'FT_PAGES_PER_REGION',
   MAX_USER_FRAMES: 'FT_MAX_USER_FRAMES',
   REGISTER_COUNT: 'FT_REGISTER_COUNT',
+  GO_COPY_G_BYTES: 'FT_GO_G_WORDS * 8',
+  GO_COPY_CURG: 'FT_GO_CURG_OFFSET',
   PROCESS_GO_UNKNOWN: 'FT_PROCESS_GO_UNKNOWN',
   FLAG_STACK_CUT: 'FT_SAMPLE_STACK_CUT',
   FLAG_EXACT_START: 'FT_SAMPLE_EXACT_START',

@@ -3,18 +3,29 @@ import {
   DEFERRED_SHIFT,
   EXACT_PC_HIGH,
   endCode,
+  GO_STATES,
   Header,
   RecordType,
   Sample,
 } from '../capture/record.ts';
+import type { Goroutine } from '../unwind/goroutine-copy.ts';
 import type { Walked } from '../unwind/stack-walk.ts';
 
 export class RecordWriter {
   #bytes = new Uint8Array(16 * 1024);
   #length = 0;
 
-  /** A finished sample from the deferred record at `at` and its walked user stack. */
-  write(records: DataView, at: number, walked: Walked, layout: number): void {
+  /**
+   * A finished sample from the deferred record at `at` and its walked user stack.
+   * @param goroutine in place of what the record says
+   */
+  write(
+    records: DataView,
+    at: number,
+    walked: Walked,
+    layout: number,
+    goroutine?: Goroutine,
+  ): void {
     const done = records.getUint16(at + Sample.userCount, true);
     const copied = Sample.size + (records.getUint16(at + Sample.kernelCount, true) + done) * 8;
     const length = copied + walked.length * 8;
@@ -30,6 +41,12 @@ export class RecordWriter {
     view.setUint16(Sample.userCount, done + walked.length, true);
     view.setUint16(Sample.end, endCode(walked.end), true);
     view.setUint16(Sample.flags, flags | ((why + 1) << DEFERRED_SHIFT), true);
+    if (goroutine) {
+      view.setUint32(Sample.goState, GO_STATES.indexOf(goroutine.state), true);
+      setWord(view, Sample.goid, goroutine.goid);
+      setWord(view, Sample.goCreator, goroutine.creator);
+      setWord(view, Sample.goStart, goroutine.start);
+    }
     for (let i = 0; i < walked.length; i++) {
       const address = walked.addresses[i]!;
       const high = Math.floor(address / 2 ** 32);
@@ -53,4 +70,9 @@ export class RecordWriter {
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
   }
+}
+
+function setWord(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
 }

@@ -4,6 +4,7 @@ import { setPriority } from 'node:os';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
+import { parseKernelCode } from '../process/kernel-sideband.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { type KernelFiles, KernelNames } from '../symbolize/kernel-names.ts';
 import { KernelMapWriter } from '../unwind/map-writer.ts';
@@ -100,6 +101,9 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       case 'start':
         break;
       case 'batch': {
+        parseKernelCode(message.sideband, ({ start, size, name }) =>
+          kernelNames.loaded.add(start, size, name),
+        );
         const records = resolver.batch(message.records, message.sideband);
         if (records) send({ type: 'samples', records }, [records.buffer]);
         break;

@@ -3,6 +3,8 @@
  * deferred samples and names addresses. Synchronous; lives on a thread of its own.
  */
 import {
+  GO_STATES,
+  GoCopy,
   Header,
   MAX_USER_FRAMES,
   MappingKind,
@@ -13,6 +15,7 @@ import {
 import { readWord } from '../capture/word.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
+import { GoPages } from '../elf/go-pages.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import { OpenFiles } from '../process/open-files.ts';
@@ -20,6 +23,8 @@ import type { Identity, MappedThing, MappingList, Process } from '../process/pro
 import { ProcessTracker } from '../process/tracker.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
+import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
+import { copiedGoroutine, type Goroutine } from '../unwind/goroutine-copy.ts';
 import {
   type GoLayout,
   type KernelMapping,
@@ -31,7 +36,7 @@ import { type MapWriter, nowhere, type TableMaps } from '../unwind/map-writer.ts
 import { type CodePlace, type StackCopy, StackWalker, type Walked } from '../unwind/stack-walk.ts';
 import { TableStore } from '../unwind/table-store.ts';
 import { type BatchEvent, readBatch } from './batch.ts';
-import { Binary } from './binary.ts';
+import { Binary, type SharedByBinaries } from './binary.ts';
 import { GoLayouts } from './go-layouts.ts';
 import type { ResolverStats } from './messages.ts';
 import { RecordWriter } from './record-writer.ts';
@@ -57,6 +62,11 @@ const REPLAY_MAPS: TableMaps = {
   tableCount: 1 << 24,
 };
 
+const UNKNOWN_PROCESS = GO_STATES.indexOf('unknown_process');
+
+/** Of Go tables, all binaries together: what one flush looks up in several large services. */
+const GO_PAGE_BYTES = 8 << 20;
+
 /** `ft_files` element without regions: a file that nobody has opened yet. */
 const UNOPENED_FILE = 0;
 
@@ -79,7 +89,7 @@ export class Resolver {
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
-  readonly #demangle: Demangler;
+  readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
   readonly #hasServers: boolean;
   readonly #binaries = new Map<number, Binary>();
@@ -109,7 +119,12 @@ export class Resolver {
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
     this.#goLayouts = new GoLayouts(options.host);
-    this.#demangle = options.demangle;
+    this.#shared = {
+      store: this.#store,
+      demangle: options.demangle,
+      goPages: new GoPages(GO_PAGE_BYTES),
+      text: new Uint8Array(MAX_TEXT_READ),
+    };
     this.#hasServers = options.hasServers;
     this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
   }
@@ -150,7 +165,7 @@ export class Resolver {
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
       const { pid } = process.identity;
-      binary = new Binary(opened, this.#store, this.#demangle, pid, (image, path) => {
+      binary = new Binary(opened, this.#shared, pid, (image, path) => {
         const roots = new FileRoots(this.#host, pid);
         return mayHaveDebugInformation(image, path, roots, this.#hasServers);
       });
@@ -166,6 +181,7 @@ export class Resolver {
 
   /** Called after a flush: processes and layouts that no later sample can name are dropped. */
   forget(begun: Mark): void {
+    this.#shared.goPages.release();
     this.tracker.forget(begun.now);
     const used = this.#usedLayouts();
     for (const layout of this.#layouts.keys()) {
@@ -242,14 +258,28 @@ export class Resolver {
     }
     if (process.layout === 0 || process.stale) this.#number(process);
     if (process.ended === undefined) this.#changed.add(process);
-    this.#writer.write(records, at, walked, process.layout);
+    const goroutine = this.#goroutine(process, records, at);
+    this.#writer.write(records, at, walked, process.layout, goroutine);
+  }
+
+  /** Of a sample that came before the kernel side knew the process; undefined when it is not Go. */
+  #goroutine(process: Process, records: DataView, at: number): Goroutine | undefined {
+    if (records.getUint32(at + Sample.goState, true) !== UNKNOWN_PROCESS) return undefined;
+    const runtimes = new Set<Binary>();
+    for (const { what } of process.mappings) {
+      const binary = what === 'anonymous' ? undefined : this.#binaries.get(what.opened?.id ?? -1);
+      if (binary?.isGo) runtimes.add(binary);
+    }
+    const [runtime] = runtimes;
+    if (!runtime || runtimes.size > 1) return undefined;
+    const copy = records.byteOffset + stackAt(records, at) + StackField.go;
+    return copiedGoroutine(new DataView(records.buffer, copy, GoCopy.size), runtime.goThread);
   }
 
   #copy(records: DataView, at: number): StackCopy | undefined {
     const length = records.getUint32(at + Header.length, true);
     const done = records.getUint16(at + Sample.userCount, true);
-    const addresses = records.getUint16(at + Sample.kernelCount, true) + done;
-    const stack = at + Sample.size + addresses * 8;
+    const stack = stackAt(records, at);
     if (stack + StackField.size > at + length) return undefined;
     const bytes = records.getUint32(stack + StackField.bytes, true);
     if (stack + StackField.size + bytes > at + length) return undefined;
@@ -329,6 +359,12 @@ export function addProblems(
   problems: ReadonlyMap<string, number>,
 ): void {
   for (const [reason, count] of problems) target[reason] = (target[reason] ?? 0) + count;
+}
+
+/** Where a deferred sample's `struct ft_stack` begins. */
+function stackAt(records: DataView, at: number): number {
+  const kernel = records.getUint16(at + Sample.kernelCount, true);
+  return at + Sample.size + (kernel + records.getUint16(at + Sample.userCount, true)) * 8;
 }
 
 /** JIT compilers that keep code writable elsewhere map a memfd twice; it is no ELF file. */

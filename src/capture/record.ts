@@ -95,7 +95,20 @@ export const Sample = {
 } as const;
 
 /** `struct ft_stack`, from its own start. */
-export const StackCopy = { registers: 0, fsBase: 136, base: 144, bytes: 152, size: 160 } as const;
+export const StackCopy = {
+  registers: 0,
+  fsBase: 136,
+  base: 144,
+  bytes: 152,
+  go: 160,
+  size: 1416,
+} as const;
+
+/** `struct ft_go_copy`, from its own start. */
+export const GoCopy = { g: 0, gWords: 8, mWords: 328, curgWords: 616, size: 1256 } as const;
+/** Bytes of a g that are copied, and offset in m of the first of the two that may be curg. */
+export const GO_COPY_G_BYTES = 320;
+export const GO_COPY_CURG = 184;
 
 /** `struct ft_process_event`. */
 export const ProcessEvent = {

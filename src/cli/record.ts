@@ -278,6 +278,8 @@ async function sample(
     };
     const profiler: Profiler = await surroundings.startProfiler(options);
     void signals.first.then(() => profiler.hurry?.());
+    // Names of Go code come from its own tables: nobody waits for debug information of others.
+    if (line.values['go-pgo']) profiler.hurry?.();
     if (options.replay !== undefined) return profiler.stop();
     const duration =
       line.values.duration ?? (command ? undefined : parseDuration(DEFAULT_DURATION));

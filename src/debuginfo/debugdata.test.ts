@@ -159,6 +159,31 @@ describe('liblzma', () => {
     assert.ok(accepted < 100, `${accepted} of 1500 were taken for good`);
   });
 
+  test('threads that used it end without harm, as do those after them', () => {
+    const script = `
+      import { Worker } from 'node:worker_threads';
+      for (let i = 0; i < 3; i++) {
+        const source = \`
+          const { decompressXz } = await import(${JSON.stringify(import.meta.resolve('./lzma.ts'))});
+          const { MemorySource } = await import(${JSON.stringify(import.meta.resolve('../elf/source.ts'))});
+          const { workerData } = await import('node:worker_threads');
+          const bytes = Buffer.from(workerData, 'base64');
+          for (let n = 0; n < 2; n++) {
+            console.log(Buffer.from(decompressXz(new MemorySource(bytes), 1e6)).toString());
+          }\`;
+        const url = new URL('data:text/javascript,' + encodeURIComponent(source));
+        const worker = new Worker(url, { workerData: process.argv[1] });
+        await new Promise((resolve) => worker.once('exit', resolve));
+      }`;
+    const { status, signal, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--input-type=module', '-e', script, xz(Buffer.from('text')).toString('base64')],
+      { encoding: 'utf8' },
+    );
+    assert.equal(stdout, 'text\n'.repeat(6), stderr);
+    assert.deepEqual([status, signal], [0, null]);
+  });
+
   test('without the library, or without ffi-rs, there is a reason and no more', () => {
     const script = `
       import { registerHooks } from 'node:module';

@@ -1,13 +1,18 @@
 /** Decompression of .xz by the system's liblzma, which is loaded when it is needed. */
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import type * as Ffi from 'ffi-rs';
 import { type ByteSource, ParseError } from '../elf/source.ts';
 import { xzContentSize } from '../elf/xz-size.ts';
 
+const MODULE = 'ffi-rs';
 const LIBRARY = 'lzma';
 const FILE = 'liblzma.so.5';
 /** `xz -9` needs 65 MiB to decompress. */
 const MEMORY_LIMIT = 80n << 20n;
+
+/** dlopen(3), glibc and musl. */
+const RTLD_NODELETE = 0x1000;
 
 /** lzma_ret of lzma/base.h. */
 const OK = 0;
@@ -64,10 +69,32 @@ export function decompressXz(source: ByteSource, maximum: number): Uint8Array {
 function load(): typeof Ffi {
   try {
     // Not bundled: it has machine code beside it.
-    const ffi: typeof Ffi = createRequire(import.meta.url)('ffi-rs');
+    const require = createRequire(import.meta.url);
+    const entry = require.resolve(MODULE);
+    if (require.cache[entry] === undefined) pin(createRequire(entry));
+    const ffi: typeof Ffi = require(MODULE);
     ffi.open({ library: LIBRARY, path: FILE });
     return ffi;
   } catch (cause) {
     throw new ParseError('liblzma_missing', String(cause), { cause });
   }
+}
+
+/**
+ * Keeps ffi-rs in memory for good. Node unloads it with the last thread that
+ * used it; only then does that thread run the destructors of its thread-local
+ * variables, whose code is gone: a segmentation fault.
+ */
+function pin(require: NodeJS.Require): void {
+  const failures: unknown[] = [];
+  for (const libc of ['gnu', 'musl']) {
+    try {
+      const file = require.resolve(`@yuuang/ffi-rs-linux-${process.arch}-${libc}`);
+      process.dlopen({ exports: {} }, file, constants.dlopen.RTLD_LAZY | RTLD_NODELETE);
+      return;
+    } catch (cause) {
+      failures.push(cause);
+    }
+  }
+  throw new AggregateError(failures, 'ffi-rs has nothing for this machine');
 }

@@ -127,7 +127,7 @@ describe('sections of debug files', () => {
     ['a cut stream', 1, big.length, deflateSync(big).subarray(0, 2000), 'section_compression'],
     ['no stream at all', 2, big.length, Buffer.alloc(5000, 1), 'section_compression'],
     ['an absurd size', 2, 2 ** 45, zstdCompressSync(big), 'section_too_big'],
-    ['more than deflate can do', 1, 2 ** 32, deflateSync(big), 'section_compression'],
+    ['more than deflate can do', 1, 50 << 20, deflateSync(big), 'section_compression'],
     ['an unknown kind', 9, big.length, big, 'section_compression'],
     ['a bomb', 2, 1000, zstdCompressSync(Buffer.alloc(200 << 20)), 'section_compression'],
   ];

@@ -66,10 +66,10 @@ export class SectionFile implements DebugSections {
   async prepare(): Promise<void> {
     for (const section of this.#image.sections) {
       if (!WANTED.test(section.name) || this.#ready.has(section)) continue;
-      const { problems, limits } = this.#context;
+      const { problems, limits, used } = this.#context;
       try {
         const raw = this.#raw(section);
-        const compression = raw && compressionOf(section, raw);
+        const compression = raw && compressionOf(section, raw, limits.diskBytes - used.disk);
         if (!compression || compression.size <= limits.inMemoryBytes) continue;
         this.#ready.set(section, await this.#spool(section, compression));
       } catch (cause) {
@@ -114,9 +114,6 @@ export class SectionFile implements DebugSections {
   async #spool(section: Section, compression: Compression): Promise<ByteSource> {
     const { limits, used, cache } = this.#context;
     const { kind, start, size } = compression;
-    if (size > limits.diskBytes - used.disk) {
-      throw new ParseError('section_too_big', `${section.name} claims ${size} bytes`);
-    }
     used.disk += size;
     const fd = spoolFile(limits.folders, size);
     try {

@@ -23,16 +23,21 @@ export interface Compression {
 /**
  * How a section is compressed; undefined when it is not.
  * @param raw its bytes in the file
- * @throws ParseError `section_compression` (unknown kind, or a claim that cannot be true).
+ * @throws ParseError `section_compression` (unknown kind, or a claim that cannot
+ *   be true), `section_too_big` (it claims more than `maximum` bytes).
  */
-export function compressionOf(section: Section, raw: ByteSource): Compression | undefined {
+export function compressionOf(
+  section: Section,
+  raw: ByteSource,
+  maximum: number,
+): Compression | undefined {
   if (Math.floor(section.flags / SECTION_COMPRESSED) % 2 === 1) {
     if (raw.size < CHDR_SIZE) throw broken(section, 'too short');
     const header = viewOf(raw.read(0, CHDR_SIZE));
     const kind = header.getUint32(0, true);
     if (kind !== ZLIB && kind !== ZSTD) throw broken(section, `kind ${kind}`);
     const size = readUnsigned64(header, 8);
-    return plausible(section, raw, {
+    return plausible(section, raw, maximum, {
       kind: kind === ZLIB ? 'zlib' : 'zstd',
       start: CHDR_SIZE,
       size,
@@ -42,7 +47,7 @@ export function compressionOf(section: Section, raw: ByteSource): Compression | 
     const header = viewOf(raw.read(0, ZDEBUG_HEADER_SIZE));
     if (header.getUint32(0) !== 0x5a4c4942) return undefined;
     const size = header.getUint32(4) * 0x1_0000_0000 + header.getUint32(8);
-    return plausible(section, raw, { kind: 'zlib', start: ZDEBUG_HEADER_SIZE, size });
+    return plausible(section, raw, maximum, { kind: 'zlib', start: ZDEBUG_HEADER_SIZE, size });
   }
   return undefined;
 }
@@ -58,12 +63,10 @@ export function decompressed(
   raw: ByteSource,
   maximum = MAX_DECOMPRESSED_SIZE,
 ): ByteSource {
-  const compression = compressionOf(section, raw);
+  const compression = compressionOf(section, raw, maximum);
   if (compression === undefined) return raw;
   const { kind, start, size } = compression;
-  if (size > maximum || raw.size > maximum) {
-    throw new ParseError('section_too_big', `${section.name} claims ${size} bytes`);
-  }
+  if (raw.size > maximum) throw tooBig(section, raw.size);
   if (size === 0) return new MemorySource(new Uint8Array());
   const input = raw.read(start, raw.size - start);
   let output: Uint8Array;
@@ -77,13 +80,22 @@ export function decompressed(
   return new MemorySource(output);
 }
 
-function plausible(section: Section, raw: ByteSource, compression: Compression): Compression {
+function plausible(
+  section: Section,
+  raw: ByteSource,
+  maximum: number,
+  compression: Compression,
+): Compression {
   const { kind, size } = compression;
+  if (size > maximum) throw tooBig(section, size);
   if (kind === 'zlib' && size > raw.size * MAX_DEFLATE_RATIO) {
     throw broken(section, `${size} bytes out of ${raw.size}`);
   }
   return compression;
 }
+
+const tooBig = (section: Section, size: number): ParseError =>
+  new ParseError('section_too_big', `${section.name} has ${size} bytes`);
 
 function broken(section: Section, what: string, options?: ErrorOptions): ParseError {
   return new ParseError('section_compression', `${section.name}: ${what}`, options);

@@ -14,6 +14,7 @@ import {
   packagedBinary,
   runtimeChains,
 } from './go-oracle.test-support.ts';
+import { GoPages } from './go-pages.ts';
 import { buildGoSelf, openGo, openGoBytes, temporaryDirectory } from './go-testing.ts';
 import { findModuleData } from './go-text.ts';
 import { ElfImage } from './image.ts';
@@ -162,6 +163,17 @@ test('a text start that disagrees with the code is refused', () => {
 test('a program that is not Go has no Go functions', () => {
   const image = ElfImage.parse(new MemorySource(readFileSync('/bin/ls')));
   assert.equal(GoFunctions.open(image), undefined);
+});
+
+test('a store of four pages, and one that was given back, lead to the same answers', () => {
+  const { functions, image } = openGo(buildGoSelf(directory));
+  const pages = new GoPages(4 * 4096);
+  const small = GoFunctions.open(image, pages)!;
+  const { start, end } = functions.text;
+  for (let at = start as number; at < end; at += 997) {
+    assert.deepEqual(small.lookup(virtualAddress(at)), functions.lookup(virtualAddress(at)));
+    if (at % 31 === 0) pages.release();
+  }
 });
 
 test('outside the Go text nothing is found', () => {

@@ -2,8 +2,8 @@
 
 export const PAGE_SHIFT = 12;
 export const PAGE = 1 << PAGE_SHIFT;
-/** What look-ups touch of a table of 20 MB. */
-const DEFAULT_BYTES = 16 << 20;
+/** All of a table of 20 MB and its inlining trees, so that no order of look-ups reads them anew. */
+const DEFAULT_BYTES = 24 << 20;
 
 /** Who has pages here. */
 export interface PageOwner {

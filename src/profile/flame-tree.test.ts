@@ -29,7 +29,14 @@ test('small golden', () => {
   assert.deepEqual(tree.frames[0], { name: 'all', type: 'root', module: '', file: '', line: 0 });
   assert.deepEqual(
     tree.frames.find((frame) => frame.name === 'inlined3'),
-    { name: 'inlined3', type: 'native', module: '/usr/bin/app-42', file: 'app.h', line: 1 },
+    {
+      name: 'inlined3',
+      type: 'native',
+      module: '/usr/bin/app-42',
+      file: 'app.h',
+      line: 1,
+      inlined: true,
+    },
   );
   assert.equal(tree.title, 'golden');
   assert.equal(tree.startTimeMs, 1_790_000_000_000);

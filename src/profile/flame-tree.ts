@@ -30,13 +30,15 @@
  *   Node 0 is the root, `all`; its parent is -1 and its total is `total`.
  * - Nodes come level by level: a parent before its children, the children of
  *   one parent adjacent and sorted by name (UTF-16 code units, then type,
- *   module, file, line). So `parent` never decreases.
+ *   module, file, line, inlined). So `parent` never decreases.
  * - `self` and `total` count samples; self + totals of the children = total.
  *   Time is samples x `periodNs`. Totals are positive except for a root alone.
  * - Level 1 is processes, merged by name (type `process`); with the `threads`
  *   option level 2 is threads (type `thread`). Then frames, outermost first;
  *   inlined calls are frames of their own. A cut stack has its marker (type
  *   `marker`) outermost, right below the process or thread.
+ * - `inlined` is true for calls that exist only in debug information, absent
+ *   otherwise: a function that is both has two frames.
  * - `short` is for narrow places, absent where it equals `name`.
  * - `frames` are unique. Other types are those of `FrameType`. `module` is the
  *   path of the binary or `[kernel]`, `[vdso]`, `[anon]`; `file` is the source
@@ -55,6 +57,8 @@ export interface FlameFrame {
   readonly module: string;
   readonly file: string;
   readonly line: number;
+  /** Present for calls that exist only in debug information. */
+  readonly inlined?: true;
 }
 
 export interface FlameNodes {
@@ -154,7 +158,8 @@ class FrameTable {
 
   id(frame: FlameFrame): number {
     // JSON text keeps the fields apart whatever characters a name holds.
-    const key = JSON.stringify([frame.name, frame.type, frame.module, frame.file, frame.line]);
+    const { name, type, module, file, line, inlined } = frame;
+    const key = JSON.stringify([name, type, module, file, line, inlined]);
     let id = this.#ids.get(key);
     if (id === undefined) {
       id = this.list.length;
@@ -182,7 +187,8 @@ function compareFrames(a: FlameFrame, b: FlameFrame): number {
     compareText(a.type, b.type) ||
     compareText(a.module, b.module) ||
     compareText(a.file, b.file) ||
-    a.line - b.line
+    a.line - b.line ||
+    Number(a.inlined ?? false) - Number(b.inlined ?? false)
   );
 }
 
@@ -230,6 +236,7 @@ class StackFrames {
           module: frame.module,
           file: frame.file,
           line: this.#options.lines ? frame.line : frame.startLine,
+          ...(frame.inlined ? { inlined: true } : {}),
         }),
       );
       this.#locations.set(index, ids);

@@ -44,7 +44,10 @@ const ROOT = 'runtime.goexit';
  * toolchains of Go 1.18 to 1.27 that misses nothing but `go` and `defer`
  * statements of 1.18 to 1.21, which were called `.func1`.
  */
-function isWrapper({ systemName, file }: FunctionName): boolean {
+export function isWrapper({
+  systemName,
+  file,
+}: Pick<FunctionName, 'systemName' | 'file'>): boolean {
   if (RUNTIME_WRAPPER.test(systemName) || STATEMENT_WRAPPER.test(systemName)) return true;
   if (GENERATED_BUT_SHOWN.test(systemName)) return false;
   // Code is shared by shape; an instance of true type arguments only passes on its dictionary.

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { MAX_NAME_BYTES } from './clean-name.ts';
+import { cpuMilliseconds } from './cpu-time.test-support.ts';
 import {
   cachingDemangler,
   displayName,
@@ -84,11 +85,11 @@ test('no name, however odd, throws or takes long', () => {
     }),
     { seed: 20261121, numRuns: 2000 },
   );
-  const start = performance.now();
+  const start = cpuMilliseconds();
   for (const unit of ['17h', '@', '_ZN', '0', '.a']) {
     const name = `_ZN${unit.repeat(5000)}`;
     frameTypeOf(name);
     displayName(name, noDemangler);
   }
-  assert.ok(performance.now() - start < 500);
+  assert.ok(cpuMilliseconds() - start < 500);
 });

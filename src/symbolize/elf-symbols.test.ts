@@ -9,6 +9,7 @@ import { FileSource } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { MemorySource, ParseError } from '../elf/source.ts';
 import { virtualAddress } from '../units/units.ts';
+import { cpuMilliseconds } from './cpu-time.test-support.ts';
 import { noDemangler, withoutVersion } from './demangle.ts';
 import { ElfSymbols } from './elf-symbols.ts';
 
@@ -229,9 +230,9 @@ test('the plainest public alias wins, global before weak before local', () => {
 test('indexing the 114,000 code symbols of node takes at most 60 ms', (context) => {
   const image = open(process.execPath);
   const times = Array.from({ length: 5 }, () => {
-    const start = performance.now();
+    const start = cpuMilliseconds();
     assert.ok(ElfSymbols.read(image, noDemangler).size > 90_000);
-    return performance.now() - start;
+    return cpuMilliseconds() - start;
   });
   context.diagnostic(`indexed in ${times.map((time) => time.toFixed(1)).join(', ')} ms`);
   assert.ok(Math.min(...times) <= 60);
@@ -259,14 +260,14 @@ test('damaged files give names, no names or ParseError, in bounded time', () => 
     fc.property(fc.array(change, { minLength: 1, maxLength: 12 }), (changes) => {
       const bytes = Uint8Array.from(good);
       for (const [at, value] of changes) bytes[at] = value;
-      const start = performance.now();
+      const start = cpuMilliseconds();
       try {
         const symbols = ElfSymbols.read(ElfImage.parse(new MemorySource(bytes)), noDemangler);
         for (let address = 0x1000; address < 0x1200; address += 7) nameAt(symbols, address);
       } catch (error) {
         assert.ok(error instanceof ParseError, `${error}`);
       }
-      assert.ok(performance.now() - start < 1000);
+      assert.ok(cpuMilliseconds() - start < 1000);
     }),
     { seed: SEED, numRuns: 1500 },
   );

@@ -66,6 +66,22 @@ test('a BPF program in the place of another takes over its address', () => {
   assert.equal(kernel.reads, 2, 'names of the kernel itself are not read again');
 });
 
+test('a BPF program whose coming was seen has its own bytes, also after it went away', () => {
+  const kernel = new FakeKernel();
+  kernel.text = CORE + bpf('ffffffffc0300000', 'before');
+  assert.equal(kernel.name('ffffffffc0301234'), 'bpf:before', 'its size is not known');
+  const { loaded } = kernel.names;
+  loaded.add(address('ffffffffc0301000'), 0x800, encode('bpf_prog_0123456789abcdef_seen'));
+  const names = ['0ffff', '01000', '017ff', '01800'].map((low) => kernel.name(`ffffffffc03${low}`));
+  assert.deepEqual(names, ['bpf:before', 'bpf:seen', 'bpf:seen', 'bpf:before']);
+  loaded.add(address('ffffffffc0301000'), 0x100, encode('bpf_prog_0123456789abcdef_next'));
+  assert.equal(kernel.name('ffffffffc03010ff'), 'bpf:next');
+  for (let number = 0; number < 20_000; number++) {
+    loaded.add(address((0xc0400000 + number * 64).toString(16).padStart(16, 'f')), 64, encode('p'));
+  }
+  assert.equal(kernel.name('ffffffffc0400010'), undefined, 'the oldest is forgotten');
+});
+
 test('slow reading is done less often', () => {
   const kernel = new FakeKernel();
   kernel.cost = 400;

@@ -1,6 +1,7 @@
 /** What is at a kernel address, while modules and BPF programs come and go. */
 import type { KernelAddress } from '../units/units.ts';
-import { type KernelSymbol, KernelSymbols } from './kernel-symbols.ts';
+import { type KernelSymbol, KernelSymbols, kernelSymbol } from './kernel-symbols.ts';
+import { LoadedCode } from './loaded-code.ts';
 
 /** Where kernel names are read from. */
 export interface KernelFiles {
@@ -35,6 +36,8 @@ const HIDDEN_TEXT = {
 export class KernelNames {
   readonly #files: KernelFiles;
   readonly #problems = new Map<string, number>();
+  /** BPF programs with their sizes, which kallsyms does not have. */
+  readonly loaded = new LoadedCode();
   #symbols: KernelSymbols | undefined;
   #readAt = 0;
   /** Not read again before. */
@@ -53,6 +56,8 @@ export class KernelNames {
 
   /** undefined when the kernel's names are known and this address has none. */
   lookup(address: KernelAddress): KernelName | undefined {
+    const seen = this.loaded.find(address);
+    if (seen !== undefined) return kernelSymbol(seen, '[bpf]');
     let found = this.#symbols?.lookup(address);
     if (this.#mayHaveChanged(found)) found = this.#reread(address, found);
     if (found) return found;

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { kernelAddress } from '../units/units.ts';
+import { cpuMilliseconds } from './cpu-time.test-support.ts';
 import { KernelSymbols } from './kernel-symbols.ts';
 
 const SEED = 20261121;
@@ -102,12 +103,12 @@ test('withheld addresses are told apart from no symbols at all', () => {
 
 test('this machine: every tenth text symbol is found at its address, quickly', (context) => {
   const bytes = readFileSync('/proc/kallsyms');
-  const start = performance.now();
+  const start = cpuMilliseconds();
   const symbols = KernelSymbols.parse(bytes);
-  const took = performance.now() - start;
+  const took = cpuMilliseconds() - start;
   context.diagnostic(`${bytes.length} bytes, ${symbols.size} symbols in ${took.toFixed(1)} ms`);
   assert.equal(symbols.hidden, '', 'run as root, with kernel.kptr_restrict at most 1');
-  assert.ok(took < 400);
+  assert.ok(took < 1000);
   const rows = bytes
     .toString('latin1')
     .split('\n')
@@ -132,9 +133,9 @@ test('200,000 lines parse in a tenth of a second or so', () => {
   });
   const bytes = encode(`ffffffff81000000 T _stext\n${lines.join('')}ffffffffa0000000 T _etext\n`);
   const times = [1, 2, 3].map(() => {
-    const start = performance.now();
+    const start = cpuMilliseconds();
     assert.equal(KernelSymbols.parse(bytes).size, 200_001);
-    return performance.now() - start;
+    return cpuMilliseconds() - start;
   });
   assert.ok(Math.min(...times) < 200, `${times}`);
 });

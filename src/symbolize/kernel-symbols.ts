@@ -70,12 +70,7 @@ export class KernelSymbols {
     if (row < 0 || address >= this.#endOf(row)) return undefined;
     const systemName = this.#bestName(row);
     if (systemName === '') return undefined;
-    const bpf = BPF_PROGRAM.exec(systemName);
-    return {
-      name: bpf === null ? systemName : `bpf:${bpf[2] ?? bpf[1]}`,
-      systemName,
-      module: `[${this.#moduleNames[this.#modules[row]!]!}]`,
-    };
+    return kernelSymbol(systemName, `[${this.#moduleNames[this.#modules[row]!]!}]`);
   }
 
   #endOf(row: number): number {
@@ -122,6 +117,12 @@ export class KernelSymbols {
     // BPF programs are named by whoever loads them.
     return cleanName(end < 0 ? bytes : bytes.subarray(0, end));
   }
+}
+
+/** @param systemName As kallsyms has it, clean. */
+export function kernelSymbol(systemName: string, module: string): KernelSymbol {
+  const bpf = BPF_PROGRAM.exec(systemName);
+  return { name: bpf === null ? systemName : `bpf:${bpf[2] ?? bpf[1]}`, systemName, module };
 }
 
 interface ModuleRange {

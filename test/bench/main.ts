@@ -3,7 +3,8 @@
  * JSON. Needs root, and a machine that does nothing else.
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
- *                   record, short, first-second, replay, otlp-encode
+ *                   record, short, first-second, replay, debug-names, go-names, symbols,
+ *                   otlp-encode
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -23,10 +24,29 @@ import {
   type Setting,
   shortProcesses,
 } from './cases.ts';
+import { debugNames } from './debug-names.ts';
+import { goNames } from './go-names.ts';
 import { LOADS } from './loads.ts';
 import { enableBpfStats } from './meter.ts';
 import { otlpEncode } from './otlp-encode.ts';
+import { symbolIndex } from './symbol-index.ts';
 import { type Figure, formatTable } from './table.ts';
+
+/** The issue's aim is for 100,000 symbols. */
+function symbolFigures(): Figure[] {
+  const { symbols, firstMs, medianMs } = symbolIndex();
+  const scale = 100_000 / symbols;
+  return [
+    {
+      what: '.symtab of 100,000 symbols indexed, first time',
+      unit: 'ms of CPU',
+      ours: firstMs * scale,
+      atMost: 60,
+      stretch: 30,
+      note: `${symbols} symbols; later ${(medianMs * scale).toFixed(0)} ms`,
+    },
+  ];
+}
 
 const { values } = parseArgs({
   options: {
@@ -48,6 +68,9 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['first-second', () => firstSecond(setting)],
   ['replay', () => replay(setting)],
   ['otlp-encode', otlpEncode],
+  ['debug-names', debugNames],
+  ['go-names', goNames],
+  ['symbols', async () => symbolFigures()],
   ['peers-alone', () => peersAlone(setting)],
 ]);
 const wanted = values.only ?? [...cases.keys()];

@@ -116,10 +116,10 @@ function recordedPair(recorded: RecordedStack, frames: readonly Frame[]): Uint8A
   const users = frames.map((frame) => frame.address | (frame.exact ? 1n << 63n : 0n));
   const unwound = sampleRecord(1, recorded.tid, recorded.timeNs, words([...users]));
   new DataView(unwound.buffer).setUint16(42, users.length, true);
-  const copy = new Uint8Array(160 + recorded.bytes.length);
+  const copy = new Uint8Array(1416 + recorded.bytes.length);
   copy.set(words([...recorded.registers, 0n, recorded.base]));
   new DataView(copy.buffer).setUint32(152, recorded.bytes.length, true);
-  copy.set(recorded.bytes, 160);
+  copy.set(recorded.bytes, 1416);
   return [unwound, sampleRecord(2, recorded.tid, recorded.timeNs, copy)];
 }
 

@@ -7,7 +7,7 @@
 const RECORD_SAMPLE = 1;
 const RECORD_DEFERRED = 2;
 const SAMPLE_BYTES = 120;
-const STACK_BYTES = 160;
+const STACK_BYTES = 1416;
 const EXACT_PC = 1n << 63n;
 
 /** One user-space frame: where it was, and whether that is the pc itself or a return address. */

@@ -2,18 +2,20 @@
 import { type ByteSource, fill } from '../source.ts';
 
 const BLOCK_SIZE = 64 << 10;
-const MAX_BLOCKS = 64;
 
 export class BlockSource implements ByteSource {
   readonly size: number;
   readonly #source: ByteSource;
+  readonly #maximum: number;
   /** By number of the block; least recently used first. */
   readonly #blocks = new Map<number, Uint8Array>();
   #lastNumber = -1;
   #last: Uint8Array = new Uint8Array();
 
-  constructor(source: ByteSource) {
+  /** Keeps at most `maximum` blocks of 64 KiB. */
+  constructor(source: ByteSource, maximum: number) {
     this.#source = source;
+    this.#maximum = maximum;
     this.size = source.size;
   }
 
@@ -58,7 +60,7 @@ export class BlockSource implements ByteSource {
     const start = number * BLOCK_SIZE;
     const size = Math.max(Math.min(BLOCK_SIZE, this.size - start), 0);
     let block: Uint8Array | undefined;
-    if (this.#blocks.size >= MAX_BLOCKS) {
+    if (this.#blocks.size >= this.#maximum) {
       for (const [oldest, bytes] of this.#blocks) {
         this.#blocks.delete(oldest);
         if (bytes.length === size) block = bytes;

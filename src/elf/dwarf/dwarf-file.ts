@@ -9,9 +9,23 @@ import { parseUnitHeader, type Unit } from './unit.ts';
 
 /** Tables of shapes are kept for the units that follow: a unit of its own has its own. */
 const MAX_TABLES = 4;
-/** A header takes 11 bytes: a file of 500 MB could claim 45 million units. */
-const MAX_UNITS = 1 << 20;
+/**
+ * The largest programs have some 60,000; a header takes 11 bytes, so that a file
+ * of 500 MB could claim 45 million.
+ */
+const MAX_UNITS = 1 << 18;
 const INFO = '.debug_info';
+/**
+ * Sections read here and there, and how many blocks of them are kept: names are
+ * all over theirs, but near those of the same unit.
+ */
+const BLOCKS: ReadonlyMap<string, number> = new Map([
+  ['.debug_str', 64],
+  ['.debug_rnglists', 4],
+  ['.debug_ranges', 4],
+  ['.debug_addr', 4],
+  ['.debug_str_offsets', 4],
+]);
 /** Bytes read at once for single entries. */
 const ENTRY_CHUNK = 4096;
 /** And for all entries of a unit that is too big to be kept. */
@@ -81,8 +95,8 @@ export class DwarfFile {
     let reader = this.#readers.get(name);
     if (reader === undefined) {
       const source = this.source(name);
-      // Names are all over this section, but near those of the same unit.
-      reader = new SectionReader(name, name === '.debug_str' ? new BlockSource(source) : source);
+      const blocks = BLOCKS.get(name);
+      reader = new SectionReader(name, blocks ? new BlockSource(source, blocks) : source);
       this.#readers.set(name, reader);
     }
     return reader;

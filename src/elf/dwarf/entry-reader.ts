@@ -25,6 +25,8 @@ export class EntryReader {
   entry = 0;
   /** Where the next one begins. */
   at = 0;
+  /** Of the entry that was read last in full. */
+  tag = 0;
   /** The next sibling, relative to the unit; 0 when it is not told. */
   sibling = 0;
   /**
@@ -108,6 +110,7 @@ export class EntryReader {
         this.at = this.#base + end;
         if (this.at > this.#end) throw truncated(this.at);
         this.sibling = this.forms[Slot.sibling] === 0 ? 0 : this.#sibling();
+        this.tag = abbreviation.tag;
         return abbreviation;
       }
       // The window ends within it. Growing by factors keeps repeated attempts cheap.

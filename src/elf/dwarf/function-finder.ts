@@ -75,8 +75,9 @@ export class FunctionFinder {
           break;
         case Kind.inlined:
           if (body !== undefined) {
-            if (abbreviation.hasCode) body = this.#activation(unit, body) ?? body;
-            isEntered = true;
+            const inner = abbreviation.hasCode ? this.#activation(unit, body) : undefined;
+            isEntered ||= inner !== undefined;
+            body = inner ?? body;
           }
           break;
         case Kind.block:

@@ -1,6 +1,6 @@
 /** Names of functions: through origins and specifications, with the scopes around them. */
 import { ParseError } from '../source.ts';
-import { Form, Slot } from './codes.ts';
+import { Form, Slot, Tag } from './codes.ts';
 import type { EntryReader } from './entry-reader.ts';
 import { Scopes } from './scopes.ts';
 import { hasScopes, readEntry, textOf, type Unit } from './unit.ts';
@@ -22,82 +22,117 @@ interface Place {
   readonly entry: number;
 }
 
-const UNKNOWN: FunctionName = { name: '', linkageName: '', startLine: 0 };
+/** What an entry and those that it refers to say. */
+interface Told extends FunctionName {
+  /** Has the scopes around it: the last one of the references. */
+  readonly declaration: Place;
+  /** With its scopes, once somebody asked. */
+  final: FunctionName | undefined;
+}
+
+/** Names of one batch. Many calls share the function that was inlined: it is read once. */
 export class FunctionNames {
-  readonly #names = new Map<Unit, Map<number, FunctionName>>();
-  #scopes: { unit: Unit; scopes: Scopes } | undefined;
+  readonly #told = new Map<Unit, Map<number, Told>>();
+  #scopes: { unit: Unit; scopes: Scopes; names: Map<number, string> } | undefined;
   #count = 0;
 
   /** The name of the function whose entry that is. Problems are counted. */
   of(unit: Unit, entry: number): FunctionName {
-    let names = this.#names.get(unit);
-    if (names === undefined) {
-      names = new Map();
-      this.#names.set(unit, names);
-    }
-    let name = names.get(entry);
-    if (name === undefined) {
-      name = this.#read(unit, entry);
-      if (++this.#count <= MAX_NAMES) names.set(entry, name);
-    }
-    return name;
+    const told = this.#of(unit, entry, 0);
+    told.final ??= this.#final(told);
+    return told.final;
   }
 
-  #read(unit: Unit, entry: number): FunctionName {
+  #of(unit: Unit, entry: number, references: number): Told {
+    let known = this.#told.get(unit);
+    if (known === undefined) {
+      known = new Map();
+      this.#told.set(unit, known);
+    }
+    let told = known.get(entry);
+    if (told === undefined) {
+      told = this.#read(unit, entry, references);
+      if (++this.#count <= MAX_NAMES) known.set(entry, told);
+    }
+    return told;
+  }
+
+  #read(unit: Unit, entry: number, references: number): Told {
     let name = '';
     let linkageName = '';
     let startLine = 0;
-    /** The last one has the scopes around it: it is the declaration. */
-    let last: Place = { unit, entry };
+    let base: Told | undefined;
     try {
-      let place: Place | undefined = last;
-      for (let count = 0; place !== undefined; count++) {
-        if (count === MAX_REFERENCES) throw new ParseError('reference_cycle', 'too many origins');
-        last = place;
-        const entries = readEntry(place.unit, place.entry);
-        const next = origin(place.unit, entries);
-        const { forms, values } = entries;
-        if (startLine === 0 && forms[Slot.declLine] !== 0) startLine = values[Slot.declLine]!;
-        // Texts may be read by the same reader: take the values first.
-        const plain = { form: forms[Slot.name]!, value: values[Slot.name]! };
-        const linkage = { form: forms[Slot.linkageName]!, value: values[Slot.linkageName]! };
-        if (name === '' && plain.form !== 0) name = textOf(place.unit, plain.form, plain.value);
-        if (linkageName === '' && linkage.form !== 0) {
-          linkageName = textOf(place.unit, linkage.form, linkage.value);
+      const entries = readEntry(unit, entry);
+      const { forms, values } = entries;
+      // The same reader reads what this entry refers to: take the values first.
+      const from = origin(unit, entries);
+      const nameForm = forms[Slot.name]!;
+      const nameValue = values[Slot.name]!;
+      const linkageForm = forms[Slot.linkageName]!;
+      const linkageValue = values[Slot.linkageName]!;
+      if (forms[Slot.declLine] !== 0) startLine = Math.max(values[Slot.declLine]!, 0);
+      if (nameForm !== 0) name = textOf(unit, nameForm, nameValue);
+      if (linkageForm !== 0) linkageName = textOf(unit, linkageForm, linkageValue);
+      if (from !== undefined) {
+        if (references === MAX_REFERENCES) {
+          throw new ParseError('reference_cycle', 'too many origins');
         }
-        place = next;
-      }
-      if (linkageName === '' && name !== '' && hasScopes(last.unit)) {
-        const scope = this.#scope(last);
-        if (scope !== '') name = `${scope}::${name}`.slice(0, MAX_NAME_LENGTH);
+        base = this.#of(from.unit, from.entry, references + 1);
       }
     } catch (error) {
       if (!(error instanceof ParseError)) throw error;
       unit.file.count(error.reason);
-      if (name === '' && linkageName === '') return { ...UNKNOWN, startLine };
     }
-    return { name, linkageName, startLine };
+    if (base !== undefined && name === '' && linkageName === '' && startLine === 0) return base;
+    return {
+      name: name || (base?.name ?? ''),
+      linkageName: linkageName || (base?.linkageName ?? ''),
+      startLine: startLine || (base?.startLine ?? 0),
+      declaration: base?.declaration ?? { unit, entry },
+      final: undefined,
+    };
+  }
+
+  #final({ name, linkageName, startLine, declaration }: Told): FunctionName {
+    let full = name;
+    if (linkageName === '' && name !== '') {
+      try {
+        const scope = hasScopes(declaration.unit) ? this.#scope(declaration) : '';
+        if (scope !== '') full = `${scope}::${name}`.slice(0, MAX_NAME_LENGTH);
+      } catch (error) {
+        if (!(error instanceof ParseError)) throw error;
+        declaration.unit.file.count(error.reason);
+      }
+    }
+    return { name: full, linkageName, startLine };
   }
 
   /** Names of the namespaces, classes and functions around an entry, '' for none. */
   #scope({ unit, entry }: Place): string {
     // Units are asked for one after the other.
-    if (this.#scopes?.unit !== unit) this.#scopes = { unit, scopes: new Scopes(unit) };
-    const names = this.#scopes.scopes.around(entry).map((scope) => this.#scopeName(unit, scope));
-    return names.filter((name) => name !== '').join('::');
+    if (this.#scopes?.unit !== unit) {
+      this.#scopes = { unit, scopes: new Scopes(unit), names: new Map() };
+    }
+    const { scopes, names } = this.#scopes;
+    const texts: string[] = [];
+    for (const scope of scopes.around(entry)) {
+      let text = names.get(scope);
+      if (text === undefined) {
+        text = this.#scopeName(unit, scope);
+        names.set(scope, text);
+      }
+      if (text !== '') texts.push(text);
+    }
+    return texts.join('::');
   }
 
   #scopeName(unit: Unit, entry: number): string {
     const entries = readEntry(unit, entry);
-    const { forms, values } = entries;
-    if (forms[Slot.name] !== 0) return textOf(unit, forms[Slot.name]!, values[Slot.name]!);
-    // A function around others: its name may be where it was declared.
-    const from = origin(unit, entries);
-    if (from !== undefined) {
-      const above = readEntry(from.unit, from.entry);
-      const form = above.forms[Slot.name]!;
-      return form === 0 ? '' : textOf(from.unit, form, above.values[Slot.name]!);
-    }
+    const form = entries.forms[Slot.name]!;
+    if (form !== 0) return textOf(unit, form, entries.values[Slot.name]!);
+    if (entries.tag === Tag.namespace) return '(anonymous namespace)';
+    if (entries.tag === Tag.subprogram) return this.#of(unit, entry, 0).name;
     return '(anonymous)';
   }
 }

@@ -4,6 +4,7 @@
 const MAX_RANGES = 1 << 22;
 /** Ranges of units do not overlap, but for what the linker discarded or folded. */
 const MAX_OVERLAPS = 1000;
+const INITIAL = 1024;
 
 export type AddRange = (start: number, end: number, owner: number) => void;
 
@@ -17,25 +18,46 @@ export class RangeMap {
 
   /** `collect` adds the ranges; those beyond four million are left out. */
   constructor(collect: (add: AddRange) => void) {
-    const starts: number[] = [];
-    const ends: number[] = [];
-    const owners: number[] = [];
+    let starts = new Float64Array(INITIAL);
+    let ends = new Float64Array(INITIAL);
+    let owners = new Uint32Array(INITIAL);
+    let count = 0;
+    let isSorted = true;
     collect((start, end, owner) => {
-      if (starts.length >= MAX_RANGES) return;
-      starts.push(start);
-      ends.push(end);
-      owners.push(owner);
+      if (count >= MAX_RANGES) return;
+      if (count === starts.length) {
+        starts = grown(starts, new Float64Array(2 * count));
+        ends = grown(ends, new Float64Array(2 * count));
+        owners = grown(owners, new Uint32Array(2 * count));
+      }
+      if (count > 0 && start < starts[count - 1]!) isSorted = false;
+      starts[count] = start;
+      ends[count] = end;
+      owners[count++] = owner;
     });
-    const order = Uint32Array.from(starts, (_, index) => index);
-    // Of two that begin at the same place the later owner's is last and wins.
-    order.sort((a, b) => starts[a]! - starts[b]! || owners[a]! - owners[b]!);
-    this.#starts = Float64Array.from(order, (index) => starts[index]!);
-    this.#ends = Float64Array.from(order, (index) => ends[index]!);
-    this.#owners = Uint32Array.from(order, (index) => owners[index]!);
-    this.#reach = new Float64Array(order.length);
+    if (isSorted) {
+      this.#starts = starts.subarray(0, count);
+      this.#ends = ends.subarray(0, count);
+      this.#owners = owners.subarray(0, count);
+    } else {
+      const order = new Uint32Array(count);
+      for (let index = 0; index < count; index++) order[index] = index;
+      // Of two that begin at the same place the later owner's is last and wins.
+      order.sort((a, b) => starts[a]! - starts[b]! || owners[a]! - owners[b]!);
+      this.#starts = new Float64Array(count);
+      this.#ends = new Float64Array(count);
+      this.#owners = new Uint32Array(count);
+      for (let index = 0; index < count; index++) {
+        const from = order[index]!;
+        this.#starts[index] = starts[from]!;
+        this.#ends[index] = ends[from]!;
+        this.#owners[index] = owners[from]!;
+      }
+    }
+    this.#reach = new Float64Array(count);
     let reach = 0;
-    for (const [index, end] of this.#ends.entries()) {
-      reach = Math.max(reach, end);
+    for (let index = 0; index < count; index++) {
+      reach = Math.max(reach, this.#ends[index]!);
       this.#reach[index] = reach;
     }
   }
@@ -55,4 +77,9 @@ export class RangeMap {
     }
     return -1;
   }
+}
+
+function grown<Numbers extends Float64Array | Uint32Array>(from: Numbers, to: Numbers): Numbers {
+  to.set(from);
+  return to;
 }

@@ -7,6 +7,7 @@ import { abbreviationsOf, type Unit } from './unit.ts';
 const MAX_DEPTH = 256;
 /** Four times what the largest units of C++ have. */
 const MAX_ENTRIES = 1 << 20;
+const INITIAL = 1 << 10;
 
 const SCOPE_TAGS: ReadonlySet<number> = new Set([
   Tag.namespace,
@@ -22,10 +23,11 @@ const SCOPE_TAGS: ReadonlySet<number> = new Set([
 /** For one unit: where the entries of its namespaces begin, so that the way to any other is short. */
 export class Scopes {
   readonly #unit: Unit;
+  #count = 0;
   /** Ascending. */
-  readonly #entries: number[] = [];
+  #entries = new Float64Array(INITIAL);
   /** By number of the entry: that of the namespace around it, -1 for the unit. */
-  readonly #parents: number[] = [];
+  #parents = new Int32Array(INITIAL);
 
   /** @throws ParseError */
   constructor(unit: Unit) {
@@ -43,9 +45,7 @@ export class Scopes {
       }
       const parent = depth === 0 ? -2 : around[depth - 1]!;
       if (parent >= -1) {
-        if (this.#entries.length === MAX_ENTRIES) throw tooDeep();
-        this.#entries.push(entries.entry);
-        this.#parents.push(parent);
+        this.#add(entries.entry, parent);
       }
       if (!abbreviation.hasChildren) {
         if (depth === 0) return;
@@ -58,7 +58,7 @@ export class Scopes {
       }
       if (depth >= MAX_DEPTH) throw tooDeep();
       if (depth === 0) around[depth++] = -1;
-      else around[depth++] = isScope && parent >= -1 ? this.#entries.length - 1 : -2;
+      else around[depth++] = isScope && parent >= -1 ? this.#count - 1 : -2;
     }
   }
 
@@ -68,7 +68,7 @@ export class Scopes {
    */
   around(wanted: number): number[] {
     let low = 0;
-    let high = this.#entries.length;
+    let high = this.#count;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.#entries[middle]! <= wanted) low = middle + 1;
@@ -84,6 +84,22 @@ export class Scopes {
     const start = this.#entries[nearest]!;
     if (start !== wanted) scopes.push(...this.#within(start, wanted));
     return scopes;
+  }
+
+  #add(entry: number, parent: number): void {
+    const count = this.#count;
+    if (count === this.#entries.length) {
+      if (count === MAX_ENTRIES) throw new ParseError('too_many_entries', 'of one unit');
+      const entries = new Float64Array(4 * count);
+      entries.set(this.#entries);
+      this.#entries = entries;
+      const parents = new Int32Array(4 * count);
+      parents.set(this.#parents);
+      this.#parents = parents;
+    }
+    this.#entries[count] = entry;
+    this.#parents[count] = parent;
+    this.#count = count + 1;
   }
 
   /** Scopes around `wanted` from the entry `start`, which is around it. */

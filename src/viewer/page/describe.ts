@@ -25,6 +25,10 @@ export interface Amount {
 
 export const frameName = (frame: Frame): string => cut(printable(frame.name), NAME_LIMIT);
 
+/** Who runs it, and whether it is a call that was inlined. */
+export const kindOf = (frame: Frame): string =>
+  frame.inlined ? `${kindLabel(frame.type)}, inlined` : kindLabel(frame.type);
+
 /** `file:line`, '' when not known. */
 export function sourceOf(frame: Frame): string {
   if (frame.file === '') return '';
@@ -53,7 +57,7 @@ export function announce(view: View, node: number, periodNs: number): string {
   const { place, of } = placeAmongSiblings(view, node);
   const parts = [
     cut(printable(frame.name), 200),
-    kindLabel(frame.type),
+    kindOf(frame),
     frame.module === '' ? '' : `in ${baseName(printable(frame.module))}`,
     `${total!.share} of all, ${total!.samples}${total!.time === '' ? '' : `, ${total!.time}`}`,
     view.self[node] === 0 ? 'none of it self' : `self ${self!.share}`,

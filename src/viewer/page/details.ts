@@ -1,6 +1,6 @@
-import { amounts, frameName, sourceOf, swatch } from './describe.ts';
+import { amounts, frameName, kindOf, sourceOf, swatch } from './describe.ts';
 import { make } from './dom.ts';
-import { kindLabel, type Theme } from './palette.ts';
+import type { Theme } from './palette.ts';
 import { cut, NAME_LIMIT, printable } from './text.ts';
 import type { View } from './view.ts';
 
@@ -30,7 +30,7 @@ export class Details {
     const heading = make('h2', '', frameName(frame));
     const where = make('p', 'where');
     const kind = make('span', 'kind');
-    kind.append(swatch(frame.type, theme), kindLabel(frame.type));
+    kind.append(swatch(frame.type, theme), kindOf(frame));
     where.append(kind);
     for (const text of [cut(printable(frame.module), NAME_LIMIT), sourceOf(frame)]) {
       if (text !== '') where.append(` · ${text}`);

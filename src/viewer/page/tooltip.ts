@@ -1,6 +1,6 @@
-import { amounts, frameName, sourceOf, swatch } from './describe.ts';
+import { amounts, frameName, kindOf, sourceOf, swatch } from './describe.ts';
 import { make } from './dom.ts';
-import { kindLabel, type Theme } from './palette.ts';
+import type { Theme } from './palette.ts';
 import { baseName, cut, printable } from './text.ts';
 import type { View } from './view.ts';
 
@@ -37,7 +37,7 @@ export class Tooltip {
       const name = make('div', 'name', cut(frameName(frame), 600));
       const where = make('div', 'where');
       const source = sourceOf(frame);
-      const words = [kindLabel(frame.type), baseName(printable(frame.module)), source];
+      const words = [kindOf(frame), baseName(printable(frame.module)), source];
       where.append(swatch(frame.type, theme), words.filter((word) => word !== '').join(' · '));
       const table = make('table');
       for (const amount of amounts(view, node, zoomed, periodNs)) {

@@ -15,6 +15,8 @@ export interface Frame {
   readonly file: string;
   /** 1-based, 0 = not known. */
   readonly line: number;
+  /** A call that exists only in debug information. */
+  readonly inlined: boolean;
 }
 
 /** Counts of samples; see `Tally` of the profile model. */
@@ -79,6 +81,7 @@ function readFrame(value: unknown): Frame {
     module: text(frame.module),
     file: text(frame.file),
     line: count(frame.line),
+    inlined: frame.inlined === true,
   };
 }
 
