@@ -8,7 +8,7 @@
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { DebugInfoFile } from './debug-info-file.ts';
-import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
+import type { FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
 
 export interface DebugInfoLimits {
   /** Time for one request of a file; half of it after each time that the thread was lost over the file. */
@@ -78,7 +78,6 @@ function bundledEntry(): URL {
 }
 
 export class DebugInfoClient {
-  readonly #setup: DebugInfoSetup;
   readonly #limits: DebugInfoLimits;
   readonly #entry: URL;
   readonly #queue: Request[] = [];
@@ -96,8 +95,7 @@ export class DebugInfoClient {
   #closed = false;
 
   /** @param entry module of the thread; tests have others */
-  constructor(setup: DebugInfoSetup, limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
-    this.#setup = setup;
+  constructor(setup: limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
     this.#limits = limits;
     this.#entry = entry;
   }
@@ -222,7 +220,6 @@ export class DebugInfoClient {
     const { heapMib } = this.#limits;
     this.#busyMs += START_COST_MS;
     const worker = new Worker(this.#entry, {
-      workerData: this.#setup,
       resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: 8 },
       // Whatever it had opened is closed when it is killed.
       trackUnmanagedFds: true,

@@ -12,10 +12,10 @@ const MAX_SETBACKS = 4;
 export interface DebugInfoOrigin {
   /** Unique in this run of the agent. */
   readonly id: number;
-  /** Path as the process sees it. */
+  /** Path as its processes see it. */
   readonly path: string;
-  /** A process that maps it. */
-  readonly pid: number;
+  /** New descriptors of the roots of processes that map it, or mapped it, where these are not ours. */
+  roots(): number[];
   /** A new descriptor. @throws ParseError when the file was closed. */
   open(): number;
 }

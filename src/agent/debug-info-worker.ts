@@ -1,7 +1,7 @@
 /** Entry of the debug-info thread: wires the names of files to its messages. */
 import { closeSync, constants, openSync } from 'node:fs';
 import { setPriority, constants as systemConstants } from 'node:os';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
 import type { Downloads } from '../debuginfo/debug-search.ts';
@@ -13,7 +13,6 @@ import { cachingDemangler } from '../symbolize/demangle.ts';
 import { SOURCE_QUALITY } from '../symbolize/source-line.ts';
 import {
   type DebugInfoAnswer,
-  type DebugInfoSetup,
   type FromDebugInfo,
   packLines,
   type ToDebugInfo,
@@ -30,7 +29,7 @@ const noDownloads: Downloads = {
   takeProblems: () => [],
 };
 
-function run(port: MessagePort, setup: DebugInfoSetup): void {
+function run(port: MessagePort): void {
   const addon = loadAddon();
   const host = new LiveHost(addon);
   const openBelow = (root: number, path: string) => tracked(host.openBelow(root, path));
@@ -147,4 +146,4 @@ function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswe
 
 // The resolver's thread, whose priority was inherited, is in a hurry; this one is not.
 setPriority(systemConstants.priority.PRIORITY_NORMAL);
-if (parentPort) run(parentPort, workerData as DebugInfoSetup);
+if (parentPort) run(parentPort);

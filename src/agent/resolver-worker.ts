@@ -83,7 +83,6 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
   const debugInfo = new DebugInfoClient(
-    { replay: setup.snapshots !== undefined },
     setup.isSteady ? AGENT_DEBUG_INFO_LIMITS : DEBUG_INFO_LIMITS,
   );
   const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>
