@@ -89,13 +89,14 @@ export class DebugInfoClient {
   #watch: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
   #downloads = 0;
+  #isFreed = false;
   #nextId = 1;
   #busyMs = 0;
   #restUntil = 0;
   #closed = false;
 
   /** @param entry module of the thread; tests have others */
-  constructor(setup: limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
+  constructor(limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
     this.#limits = limits;
     this.#entry = entry;
   }
@@ -157,6 +158,7 @@ export class DebugInfoClient {
   /** One request at a time: when it goes wrong it is known whose fault it is. */
   #next(): void {
     clearTimeout(this.#idle);
+    this.#isFreed = false;
     while (!this.#current) {
       const request = this.#first();
       if (!request) {
@@ -254,6 +256,7 @@ export class DebugInfoClient {
       const current = this.#current;
       current.file.learn(current.addresses, message);
       if (current.file.pending) this.#pending.add(current.file);
+      else this.#noLongerPending(current.file);
       this.#finish(current);
       this.#next();
     }
@@ -311,6 +314,9 @@ export class DebugInfoClient {
   #endIdle(): void {
     if (this.#current || this.#queue.length > 0) return;
     if (this.#downloads > 0) {
+      // A server may take minutes, and what was read is not needed for that.
+      if (!this.#isFreed) this.#worker?.postMessage({ type: 'free' } satisfies ToDebugInfo);
+      this.#isFreed = true;
       this.#idle = setTimeout(() => this.#endIdle(), this.#limits.idleMs);
       this.#idle.unref();
       return;
@@ -334,7 +340,7 @@ export class DebugInfoClient {
   }
 
   #noLongerPending(file: DebugInfoFile): void {
-    this.#pending.delete(file);
+    if (!this.#pending.delete(file)) return;
     file.changed();
     if (this.#pending.size > 0) return;
     for (const resolve of this.#settled) resolve();

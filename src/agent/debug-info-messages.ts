@@ -1,7 +1,7 @@
 /** What the resolver's thread and the debug-info thread say to each other. */
 import type { SourceKind, SourceLine } from '../symbolize/source-line.ts';
 
-export interface ToDebugInfo {
+export interface Lookup {
   readonly type: 'lookup';
   readonly id: number;
   /** Unique in this run of the agent. */
@@ -17,6 +17,11 @@ export interface ToDebugInfo {
   /** Sources of the file that are not to be used: see SearchWatch. */
   readonly skipped: readonly string[];
 }
+
+export type ToDebugInfo =
+  | Lookup
+  /** Nothing is asked for a while: files are closed, downloads go on. */
+  | { readonly type: 'free' };
 
 /**
  * `ready`: all that can be had was asked. `pending`: a download is under way,
