@@ -121,8 +121,10 @@ export class Naming {
   #want({ binary, address }: FileAddress): DebugInfoFile | undefined {
     const { debugInfo } = binary;
     if (!debugInfo?.mayAnswer) return undefined;
-    const isNamed = this.#numbersOf(binary.opened.id).has(address) || binary.isKnownBest(address);
-    debugInfo.occurred(address, isNamed);
+    const isNamed = this.#numbersOf(binary.opened.id).has(address);
+    if ((!isNamed || debugInfo.isLate) && !binary.isKnownBest(address)) {
+      debugInfo.occurred(address, isNamed);
+    }
     return debugInfo;
   }
 
