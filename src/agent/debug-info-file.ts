@@ -37,6 +37,10 @@ export class DebugInfoFile {
   readonly #clock: () => number;
   /** Of a file that had nothing before: what was answered since. Its other names are those of before. */
   #answered: Set<VirtualAddress> | undefined;
+  /** Sums over the addresses since the last flush of the samples that they occurred in. */
+  #frames = 0;
+  /** Of these, those of new questions. */
+  #newFrames = 0;
   /** When one that is over is asked again. */
   #againAt = Number.POSITIVE_INFINITY;
   #setbacks = 0;
@@ -71,10 +75,41 @@ export class DebugInfoFile {
     return this.#answered !== undefined;
   }
 
-  /** An address that occurred. @param isNamed it has a name already, final unless it is wanted or of before. */
-  occurred(address: VirtualAddress, isNamed: boolean): void {
+  /**
+   * An address that occurred.
+   * @param isNamed it has a name already, final unless it is wanted or of before
+   * @param samples how many samples it occurred in
+   */
+  occurred(address: VirtualAddress, isNamed: boolean, samples = 1): void {
+    if (!this.mayAnswer) return;
     const isFinal = isNamed && (this.#answered?.has(address) ?? true);
-    if (this.mayAnswer && !isFinal) this.#wanted.add(address);
+    if (!isFinal) this.#wanted.add(address);
+    this.#frames += samples;
+    // To ask again where there was nothing is not urgent.
+    const isRetry = this.isLate && isNamed;
+    if (this.#isQuestion(address) && !isRetry) this.#newFrames += samples;
+  }
+
+  /** Since the last flush, each address counted as many times as there were samples of it. */
+  get frames(): { readonly all: number; readonly new: number } {
+    return { all: this.#frames, new: this.#newFrames };
+  }
+
+  /** Whether there is nothing more to be asked or waited for. */
+  get isSettled(): boolean {
+    return this.#wanted.size === 0;
+  }
+
+  /** A flush goes on with what there is; why that is not all is counted. */
+  flushed(isResting: boolean): void {
+    this.#frames = 0;
+    this.#newFrames = 0;
+    if (this.isSettled) return;
+    if (this.pending) this.#count('debuginfod_pending', 1);
+    if (this.#sent.size > 0) this.#count('debug_info_not_waited_for', 1);
+    else if (this.questions > 0) {
+      this.#count(isResting ? 'debug_info_resting' : 'debug_info_not_waited_for', 1);
+    }
   }
 
   /** How many addresses the thread is still to be asked for. */
@@ -85,8 +120,7 @@ export class DebugInfoFile {
   /** Wanted addresses that the thread was not asked for, ascending; they count as asked from now on. */
   takeQuestions(): Float64Array<ArrayBuffer> {
     if (!this.mayAnswer || this.questions === 0) return new Float64Array();
-    const isNew = (each: VirtualAddress) => !this.#sent.has(each) && !this.#provisional.has(each);
-    const questions = Float64Array.from([...this.#wanted].filter(isNew));
+    const questions = Float64Array.from([...this.#wanted].filter((each) => this.#isQuestion(each)));
     for (const address of questions) this.#sent.add(address as VirtualAddress);
     return questions.sort();
   }
@@ -170,6 +204,10 @@ export class DebugInfoFile {
     if (this.#state !== 'pending') return;
     this.#state = 'asking';
     this.#provisional.clear();
+  }
+
+  #isQuestion(address: VirtualAddress): boolean {
+    return this.#wanted.has(address) && !this.#sent.has(address) && !this.#provisional.has(address);
   }
 
   #settle(address: VirtualAddress): void {

@@ -137,6 +137,7 @@ test('A debug file that is installed later is noticed, and names given before ar
     low: Uint32Array.of(main),
     // Exact: no return address.
     high: Uint32Array.of(2 ** 31),
+    samples: Float64Array.of(1),
   };
   const flush = async () => {
     const located = naming.locate(queries, [{ ...process.identity, comm: 0 }]);
