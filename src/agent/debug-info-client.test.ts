@@ -106,6 +106,17 @@ test('A source that costs too much is left out, and the next one has the answer'
   );
 });
 
+test('A thread is told which sources were summed before', async () => {
+  const client = clientOf({ idleMs: 20 });
+  const file = fileOf('sums its sources', 1);
+  await client.ask([file]);
+  await until(() => !client.running);
+  file.occurred(address(2), false);
+  await client.ask([file]);
+  const names = [1, 2].map((each) => file.take(address(each))?.lines[0]?.name);
+  assert.deepEqual(names, ['|', 'good|bad']);
+});
+
 test('Hostile files hold the others up for a turn at most, and go last from then on', async () => {
   const client = clientOf({ requestMs: 20_000, turnMs: 300 });
   const hostile = [1, 2, 3].map(() => fileOf('hangs', 1));

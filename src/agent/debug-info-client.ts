@@ -237,6 +237,7 @@ export class DebugInfoClient {
       roots,
       addresses,
       skipped: [...file.skipped],
+      trusted: [...file.trusted],
     } satisfies ToDebugInfo);
   }
 
@@ -271,6 +272,10 @@ export class DebugInfoClient {
       this.#downloads = message.running;
     } else if (message.type === 'begins') {
       if (message.id === this.#current?.id) this.#current.source = message.source;
+    } else if (message.type === 'summed') {
+      if (message.id === this.#current?.id) {
+        this.#current.file.summed(message.source, message.outcome);
+      }
     } else if (message.type === 'changed') {
       for (const file of this.#pending) {
         if (file.origin.id === message.file) this.#noLongerPending(file);

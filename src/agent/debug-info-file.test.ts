@@ -52,3 +52,13 @@ test('A file that was given up for its costs stays so', () => {
   now += 10_000_000;
   assert.equal(file.mayAnswer, false);
 });
+
+test('A debug file whose sum is wrong, or twice too slow, is left out; a right one not summed again', () => {
+  const file = new DebugInfoFile(origin);
+  file.summed('right', 'right');
+  file.summed('wrong', 'wrong');
+  file.summed('late', 'late');
+  assert.deepEqual([[...file.trusted], [...file.skipped]], [['right'], ['wrong']]);
+  file.summed('late', 'late');
+  assert.deepEqual([...file.skipped], ['wrong', 'late']);
+});

@@ -1,4 +1,5 @@
 /** What the resolver knows of one file's debug information: asked, answered, given up. */
+import type { SumOutcome } from '../debuginfo/debug-search.ts';
 import type { Learned } from '../symbolize/file-symbols.ts';
 import type { VirtualAddress } from '../units/units.ts';
 import { type DebugInfoAnswer, unpackLines } from './debug-info-messages.ts';
@@ -34,6 +35,8 @@ export class DebugInfoFile {
   readonly #provisional = new Set<VirtualAddress>();
   readonly #news = new Map<VirtualAddress, Learned>();
   readonly #skipped = new Set<string>();
+  readonly #trusted = new Set<string>();
+  readonly #late = new Set<string>();
   readonly #clock: () => number;
   /** Of a file that had nothing before: what was answered since. Its other names are those of before. */
   #answered: Set<VirtualAddress> | undefined;
@@ -125,9 +128,21 @@ export class DebugInfoFile {
     return questions.sort();
   }
 
-  /** Sources that have cost too much. */
+  /** Sources that have cost too much, or are not this file's. */
   get skipped(): ReadonlySet<string> {
     return this.#skipped;
+  }
+
+  /** Sources whose checksum is right: a restarted thread need not sum them again. */
+  get trusted(): ReadonlySet<string> {
+    return this.#trusted;
+  }
+
+  summed(source: string, outcome: SumOutcome): void {
+    if (outcome === 'right') this.#trusted.add(source);
+    // A slow disk is faster the second time.
+    else if (outcome === 'wrong' || this.#late.has(source)) this.#skipped.add(source);
+    else this.#late.add(source);
   }
 
   /** How often the thread was lost over it. */

@@ -1,4 +1,5 @@
 /** What the resolver's thread and the debug-info thread say to each other. */
+import type { SumOutcome } from '../debuginfo/debug-search.ts';
 import type { SourceKind, SourceLine } from '../symbolize/source-line.ts';
 
 export interface Lookup {
@@ -16,6 +17,8 @@ export interface Lookup {
   readonly addresses: Float64Array<ArrayBuffer>;
   /** Sources of the file that are not to be used: see SearchWatch. */
   readonly skipped: readonly string[];
+  /** Sources that were summed and right. */
+  readonly trusted: readonly string[];
 }
 
 export type ToDebugInfo =
@@ -46,6 +49,13 @@ export type FromDebugInfo =
   | DebugInfoAnswer
   /** The work on a source of the file begins; if the thread is lost, it is this one's fault. */
   | { readonly type: 'begins'; readonly id: number; readonly source: string }
+  /** A source of the file was summed. */
+  | {
+      readonly type: 'summed';
+      readonly id: number;
+      readonly source: string;
+      readonly outcome: SumOutcome;
+    }
   /** A download has ended: the file is to be asked again. */
   | { readonly type: 'changed'; readonly file: number }
   /** Sent with every change; the thread is not ended while there are any. */

@@ -44,6 +44,12 @@ const behaviours: Readonly<Record<string, (message: Lookup) => void>> = {
   hangs() {
     for (;;) kept.length = 0;
   },
+  'sums its sources'(message) {
+    const known = `${message.trusted.join()}|${message.skipped.join()}`;
+    post({ type: 'summed', id: message.id, source: 'good', outcome: 'right' });
+    post({ type: 'summed', id: message.id, source: 'bad', outcome: 'wrong' });
+    answer(message, 'ready', known);
+  },
   'hangs in its first source'(message) {
     for (const source of ['first', 'second']) {
       if (message.skipped.includes(source)) continue;

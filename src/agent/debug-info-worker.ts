@@ -4,7 +4,7 @@ import { setPriority, constants as systemConstants } from 'node:os';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
-import type { Downloads } from '../debuginfo/debug-search.ts';
+import type { Downloads, SumOutcome } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { ParseError } from '../elf/source.ts';
@@ -71,6 +71,8 @@ function run(port: MessagePort): void {
   /** One is served at a time. */
   let request = 0;
   const begins = (source: string) => send({ type: 'begins', id: request, source });
+  const summed = (source: string, outcome: SumOutcome) =>
+    send({ type: 'summed', id: request, source, outcome });
 
   const namesOf = async (message: Lookup): Promise<DebugInfoNames> => {
     const { file, fd, path } = message;
@@ -81,7 +83,12 @@ function run(port: MessagePort): void {
       rootsOf.get(names)!.roots = message.roots;
     } else {
       const roots = new FileRoots(openBelow, message.roots);
-      const watch = { skipped: new Set(message.skipped), begins };
+      const watch = {
+        skipped: new Set(message.skipped),
+        trusted: new Set(message.trusted),
+        begins,
+        summed,
+      };
       const downloads = debuginfod ?? noDownloads;
       names = await DebugInfoNames.open({ fd, path, roots }, downloads, demangle, watch);
       rootsOf.set(names, roots);

@@ -172,10 +172,16 @@ describe('search for debug information', () => {
     copyFileSync(join(root, '/usr/bin/program.debug'), join(root, '/usr/bin/second'));
     mkdirSync(join(root, '/usr/bin/.debug'));
     copyFileSync(join(root, '/usr/bin/second'), join(root, '/usr/bin/.debug/program.debug'));
-    const skipped = new Set<string>();
+    const [skipped, trusted] = [new Set<string>(), new Set<string>()];
+    const summed: string[] = [];
     const sources = async () => {
       const begun: string[] = [];
-      const watch = { skipped, begins: (source: string) => void begun.push(source) };
+      const watch = {
+        skipped,
+        trusted,
+        begins: (source: string) => void begun.push(source),
+        summed: (source: string, outcome: string) => void summed.push(source, outcome),
+      };
       const found = await searchAll(
         program,
         '/usr/bin/program',
@@ -186,15 +192,23 @@ describe('search for debug information', () => {
       );
       found.search.close();
       const used = found.candidates.map(({ source }) => source);
-      assert.deepEqual(used, begun.slice(0, -2), 'no download, no embedded symbols');
-      return used;
+      assert.deepEqual(begun.slice(-2), ['debuginfod', 'debugdata']);
+      return { used, begun: begun.slice(0, -2) };
     };
-    const all = await sources();
+    const { used: all, begun } = await sources();
+    assert.deepEqual(begun, all);
     assert.equal(all.length, 3);
+    assert.deepEqual(summed.splice(0), [all[1], 'right', all[2], 'right']);
+    trusted.add(all[2]!);
     skipped.add(all[1]!);
-    assert.deepEqual(await sources(), [all[0], all[2]]);
+    assert.deepEqual((await sources()).used, [all[0], all[2]]);
+    assert.deepEqual(summed, [], 'what is trusted is not summed again');
     skipped.add('own');
-    assert.deepEqual(await sources(), [all[2]]);
+    assert.deepEqual((await sources()).used, [all[2]]);
+    appendFileSync(join(root, '/usr/bin/.debug/program.debug'), 'changed');
+    const changed = await sources();
+    assert.deepEqual([changed.used, changed.begun.length], [[], 1]);
+    assert.deepEqual(summed, [changed.begun[0], 'wrong'], 'a changed file is another one');
   });
 
   test('a FIFO, a folder and an empty file are worth a search, which counts them', async () => {

@@ -1,5 +1,5 @@
 /** Finds what there is to know about one binary: its own DWARF, separate debug files, downloads. */
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { BlockCache } from '../elf/block-cache.ts';
 import { parseDebugLink } from '../elf/debug-link.ts';
 import type { DebugCompanions, DebugSections } from '../elf/dwarf/sections.ts';
@@ -51,11 +51,23 @@ export interface SearchedBinary {
 export interface SearchWatch {
   /** Sources that are left alone. */
   readonly skipped: ReadonlySet<string>;
+  /** Sources whose checksum was right before. */
+  readonly trusted: ReadonlySet<string>;
   /** Called before the work on a source begins. */
   begins(source: string): void;
+  /** Called when a source was summed: it need not be again. */
+  summed(source: string, outcome: SumOutcome): void;
 }
 
-const unwatched: SearchWatch = { skipped: new Set(), begins() {} };
+/** `late`: it took too long. */
+export type SumOutcome = 'right' | 'wrong' | 'late';
+
+const unwatched: SearchWatch = {
+  skipped: new Set(),
+  trusted: new Set(),
+  begins() {},
+  summed() {},
+};
 
 export interface SearchLimits {
   readonly sections: SectionLimits;
@@ -77,6 +89,11 @@ const nothing: DebugCompanions = {
   split: () => undefined,
   package: () => undefined,
 };
+
+interface Separate {
+  readonly file: DebugFile;
+  readonly source: string;
+}
 
 export class DebugSearch {
   readonly #binary: SearchedBinary;
@@ -171,12 +188,12 @@ export class DebugSearch {
     return { kind, source, image, sections, companions };
   }
 
-  *#separate(): Generator<{ readonly file: DebugFile; readonly source: string }> {
+  *#separate(): Generator<Separate> {
     const { image } = this.#own;
     const { roots, path } = this.#binary;
     for (const found of roots.find(buildIdPaths(image.buildId), this.#refuse)) {
-      const file = this.#openSeparate(found, undefined);
-      if (file) yield { file, source: separateSource(found) };
+      const separate = this.#openSeparate(found, undefined);
+      if (separate) yield separate;
     }
     const link = this.#problems.guard(() => {
       const section = this.#own.sections.section('.gnu_debuglink');
@@ -184,14 +201,15 @@ export class DebugSearch {
     });
     if (!link) return;
     for (const found of roots.find(debugLinkPaths(path, link.name), this.#refuse)) {
-      const file = this.#openSeparate(found, link.checksum);
-      if (file) yield { file, source: separateSource(found) };
+      const separate = this.#openSeparate(found, link.checksum);
+      if (separate) yield separate;
     }
   }
 
   /** @param checksum undefined for a file that was found by its build id */
-  #openSeparate(found: FoundFile, checksum: number | undefined): DebugFile | undefined {
-    if (this.#seen.has(found.identity) || !this.#begins(separateSource(found))) {
+  #openSeparate(found: FoundFile, checksum: number | undefined): Separate | undefined {
+    const source = separateSource(found);
+    if (this.#seen.has(found.identity) || !this.#begins(source)) {
       closeSync(found.fd);
       return undefined;
     }
@@ -200,13 +218,13 @@ export class DebugSearch {
       const file = DebugFile.open(found.fd, found.path, this.#context);
       try {
         this.#checkBuildId(file, checksum === undefined);
-        if (checksum !== undefined) this.#checkSum(file, found, checksum);
+        if (checksum !== undefined) this.#checkSum({ file, source }, found, checksum);
       } catch (cause) {
         file.close();
         throw cause;
       }
       this.#open.push(file);
-      return file;
+      return { file, source };
     });
   }
 
@@ -217,7 +235,8 @@ export class DebugSearch {
     throw new ParseError('debug_file_build_id', `${image.buildId} instead of ${buildId}`);
   }
 
-  #checkSum(file: DebugFile, { fd, path }: FoundFile, expected: number): void {
+  #checkSum({ file, source }: Separate, { fd, path }: FoundFile, expected: number): void {
+    if (this.#watch.trusted.has(source)) return;
     let sum: number;
     try {
       sum = fileChecksum(fd, this.#limits.checksum);
@@ -225,8 +244,11 @@ export class DebugSearch {
       // Too big to be summed; an equal build id says as much.
       const { buildId } = this.#own.image;
       if (cause instanceof ParseError && buildId !== '' && file.image.buildId === buildId) return;
+      const isLate = cause instanceof ParseError && cause.reason === 'debug_link_time';
+      this.#watch.summed(source, isLate ? 'late' : 'wrong');
       throw cause;
     }
+    this.#watch.summed(source, sum === expected ? 'right' : 'wrong');
     if (sum !== expected) throw new ParseError('debug_link_crc', `${path} has another checksum`);
   }
 
@@ -280,7 +302,11 @@ export function mayHaveDebugInformation(
   }
 }
 
-const separateSource = ({ identity }: FoundFile): string => `separate:${identity}`;
+/** A changed file is another one: whoever changes it cannot set the time of that. */
+function separateSource({ fd, identity }: FoundFile): string {
+  const { size, ctimeMs } = fstatSync(fd);
+  return `separate:${identity}:${size}:${ctimeMs}`;
+}
 
 /** The caller may close its own at any time. */
 function reopened(fd: number): number {
