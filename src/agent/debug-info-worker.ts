@@ -62,7 +62,7 @@ function run(port: MessagePort): void {
   const debuginfod =
     servers.length === 0
       ? undefined
-      : new Debuginfod(servers, new DebugCache(defaultCacheFolder()), (buildId) => {
+      : new Debuginfod(servers, new DebugCache(defaultCacheFolder(), addon.linkFile), (buildId) => {
           settled.add(buildId);
           reopen();
           send({ type: 'downloads', running: debuginfod?.running ?? 0 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -18,6 +19,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { scratchDirectory } from '../elf/testdata/programs.ts';
 import { DebugCache, defaultCacheFolder } from './debug-cache.ts';
+import { linkFile } from './testing.ts';
 
 const scratch = scratchDirectory();
 after(() => scratch.remove());
@@ -43,12 +45,12 @@ function read(cache: DebugCache, buildId: string): string | undefined {
 describe('cache of debug files', () => {
   test('what was put in is there, for the next agent too; nobody else can read the folder', () => {
     const folder = join(newFolder(), 'made', 'too');
-    const first = new DebugCache(folder);
+    const first = new DebugCache(folder, linkFile);
     assert.equal(first.warning, '');
     assert.equal(read(first, 'aa11'), undefined);
     put(first, 'aa11', 8);
     first.close();
-    const second = new DebugCache(folder);
+    const second = new DebugCache(folder, linkFile);
     assert.equal(read(second, 'aa11'), 'aa11aa11');
     assert.equal(statSync(folder).mode & 0o777, 0o700);
     second.remove('aa11');
@@ -59,7 +61,7 @@ describe('cache of debug files', () => {
   test('below its limit it keeps those that were used last', () => {
     // Ahead of the machine's time, which the files have until they are used.
     let now = 2_000_000_000;
-    const cache = new DebugCache(newFolder(), LIMITS, () => now++ * 1000);
+    const cache = new DebugCache(newFolder(), linkFile, LIMITS, () => now++ * 1000);
     for (const name of ['a1', 'b2', 'c3']) {
       put(cache, name, 300);
       assert.ok(read(cache, name));
@@ -80,7 +82,7 @@ describe('cache of debug files', () => {
 
   test('half a file is never found, and what a dead agent left is removed in time', () => {
     const folder = newFolder();
-    const cache = new DebugCache(folder);
+    const cache = new DebugCache(folder, linkFile);
     const part = cache.begin();
     writeSync(part.fd, 'half');
     assert.equal(read(cache, 'aa11'), undefined);
@@ -89,17 +91,66 @@ describe('cache of debug files', () => {
     const [old, young] = ['old.part', 'young.part'].map((name) => join(folder, name));
     for (const path of [old!, young!]) writeFileSync(path, 'half');
     utimesSync(old!, 1, 1);
+    new DebugCache(folder, linkFile).close();
+    assert.deepEqual(readdirSync(folder), ['young.part'], 'removed at opening');
+    utimesSync(young!, 1, 1);
     put(cache, 'bb22', 4);
-    assert.deepEqual(readdirSync(folder).sort(), ['bb22.debug', 'young.part']);
+    assert.deepEqual(readdirSync(folder), ['bb22.debug']);
     cache.close();
   });
+
+  test('an agent that is killed during downloads leaves nothing of them', () => {
+    const folder = newFolder();
+    const cache = new DebugCache(folder, linkFile);
+    const script = `
+      import { writeSync } from 'node:fs';
+      import { DebugCache } from '${import.meta.dirname}/debug-cache.ts';
+      import { linkFile } from '${import.meta.dirname}/testing.ts';
+      const cache = new DebugCache(process.env.FOLDER, linkFile);
+      for (let i = 0; i < 2; i++) writeSync(cache.begin().fd, 'half');
+      cache.commit(cache.begin(), 'aa11');`;
+    const env = { ...process.env, FOLDER: folder };
+    const code = `${script}\nprocess.kill(process.pid, 'SIGKILL');`;
+    const killed = spawnSync(process.execPath, ['--input-type=module', '-e', code], { env });
+    assert.equal(killed.signal, 'SIGKILL', killed.stderr.toString());
+    assert.deepEqual(readdirSync(folder), ['aa11.debug']);
+    cache.close();
+  });
+
+  for (const [where, newCache] of [
+    ['in its folder', () => new DebugCache(newFolder(), linkFile, LIMITS)],
+    ['without a folder', () => new DebugCache('/proc/none', linkFile, LIMITS)],
+  ] as const) {
+    test(`what is being downloaded counts: others make room, and together it stays below the limit, ${where}`, () => {
+      const cache = newCache();
+      const kept = () => ['a1', 'b2', 'c3'].filter((name) => read(cache, name) !== undefined);
+      for (const name of ['a1', 'b2', 'c3']) put(cache, name, 300);
+      const [first, second] = [cache.begin(), cache.begin()];
+      cache.grow(first, 50);
+      assert.equal(kept().length, 3);
+      cache.grow(first, 200);
+      assert.equal(kept().length, 2);
+      cache.grow(second, 400);
+      assert.equal(kept().length, 1);
+      assert.throws(() => cache.grow(second, 801), /1000 bytes/);
+      cache.grow(second, 800);
+      assert.equal(kept().length, 0);
+      cache.abandon(second);
+      put(cache, 'a1', 700);
+      assert.deepEqual(kept(), ['a1']);
+      cache.grow(first, 999);
+      assert.deepEqual(kept(), []);
+      cache.abandon(first);
+      cache.close();
+    });
+  }
 
   test('marks last until their time, also for the next agent, and no longer', () => {
     const folder = newFolder();
     let now = 1_800_000_000_000;
     const caches = [
-      new DebugCache(folder, LIMITS, () => now),
-      new DebugCache(folder, LIMITS, () => now),
+      new DebugCache(folder, linkFile, LIMITS, () => now),
+      new DebugCache(folder, linkFile, LIMITS, () => now),
     ];
     caches[0]!.mark('aa11', now + 60_000);
     for (const cache of caches) assert.ok(cache.isMarked('aa11'));
@@ -116,7 +167,7 @@ describe('cache of debug files', () => {
 
   test('marks are limited in number', () => {
     const folder = newFolder();
-    const cache = new DebugCache(folder, LIMITS);
+    const cache = new DebugCache(folder, linkFile, LIMITS);
     for (let i = 0; i < 50; i++) cache.mark(`m${i}`, Date.now() + 60_000 + i * 1000);
     put(cache, 'aa11', 4);
     assert.equal(
@@ -145,7 +196,7 @@ describe('cache of debug files', () => {
       const folder = join(newFolder(), 'debuginfo');
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       change(folder);
-      const cache = new DebugCache(folder, LIMITS);
+      const cache = new DebugCache(folder, linkFile, LIMITS);
       assert.notEqual(cache.warning, '', what);
       put(cache, 'aa11', 400);
       put(cache, 'bb22', 400);
@@ -168,7 +219,7 @@ describe('cache of debug files', () => {
 
   test('whoever replaces the folder meanwhile does not get our files', () => {
     const folder = newFolder();
-    const cache = new DebugCache(folder, LIMITS);
+    const cache = new DebugCache(folder, linkFile, LIMITS);
     renameSync(folder, `${folder}.away`);
     mkdirSync(`${folder}.other`);
     symlinkSync(`${folder}.other`, folder);
@@ -180,7 +231,7 @@ describe('cache of debug files', () => {
 
   test('a folder that is removed meanwhile costs a download, and no more', () => {
     const folder = newFolder();
-    const cache = new DebugCache(folder, LIMITS);
+    const cache = new DebugCache(folder, linkFile, LIMITS);
     put(cache, 'aa11', 4);
     renameSync(join(folder, 'aa11.debug'), join(scratch.path, 'gone'));
     assert.equal(read(cache, 'aa11'), undefined);

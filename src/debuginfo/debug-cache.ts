@@ -21,9 +21,10 @@ import {
 } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
-import { spoolFile } from './spool.ts';
+import { O_TMPFILE, spoolFile } from './spool.ts';
 
 export interface CacheLimits {
+  /** Files that are being filled included, those without a name of other agents excepted. */
   readonly bytes: number;
   /** Without a folder: these take room on a disk where nobody can see them. */
   readonly unnamedBytes: number;
@@ -39,14 +40,19 @@ const PART = '.part';
 const STALE_PART_MS = 3_600_000;
 /** A mark further in the future was set by a clock that was wrong. */
 const MAX_MARK_MS = 24 * 3_600_000;
+/** Room is made in steps: a share of the limit. */
+const STEP_SHARE = 1 / 64;
 const WRITABLE_BY_OTHERS = 0o022;
 
 /** A file that is being filled. */
 export interface Part {
   readonly fd: number;
-  /** Undefined when it has no name. */
+  /** Undefined when it has no name: nothing is left of it when the agent, or its thread, ends. */
   readonly path: string | undefined;
 }
+
+/** linkat(2) of an unnamed file to a path that is free. @throws Error */
+type LinkFile = (fd: number, path: string) => void;
 
 /** `$XDG_CACHE_HOME/flametap/debuginfo`, or where that is when it is not set. */
 export function defaultCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
@@ -66,14 +72,21 @@ export class DebugCache {
   readonly #folder: number | undefined;
   readonly #unnamed = new Map<string, number>();
   readonly #marks = new Map<string, number>();
+  readonly #linkFile: LinkFile;
+  /** With their sizes. */
+  readonly #parts = new Map<Part, number>();
+  /** As much as parts may grow to before room is made again. */
+  #room = 0;
 
   /** @param clock milliseconds of the calendar, as files have them */
-  constructor(folder: string, limits = LIMITS, clock: () => number = Date.now) {
+  constructor(folder: string, linkFile: LinkFile, limits = LIMITS, clock: () => number = Date.now) {
+    this.#linkFile = linkFile;
     this.#limits = limits;
     this.#clock = clock;
     const opened = openFolder(folder);
     this.#folder = typeof opened === 'number' ? opened : undefined;
     this.warning = typeof opened === 'number' ? '' : opened;
+    this.#evict();
   }
 
   /** The largest file that has room. */
@@ -103,31 +116,54 @@ export class DebugCache {
 
   /** A file to be filled. @throws Error when there is no room */
   begin(): Part {
-    const path = this.#path(`${randomUUID()}${PART}`);
-    if (path === undefined) return { fd: spoolFile(['/var/tmp', tmpdir()], 0), path };
-    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW;
-    return { fd: openSync(path, flags, 0o600), path };
+    const part = this.#newPart();
+    this.#parts.set(part, 0);
+    return part;
+  }
+
+  /** A part is to have so many bytes: others make room. @throws Error when all parts together are too large */
+  grow(part: Part, size: number): void {
+    const before = this.#parts.get(part) ?? 0;
+    this.#parts.set(part, size);
+    const total = this.#partBytes();
+    const limit = this.maxFileBytes;
+    if (total > limit) {
+      this.#parts.set(part, before);
+      throw new Error(`more than ${limit} bytes are being downloaded`);
+    }
+    if (total <= this.#room) return;
+    this.#room = Math.min(limit, total + limit * STEP_SHARE);
+    this.#evict();
   }
 
   /** The file is complete and good: from now on open() finds it. @throws Error when it cannot be kept */
-  commit({ fd, path }: Part, buildId: string): void {
-    if (path === undefined) {
+  commit(part: Part, buildId: string): void {
+    const { fd } = part;
+    this.#forget(part);
+    if (this.#folder === undefined) {
       this.#keepUnnamed(buildId, fd);
       return;
     }
-    closeSync(fd);
+    let { path } = part;
     try {
+      if (path === undefined) {
+        path = this.#path(randomUUID() + PART)!;
+        this.#linkFile(fd, path);
+      }
       renameSync(path, this.#path(buildId + FILE)!);
     } catch (cause) {
-      removeQuietly(path);
+      if (path !== undefined) removeQuietly(path);
       throw cause;
+    } finally {
+      closeSync(fd);
     }
     this.#evict(buildId + FILE);
   }
 
-  abandon({ fd, path }: Part): void {
-    closeSync(fd);
-    if (path !== undefined) removeQuietly(path);
+  abandon(part: Part): void {
+    this.#forget(part);
+    closeSync(part.fd);
+    if (part.path !== undefined) removeQuietly(part.path);
   }
 
   remove(buildId: string): void {
@@ -181,11 +217,37 @@ export class DebugCache {
     return stat?.mtimeMs ?? 0;
   }
 
+  #newPart(): Part {
+    const folder = this.#path('');
+    if (folder === undefined) return { fd: spoolFile(['/var/tmp', tmpdir()], 0), path: undefined };
+    try {
+      return { fd: openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600), path: undefined };
+    } catch {
+      // Not every file system can do that.
+    }
+    const path = folder + randomUUID() + PART;
+    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW;
+    return { fd: openSync(path, flags, 0o600), path };
+  }
+
+  #partBytes(): number {
+    return [...this.#parts.values()].reduce((sum, size) => sum + size, 0);
+  }
+
+  #forget(part: Part): void {
+    this.#parts.delete(part);
+    this.#room = this.#partBytes();
+  }
+
   #keepUnnamed(buildId: string, fd: number): void {
     this.remove(buildId);
     this.#unnamed.set(buildId, fd);
+    this.#evict();
+  }
+
+  #evictUnnamed(): void {
     const sizes = [...this.#unnamed].map(([id, file]) => [id, fstatSync(file).size] as const);
-    let total = sizes.reduce((sum, [, size]) => sum + size, 0);
+    let total = sizes.reduce((sum, [, size]) => sum + size, this.#room);
     for (const [id, size] of sizes) {
       if (total <= this.#limits.unnamedBytes) break;
       this.remove(id);
@@ -202,11 +264,17 @@ export class DebugCache {
     }
   }
 
-  /** Those go first that nobody used for the longest time. */
-  #evict(newest: string): void {
+  /** Those go first that nobody used for the longest time; also what agents have left that are gone. */
+  #evict(newest?: string): void {
+    if (this.#folder === undefined) {
+      this.#evictUnnamed();
+      return;
+    }
     const now = this.#clock();
     const files = [];
     const marks = [];
+    const ownParts = new Set([...this.#parts.keys()].map(({ path }) => path));
+    let total = this.#room;
     for (const name of this.#names()) {
       const path = this.#path(name)!;
       const stat = statSync(path, { throwIfNoEntry: false });
@@ -215,9 +283,11 @@ export class DebugCache {
       if (name.endsWith(FILE) && name !== newest) files.push({ path, time, size });
       else if (name.endsWith(FILE)) files.push({ path, time: Number.POSITIVE_INFINITY, size });
       else if (name.endsWith(MARK)) marks.push({ path, time });
-      else if (name.endsWith(PART) && time < now - STALE_PART_MS) removeQuietly(path);
+      else if (!name.endsWith(PART) || ownParts.has(path)) continue;
+      else if (time < now - STALE_PART_MS) removeQuietly(path);
+      else total += size;
     }
-    let total = files.reduce((sum, { size }) => sum + size, 0);
+    total += files.reduce((sum, { size }) => sum + size, 0);
     for (const { path, size } of files.sort((a, b) => a.time - b.time)) {
       if (total <= this.#limits.bytes) break;
       removeQuietly(path);

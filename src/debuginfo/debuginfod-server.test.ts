@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { compile, openImage, scratchDirectory } from '../elf/testdata/programs.ts';
 import { DebugCache } from './debug-cache.ts';
 import { Debuginfod, debuginfodServers } from './debuginfod.ts';
-import { hostRoot, run, searchAll, separate } from './testing.ts';
+import { hostRoot, linkFile, run, searchAll, separate } from './testing.ts';
 
 const scratch = scratchDirectory();
 const served = join(scratch.path, 'served');
@@ -88,7 +88,7 @@ describe('a server of elfutils', () => {
     await indexed(buildId);
     await indexed(supplementId);
 
-    const cache = new DebugCache(join(scratch.path, 'cache'));
+    const cache = new DebugCache(join(scratch.path, 'cache'), linkFile);
     const client = new Debuginfod(debuginfodServers([], url), cache, () => undefined);
     const { search, candidates, problems, rounds } = await searchPatiently(program, client);
     assert.deepEqual(

@@ -18,6 +18,7 @@ import {
   type DebuginfodLimits,
   debuginfodServers,
 } from './debuginfod.ts';
+import { linkFile } from './testing.ts';
 
 const scratch = scratchDirectory();
 after(() => scratch.remove());
@@ -75,7 +76,7 @@ function clientOf(
 ): Client {
   let now = Date.now();
   const clock = () => now;
-  const cache = new DebugCache(folder, undefined, clock);
+  const cache = new DebugCache(folder, linkFile, undefined, clock);
   const waiting = new Map<string, () => void>();
   const settled = (buildId: string) => waiting.get(buildId)?.();
   const servers = debuginfodServers(urls, undefined);
@@ -362,6 +363,19 @@ describe('debuginfod client', () => {
     client.client.close();
     while (open > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     assert.equal(client.client.request(ID), undefined);
+  });
+
+  test('what finds no room is refused, and asked for again soon', async () => {
+    const { url } = await good();
+    const client = clientOf([url]);
+    const other = client.cache.begin();
+    client.cache.grow(other, client.cache.maxFileBytes - 100);
+    assert.equal(await client.get(ID), undefined);
+    assert.deepEqual(problems(client), ['debuginfod_no_space']);
+    client.cache.abandon(other);
+    assert.equal(client.client.request(ID), undefined);
+    client.advance(LIMITS.failedMs + 1000);
+    assert.ok((await client.get(ID))?.equals(right));
   });
 
   test('without a folder that can be written it works all the same', async () => {

@@ -38,6 +38,7 @@ export const DEBUGINFOD_LIMITS: DebuginfodLimits = {
 };
 
 const BUILD_ID = /^(?:[0-9a-f]{2}){4,64}$/;
+const NO_SPACE = 'debuginfod_no_space';
 const MAX_SERVERS = 16;
 /** Build ids with problems that nobody has come for. */
 const MAX_UNTOLD = 1024;
@@ -173,8 +174,10 @@ export class Debuginfod implements Downloads {
       }
       const outcome = await this.#try(server, buildId);
       if (outcome.kind === 'done') return;
-      if (outcome.kind !== 'missing') this.#problem(buildId, outcome.reason);
-      if (outcome.kind === 'failed') hasFailed = true;
+      if (outcome.kind === 'missing') continue;
+      this.#problem(buildId, outcome.reason);
+      // There may be room later.
+      if (outcome.kind === 'failed' || outcome.reason === NO_SPACE) hasFailed = true;
       if (this.#closing.signal.aborted) return;
     }
     const { failedMs, missingMs } = this.#limits;
@@ -186,7 +189,7 @@ export class Debuginfod implements Downloads {
     try {
       part = this.#cache.begin();
     } catch {
-      return { kind: 'refused', reason: 'debuginfod_no_space' };
+      return { kind: 'refused', reason: NO_SPACE };
     }
     const url = new URL(`buildid/${buildId}/debuginfo`, server.url);
     const limits = {
@@ -195,6 +198,7 @@ export class Debuginfod implements Downloads {
     };
     let written = 0;
     const write = (chunk: Buffer) => {
+      this.#makeRoom(part, written + chunk.length);
       written += writeAll(part.fd, chunk, written);
     };
     const outcome = await fetchFile(url, limits, write, this.#closing.signal);
@@ -210,9 +214,18 @@ export class Debuginfod implements Downloads {
     try {
       this.#cache.commit(part, buildId);
     } catch {
-      return { kind: 'refused', reason: 'debuginfod_no_space' };
+      return { kind: 'refused', reason: NO_SPACE };
     }
     return outcome;
+  }
+
+  /** @throws Error with the reason for a counter */
+  #makeRoom(part: Part, size: number): void {
+    try {
+      this.#cache.grow(part, size);
+    } catch (cause) {
+      throw new Error(NO_SPACE, { cause });
+    }
   }
 
   /** A server that is down costs a few tries, and then nothing for a while. */
@@ -238,7 +251,7 @@ function writeAll(fd: number, chunk: Buffer, position: number): number {
       at += writeSync(fd, chunk, at, chunk.length - at, position + at);
     }
   } catch (cause) {
-    throw new Error('debuginfod_no_space', { cause });
+    throw new Error(NO_SPACE, { cause });
   }
   return chunk.length;
 }

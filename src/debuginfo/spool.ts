@@ -6,7 +6,7 @@ import { Writable } from 'node:stream';
 import { ParseError } from '../elf/source.ts';
 
 /** open(2): an unnamed file, gone when its last descriptor is. x86 and arm64 agree on the number. */
-const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+export const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 /** Part of a file system that is left to others. */
 const FREE_SHARE = 0.1;
 

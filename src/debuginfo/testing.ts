@@ -2,11 +2,15 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { loadAddon } from '../capture/addon.ts';
 import { type DebugCandidate, DebugSearch, type Downloads } from './debug-search.ts';
 import { FileRoots } from './file-roots.ts';
 
 export const run = (command: string, ...args: readonly string[]): void =>
   void execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+
+/** As the cache needs it. */
+export const { linkFile } = loadAddon();
 
 /** A process whose root is a folder. */
 export const processRoot = (folder: string): FileRoots =>
