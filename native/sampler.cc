@@ -77,6 +77,7 @@ void Sampler::Init(Napi::Env env, Napi::Object exports) {
                                          InstanceMethod<&Sampler::MapDescriptor>("mapDescriptor"),
                                          InstanceMethod<&Sampler::RunStats>("runStats"),
                                          InstanceMethod<&Sampler::EnableRunStats>("enableRunStats"),
+                                         InstanceMethod<&Sampler::DisableRunStats>("disableRunStats"),
                                          InstanceMethod<&Sampler::MapMemory>("mapMemory"),
                                          InstanceMethod<&Sampler::OnReadable>("onReadable"),
                                          InstanceMethod<&Sampler::Close>("close"),
@@ -326,11 +327,17 @@ Napi::Value Sampler::MapDescriptor(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), bpf_map__fd(map));
 }
 
-// enableRunStats(): the kernel counts run time while this object lives. The
-// sysctl would be global and other tools switch it off.
+// enableRunStats(): the kernel counts run time until disableRunStats() or as
+// long as this object lives. The sysctl would be global and other tools switch it off.
 Napi::Value Sampler::EnableRunStats(const Napi::CallbackInfo& info) {
   run_stats_ = Descriptor(bpf_enable_stats(BPF_STATS_RUN_TIME));
   if (!run_stats_.valid()) throw SystemError(info.Env(), "enable BPF run-time statistics", errno);
+  return info.Env().Undefined();
+}
+
+// disableRunStats(): what was counted stays.
+Napi::Value Sampler::DisableRunStats(const Napi::CallbackInfo& info) {
+  run_stats_ = Descriptor();
   return info.Env().Undefined();
 }
 

@@ -8,6 +8,7 @@ import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { thisMachine } from './doctor-machine.ts';
+import { KernelCost } from './kernel-cost.ts';
 import type { Snapshot } from './messages.ts';
 import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
 import { refusal } from './refusal.ts';
@@ -50,6 +51,8 @@ export class LiveProfiler implements Profiler {
   #since = now();
   #last: Counters;
   readonly #mapBytes: number;
+  /** Measured for an agent only: others are too short to be worth it. */
+  readonly #cost: KernelCost | undefined;
   #failure: Error | undefined;
   #stopped = false;
 
@@ -101,6 +104,7 @@ export class LiveProfiler implements Profiler {
           });
     this.#last = capture.counters();
     this.#mapBytes = capture.mapMemory();
+    this.#cost = options.steady ? new KernelCost(capture) : undefined;
   }
 
   #begin(): void {
@@ -113,6 +117,7 @@ export class LiveProfiler implements Profiler {
     this.#capture.onReadable(() => this.#tick());
     this.#timers.push(
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
+      setInterval(() => this.#measure(), DRAIN_INTERVAL_MS),
       setInterval(() => this.#guard(() => this.#capture.followCpus()), CPU_CHECK_INTERVAL_MS),
       setInterval(
         () => void this.#pipeline.collect().catch((error: Error) => this.#fail(error)),
@@ -131,6 +136,8 @@ export class LiveProfiler implements Profiler {
       unresolved: this.#pipeline.unnamed,
       processes: this.#pipeline.stats?.processes,
       mapBytes: this.#mapBytes,
+      tableBytes: this.#pipeline.stats?.tableBytes,
+      kernelCpuSeconds: this.#cost?.seconds(this.#pipeline.samples),
     };
   }
 
@@ -198,6 +205,10 @@ export class LiveProfiler implements Profiler {
     const eventsLost = { event_ring_full: since('event_ring_full') };
     this.#last = counters;
     return { lost, eventsLost };
+  }
+
+  #measure(): void {
+    this.#guard(() => this.#cost?.tick(performance.now(), this.#pipeline.samples));
   }
 
   #tick(): void {

@@ -37,8 +37,9 @@ export interface NativeSampler {
   /** Sums over CPUs in the order of `COUNTERS`. */
   counters(): Float64Array;
   mapDescriptor(name: string): number;
-  /** Makes the kernel count run time as long as this object lives. */
+  /** Makes the kernel count run time, until it is disabled or as long as this object lives. */
   enableRunStats(): void;
+  disableRunStats(): void;
   runStats(): RunStats[];
   /** Bytes that the kernel holds for maps and rings. */
   mapMemory(): number;

@@ -43,6 +43,10 @@ export interface LiveCounts {
   readonly processes: number | undefined;
   /** Memory that the kernel holds for BPF maps and rings, bytes. */
   readonly mapBytes?: number;
+  /** Of these, unwind tables; undefined before the first profile. */
+  readonly tableBytes?: number | undefined;
+  /** CPU time of our BPF programs; undefined where it is not measured. */
+  readonly kernelCpuSeconds?: number | undefined;
 }
 
 export interface Profiler {
