@@ -2,8 +2,8 @@
 import {
   duration,
   endpoint,
+  neededWebAddress,
   oneOf,
-  optionalWebAddress,
   path,
   size,
   text,
@@ -18,6 +18,8 @@ const headerName = text('a header name', (name) =>
 );
 /** What Node and grpc-js send as it is. */
 const headerValue = text('a header value in ASCII', (value) => /^[\x20-\x7e]*$/.test(value));
+/** '' is found missing later, when all is known. */
+const neededPath = text('an absolute path', (value) => /^(\/|$)/.test(value));
 const anyText = text('a text');
 
 const name = single(
@@ -86,14 +88,14 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
 
 export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   name,
-  url: single(optionalWebAddress, '', 'the server', { example: 'http://127.0.0.1:4040' }),
+  url: single(neededWebAddress, '', 'the server', { example: 'http://127.0.0.1:4040' }),
   tenant: single(headerValue, '', "X-Scope-OrgID; '' = not sent"),
-  basic_auth: section('name and password', {
+  basic_auth: section('HTTP basic authentication', {
     username: single(anyText, '', "'' = none"),
     password: single(anyText, '', 'never shown', { secret: true }),
     password_file: single(path('none'), '', 'read when it changes, instead of password'),
   }),
-  bearer_token: single(headerValue, '', "'' = none; never shown", { secret: true }),
+  bearer_token: single(headerValue, '', "never shown; '' = none", { secret: true }),
   bearer_token_file: single(path('none'), '', 'read when it changes, instead of bearer_token'),
   headers,
   timeout,
@@ -107,7 +109,7 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
 
 export const files = section('into files', {
   name,
-  directory: single(path(''), '', 'made when it is not there', {
+  directory: single(neededPath, '', 'made when it is not there', {
     example: '/var/lib/flametap/profiles',
   }),
   format: single(oneOf('pprof', 'otlp'), 'pprof', 'pprof, gzipped; or OTLP requests'),

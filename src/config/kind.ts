@@ -67,7 +67,7 @@ export function oneOf<const Word extends string>(...words: readonly Word[]): Kin
 export function duration(least: string, most: string, zero = ''): Kind<number> {
   const range = `from ${least} to ${most}${zero === '' ? '' : `, or 0: ${zero}`}`;
   return {
-    allowed: `a duration such as 500ms, 10s or 1m30s, ${range}`,
+    allowed: `a duration ${range}`,
     accepts: ['number', 'string'],
     read: (text) => {
       const value = readDuration(text);
@@ -77,7 +77,7 @@ export function duration(least: string, most: string, zero = ''): Kind<number> {
         throw new Unfit(`${quoted(text)} is out of range: ${range}`);
       return value;
     },
-    write: durationText,
+    write: (value) => (value === 0 ? 0 : durationText(value)),
   };
 }
 
@@ -90,7 +90,7 @@ export function size(
 ): Kind<number> {
   const range = `from ${least} to ${most}${rule === '' ? '' : `, ${rule}`}`;
   return {
-    allowed: `a size such as 64MiB, 512KiB or 1GB, ${range}`,
+    allowed: `a size ${range}`,
     accepts: ['number', 'string'],
     read: (text) => {
       const value = readSize(text);
@@ -146,9 +146,9 @@ const isWebAddress = (value: string): boolean => {
 
 export const webAddress: Kind<string> = text('an http:// or https:// URL', isWebAddress);
 
-/** As webAddress, or '' */
-export const optionalWebAddress: Kind<string> = text(
-  "an http:// or https:// URL, or ''",
+/** '' is found missing later, when all is known. */
+export const neededWebAddress: Kind<string> = text(
+  'an http:// or https:// URL',
   (value) => value === '' || isWebAddress(value),
 );
 
