@@ -59,6 +59,8 @@ export interface Addon {
   readMemory(pid: number, address: number, into: Uint8Array): number;
   /** Descriptor of a path inside the root of a process, links kept inside. */
   openInRoot(pid: number, path: string): number;
+  /** False when another process has the lock; it lasts until the descriptor is closed. */
+  lockFile(fd: number): boolean;
   /** Demangled C++, Rust or D name; undefined when it is none. */
   demangle(name: string): string | undefined;
 }
