@@ -21,7 +21,7 @@ export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
 
 export type Auth =
   | { readonly kind: 'none' }
-  | { readonly kind: 'basic'; readonly user: string; readonly password: string }
+  | { readonly kind: 'basic'; readonly user: string; readonly password: () => string }
   /** Asked for each request, so that a file may be read anew. */
   | { readonly kind: 'bearer'; readonly token: () => string };
 
@@ -82,5 +82,5 @@ function requestHeaders(settings: PushTransportSettings): OutgoingHttpHeaders {
 
 function credentials(auth: Exclude<Auth, { kind: 'none' }>): string {
   if (auth.kind === 'bearer') return `Bearer ${auth.token().trim()}`;
-  return `Basic ${Buffer.from(`${auth.user}:${auth.password}`).toString('base64')}`;
+  return `Basic ${Buffer.from(`${auth.user}:${auth.password()}`).toString('base64')}`;
 }
