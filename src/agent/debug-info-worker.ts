@@ -2,7 +2,8 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
-import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
+import type { SymbolSources } from '../cli/profiler-seam.ts';
+import { CACHE_LIMITS, DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
 import type { Downloads } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
@@ -40,11 +41,14 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
   const send = (message: FromDebugInfo, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
 
-  const servers = debuginfodServers([], process.env.DEBUGINFOD_URLS);
+  const { symbols } = setup;
+  const servers = symbols
+    ? debuginfodServers(symbols.debuginfodUrls, undefined)
+    : debuginfodServers([], process.env.DEBUGINFOD_URLS);
   const debuginfod =
     servers.length === 0
       ? undefined
-      : new Debuginfod(servers, new DebugCache(defaultCacheFolder()), (buildId) => {
+      : new Debuginfod(servers, cacheOf(symbols), (buildId) => {
           for (const [file, names] of awaiting) {
             if (!names.awaits(buildId)) continue;
             awaiting.delete(file);
@@ -98,6 +102,12 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     send({ type: 'downloads', running: debuginfod?.running ?? 0 });
     send(answered, transferables(answered));
   });
+}
+
+function cacheOf(symbols: SymbolSources | undefined): DebugCache {
+  if (!symbols) return new DebugCache(defaultCacheFolder());
+  const limits = { ...CACHE_LIMITS, bytes: symbols.maxCacheBytes };
+  return new DebugCache(symbols.cacheDir || defaultCacheFolder(), limits);
 }
 
 /** What the addon has opened would stay open when this thread is killed: Node does not know of it. */
