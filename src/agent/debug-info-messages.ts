@@ -1,10 +1,13 @@
 /** What the resolver's thread and the debug-info thread say to each other. */
+import type { SymbolSources } from '../cli/profiler-seam.ts';
 import type { SourceKind, SourceLine } from '../symbolize/source-line.ts';
 
 /** What the debug-info thread is started with. */
 export interface DebugInfoSetup {
   /** Records are replayed: the processes that mapped the files are gone, and their pids may be others'. */
   readonly replay: boolean;
+  /** Absent: as the environment says. */
+  readonly symbols?: SymbolSources | undefined;
 }
 
 export type ToDebugInfo = {

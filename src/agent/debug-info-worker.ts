@@ -3,7 +3,8 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { setPriority, constants as systemConstants } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
-import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
+import type { SymbolSources } from '../cli/profiler-seam.ts';
+import { CACHE_LIMITS, DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
 import type { Downloads } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
@@ -53,11 +54,14 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     }
   };
 
-  const servers = debuginfodServers([], process.env.DEBUGINFOD_URLS);
+  const { symbols } = setup;
+  const servers = symbols
+    ? debuginfodServers(symbols.debuginfodUrls, undefined)
+    : debuginfodServers([], process.env.DEBUGINFOD_URLS);
   const debuginfod =
     servers.length === 0
       ? undefined
-      : new Debuginfod(servers, new DebugCache(defaultCacheFolder()), (buildId) => {
+      : new Debuginfod(servers, cacheOf(symbols), (buildId) => {
           settled.add(buildId);
           reopen();
           send({ type: 'downloads', running: debuginfod?.running ?? 0 });
@@ -109,6 +113,12 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     awaiting.set(message.file, names);
     reopen();
   });
+}
+
+function cacheOf(symbols: SymbolSources | undefined): DebugCache {
+  if (!symbols) return new DebugCache(defaultCacheFolder());
+  const limits = { ...CACHE_LIMITS, bytes: symbols.maxCacheBytes };
+  return new DebugCache(symbols.cacheDir || defaultCacheFolder(), limits);
 }
 
 /** What the addon has opened would stay open when this thread is killed: Node does not know of it. */

@@ -62,6 +62,7 @@ export class LiveProfiler implements Profiler {
     let save = (_snapshot: Snapshot): void => {};
     const pipeline = new Pipeline({
       threads: options.threads,
+      ...(options.labels ? { labels: new Set(options.labels) } : {}),
       onSnapshot: (snapshot) => save(snapshot),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
       onFailure: (error) => fail(error),
@@ -80,6 +81,7 @@ export class LiveProfiler implements Profiler {
         isSteady: options.steady ?? false,
         saveSnapshots: options.saveRecords !== undefined,
         snapshots: undefined,
+        symbols: options.symbols,
       });
       profiler.#begin();
       return profiler;
@@ -274,7 +276,7 @@ function open(options: ProfilerOptions): LiveCapture {
           followChildren: scope.followChildren,
           comm: scope.comm,
           cgroup,
-          ringBytes: RING_BYTES,
+          ringBytes: options.ringBytes ?? RING_BYTES,
           tableBytes: TABLE_BYTES,
           copyEverySample: options.copyEverySample ?? false,
         }),

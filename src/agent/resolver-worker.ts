@@ -73,13 +73,15 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
     maxDepth: setup.maxDepth,
-    hasServers: /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
+    hasServers: setup.symbols
+      ? setup.symbols.debuginfodUrls.length > 0
+      : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
   });
   const kernelNames = new KernelNames(kernelFiles);
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
   const debugInfo = new DebugInfoClient(
-    { replay: setup.snapshots !== undefined },
+    { replay: setup.snapshots !== undefined, symbols: setup.symbols },
     { ...DEBUG_INFO_LIMITS, restFactor: setup.isSteady ? AGENT_REST_FACTOR : 0 },
   );
   const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MachineError } from '../agent/machine-error.ts';
 import { RecordingError } from '../capture/recording.ts';
+import { ConfigError, problemText } from '../config/problem.ts';
 import type { Command, Surroundings } from './command.ts';
 import {
   CommandError,
@@ -107,6 +108,10 @@ async function report(
   if (error instanceof UsageError) {
     await say(error.message);
     await say(`see flametap ${command === undefined ? '' : `${command} `}--help`);
+    return EXIT_USAGE;
+  }
+  if (error instanceof ConfigError) {
+    for (const problem of error.problems) await say(problemText(problem));
     return EXIT_USAGE;
   }
   if (error instanceof MachineError) {

@@ -8,7 +8,8 @@ import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { Loaded } from './load.ts';
 import { ConfigError } from './problem.ts';
-import type { Config } from './schema.ts';
+import { type Config, schema } from './schema.ts';
+import { camelCase, keysOf } from './setting.ts';
 
 /** A file that is being written is read when two looks at it were the same. */
 const LOOK_INTERVAL_MS = 2_000;
@@ -18,7 +19,7 @@ export interface ReloadEvents {
   onChange(next: Loaded, changed: readonly string[]): void;
   /** The file is wrong: what runs stays in force. Told once for each version of it, and at each signal. */
   onProblem(error: ConfigError): void;
-  /** It was read at a signal and says what is in force already. */
+  /** It says what is in force already, and was read at a signal or was wrong before. */
   onSame?(): void;
 }
 
@@ -27,10 +28,11 @@ export class Reloader {
   readonly #load: () => Loaded;
   readonly #events: ReloadEvents;
   #current: Loaded;
-  /** What was read last. */
-  #read: string;
+  /** What was read last; at first nothing: it may have changed since it was loaded. */
+  #read = '';
   /** What was seen last. */
   #seen: string;
+  #wasBad = false;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param load reads all sources anew; @throws ConfigError */
@@ -39,8 +41,7 @@ export class Reloader {
     this.#current = current;
     this.#load = load;
     this.#events = events;
-    this.#read = stamp(file);
-    this.#seen = this.#read;
+    this.#seen = stamp(file);
   }
 
   get current(): Loaded {
@@ -67,24 +68,25 @@ export class Reloader {
   /** At SIGHUP: reads it in any case. */
   reload(): void {
     this.#seen = stamp(this.#file);
-    if (!this.#reload()) this.#events.onSame?.();
+    this.#reload(true);
   }
 
-  /** @returns whether there was something to tell */
-  #reload(): boolean {
+  #reload(isAsked = false): void {
     this.#read = this.#seen;
     let next: Loaded;
     try {
       next = this.#load();
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
+      this.#wasBad = true;
       this.#events.onProblem(error);
-      return true;
+      return;
     }
     const changed = changedPaths(this.#current.config, next.config);
     this.#current = next;
     if (changed.length > 0) this.#events.onChange(next, changed);
-    return changed.length > 0;
+    else if (isAsked || this.#wasBad) this.#events.onSame?.();
+    this.#wasBad = false;
   }
 }
 
@@ -98,29 +100,24 @@ function stamp(file: string): string {
   }
 }
 
-/** Paths of the values that differ; exporters and maps as `exporters.0`, `resource.attributes`. */
+/** Paths of the keys that differ; exporters as a whole each: `exporters.0`. */
 export function changedPaths(before: Config, after: Config): string[] {
-  const { exporters: old, ...oldRest } = before;
-  const { exporters: fresh, ...freshRest } = after;
-  const count = Math.max(old.length, fresh.length);
+  const keys = [...keysOf(schema)].map(([path]) => path);
+  const count = Math.max(before.exporters.length, after.exporters.length);
   const numbers = Array.from({ length: count }, (_, i) => i);
   return [
-    ...differences(oldRest, freshRest, []),
-    ...numbers.filter((i) => !isDeepStrictEqual(old[i], fresh[i])).map((i) => `exporters.${i}`),
+    ...keys
+      .filter((path) => !isDeepStrictEqual(valueAt(before, path), valueAt(after, path)))
+      .map((path) => path.join('.')),
+    ...numbers
+      .filter((i) => !isDeepStrictEqual(before.exporters[i], after.exporters[i]))
+      .map((i) => `exporters.${i}`),
   ];
 }
 
-function differences(before: object, after: object, above: readonly string[]): string[] {
-  return Object.entries(before).flatMap(([name, value]: [string, unknown]) => {
-    const other = (after as Readonly<Record<string, unknown>>)[name];
-    const path = [...above, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)];
-    // Maps have names of their makers, not of the schema.
-    const isSection =
-      isObject(value) && isObject(other) && path.join('.') !== 'resource.attributes';
-    if (isSection) return differences(value, other, path);
-    return isDeepStrictEqual(value, other) ? [] : [path.join('.')];
-  });
+function valueAt(config: Config, path: readonly string[]): unknown {
+  return path.reduce(
+    (value: unknown, name) => (value as Readonly<Record<string, unknown>>)[camelCase(name)],
+    config,
+  );
 }
-
-const isObject = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -31,7 +31,7 @@ export interface CacheLimits {
   readonly marks: number;
 }
 
-const LIMITS: CacheLimits = { bytes: 2 ** 30, unnamedBytes: 256 << 20, marks: 4096 };
+export const CACHE_LIMITS: CacheLimits = { bytes: 2 ** 30, unnamedBytes: 256 << 20, marks: 4096 };
 const FILE = '.debug';
 const MARK = '.until';
 const PART = '.part';
@@ -68,7 +68,7 @@ export class DebugCache {
   readonly #marks = new Map<string, number>();
 
   /** @param clock milliseconds of the calendar, as files have them */
-  constructor(folder: string, limits = LIMITS, clock: () => number = Date.now) {
+  constructor(folder: string, limits = CACHE_LIMITS, clock: () => number = Date.now) {
     this.#limits = limits;
     this.#clock = clock;
     const opened = openFolder(folder);
