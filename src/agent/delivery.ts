@@ -1,7 +1,6 @@
 /** All exporters of an agent: each profile goes to each of them, and none holds up another. */
 import { isDeepStrictEqual } from 'node:util';
 import type { ExporterConfig } from '../config/exporter-schema.ts';
-import type { Config } from '../config/schema.ts';
 import { Exporter } from '../export/exporter.ts';
 import type { Destination } from '../export/transport.ts';
 import type { Profile } from '../profile/model.ts';
@@ -11,6 +10,14 @@ import { type Attributes, destinationOf, settingsOf } from './destinations.ts';
 export interface DeliveryEvents {
   /** Called at every occurrence: whoever logs it says it once in a while. */
   onWarning(exporter: string, cause: string, message: string): void;
+}
+
+/** Where profiles go. */
+export interface Targets {
+  /** With names that differ. */
+  readonly exporters: readonly ExporterConfig[];
+  /** Of every resource. */
+  readonly attributes: Attributes;
 }
 
 /** What an exporter is made of: while it stays the same, the exporter does. */
@@ -39,13 +46,11 @@ export class Delivery {
   }
 
   /**
-   * Runs the exporters of this configuration, and no others. Those that stay as
+   * Runs these exporters, and no others. Those that stay as
    * they were are not disturbed. Never rejects for what a peer does.
    */
-  async apply({ exporters, resource }: Config): Promise<void> {
-    const plans = new Map(
-      exporters.map((exporter) => [exporter.name, { exporter, attributes: resource.attributes }]),
-    );
+  async apply({ exporters, attributes }: Targets): Promise<void> {
+    const plans = new Map(exporters.map((exporter) => [exporter.name, { exporter, attributes }]));
     const kept = (name: string): boolean =>
       isDeepStrictEqual(this.#running.get(name)?.plan, plans.get(name));
     // First these: a queue's folder belongs to one exporter at a time.
@@ -72,15 +77,6 @@ export class Delivery {
       const { split, accepted, recovered, queueOnDisk, ...stats } = exporter.stats();
       return { exporter: name, ...stats };
     });
-  }
-
-  /** Requests that wait in queues which end with this process, by exporter. */
-  get notOnDisk(): Readonly<Record<string, number>> {
-    const waiting = [...this.#running].map(([name, { exporter }]) => {
-      const { queueOnDisk, queueSize } = exporter.stats();
-      return [name, queueOnDisk ? 0 : queueSize] as const;
-    });
-    return Object.fromEntries(waiting.filter(([, count]) => count > 0));
   }
 
   /** Sends for so long what it can; what is left stays in the queues. Never rejects. */

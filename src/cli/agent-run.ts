@@ -1,5 +1,10 @@
 /** The running agent: samples, keeps and serves profiles, and follows its configuration. */
+import { mkdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Delivery, DeliveryEvents } from '../agent/delivery.ts';
+import { SelfObservation } from '../agent/self-observation.ts';
 import { cgroupScope } from '../capture/cgroup.ts';
+import type { ExporterConfig } from '../config/exporter-schema.ts';
 import type { Loaded } from '../config/load.ts';
 import { problemText } from '../config/problem.ts';
 import { Reloader } from '../config/reload.ts';
@@ -9,14 +14,17 @@ import type { Viewer } from '../viewer/server.ts';
 import type { ProfileStore } from '../viewer/store.ts';
 import type { Surroundings } from './command.ts';
 import { CommandError, reasonOf } from './errors.ts';
+import { findRoot, versionOf } from './installation.ts';
 import type { Log } from './log.ts';
-import { ProfileFolder } from './profile-folder.ts';
+import { openOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
 
 /** A secret would be seen by all in the list of processes if it were an option. */
 export const TOKEN_VARIABLE = 'FLAMETAP_TOKEN';
 /** Of the first profile. */
 const FIRST_INTERVAL_MS = 500;
+/** At the end, for what waits in the queues; told in the manual. */
+const LAST_SENDING_MS = 5_000;
 
 export interface AgentSources {
   /** Watched when there is one. */
@@ -56,6 +64,9 @@ export function profilerOptions({ capture, profile, symbols }: Config): Profiler
 const restartsSampling = (path: string): boolean =>
   path.startsWith('capture.') || path.startsWith('symbols.') || path === 'profile.labels';
 
+const changesDelivery = (path: string): boolean =>
+  path.startsWith('exporters.') || path === 'resource.attributes';
+
 export class Agent {
   readonly #surroundings: Surroundings;
   readonly #sources: AgentSources;
@@ -64,7 +75,8 @@ export class Agent {
   readonly #store: ProfileStore;
   readonly #reloader: Reloader | undefined;
   #config: Config;
-  #folders: readonly ProfileFolder[] = [];
+  readonly #delivery: Delivery;
+  readonly #observation: SelfObservation;
   #profiler: Profiler | undefined;
   #isRunning = true;
   /** Changes that wait for their turn between two profiles. */
@@ -75,7 +87,17 @@ export class Agent {
     surroundings: Surroundings,
     sources: AgentSources,
     stopped: Promise<NodeJS.Signals>,
-    { loaded, log, store }: { loaded: Loaded; log: Log; store: ProfileStore },
+    {
+      loaded,
+      log,
+      store,
+      makeDelivery,
+    }: {
+      loaded: Loaded;
+      log: Log;
+      store: ProfileStore;
+      makeDelivery: (events: DeliveryEvents) => Delivery;
+    },
   ) {
     this.#surroundings = surroundings;
     this.#sources = sources;
@@ -83,6 +105,12 @@ export class Agent {
     this.#log = log;
     this.#store = store;
     this.#config = loaded.config;
+    const version = versionOf(findRoot(dirname(import.meta.filename)));
+    this.#observation = new SelfObservation(version, loaded.config.profile.interval, log);
+    this.#delivery = makeDelivery({
+      onWarning: (exporter, cause, message) =>
+        this.#observation.warn(`${exporter} ${cause}`, { exporter, cause }, message),
+    });
     if (sources.file !== undefined) this.#reloader = this.#watch(sources.file, loaded);
     void stopped.then(() => {
       this.#isRunning = false;
@@ -98,15 +126,17 @@ export class Agent {
   ): Promise<Agent> {
     const loaded = sources.load();
     // Loaded here: `record` and `doctor` need neither.
-    const [{ createLog }, { ProfileStore }] = await Promise.all([
+    const [{ createLog }, { ProfileStore }, { Delivery }] = await Promise.all([
       import('./log.ts'),
       import('../viewer/store.ts'),
+      import('../agent/delivery.ts'),
     ]);
+    const makeDelivery = (events: DeliveryEvents) => new Delivery(events);
     const { viewer, log: logged } = loaded.config;
     const log = createLog(surroundings.stderr.isTTY, logged.level);
     for (const warning of loaded.warnings) log.warn(warning);
     const store = new ProfileStore({ retentionMs: viewer.retention, maxBytes: viewer.maxBytes });
-    return new Agent(surroundings, sources, stopped, { loaded, log, store });
+    return new Agent(surroundings, sources, stopped, { loaded, log, store, makeDelivery });
   }
 
   /** Reads the configuration anew; without a file there is nothing to read. */
@@ -117,18 +147,21 @@ export class Agent {
   /** Resolves when it was told to stop and all is put away. */
   async run(): Promise<void> {
     checkTargets(this.#config);
-    this.#folders = await this.#openFolders(this.#config);
+    await this.#deliverTo(this.#config);
     // Before sampling: a port in use should be known first.
     const viewer = await this.#serve();
     try {
       this.#profiler = await this.#surroundings.startProfiler(profilerOptions(this.#config));
       this.#log.info(`sampling at ${this.#config.capture.hz} Hz; open ${viewer.url}`);
+      this.#observation.health.sampling();
       this.#reloader?.start();
       await this.#flushUntilStopped();
       this.#log.info(`${await this.#stopped}: stopping`);
-      await this.#keep(await this.#profiler.stop());
+      this.#observation.health.stopping();
+      this.#keep(await this.#profiler.stop());
     } finally {
       this.#reloader?.stop();
+      await this.#endDelivery();
       await viewer.close();
     }
   }
@@ -144,6 +177,13 @@ export class Agent {
         rssBytes: process.memoryUsage.rss(),
         ...this.#profiler?.counts(),
       }),
+      metrics: () =>
+        this.#observation.metrics({
+          counts: this.#profiler?.counts(),
+          hz: this.#config.capture.hz,
+          exporters: this.#delivery.readings,
+        }),
+      health: this.#observation.health,
       onError: (error) => this.#log.error(error, 'a request failed'),
       ...(token === undefined ? {} : { token }),
     }).catch((error: unknown) => {
@@ -163,7 +203,7 @@ export class Agent {
         next = Math.min(next, performance.now() + this.#config.profile.interval);
         continue;
       }
-      await this.#keep(await this.#profiler!.flush());
+      this.#keep(await this.#profiler!.flush());
       // After a pause longer than the interval (a stopped machine), do not catch up.
       step = Math.min(this.#config.profile.interval, step * 2);
       next = Math.max(next + step, performance.now());
@@ -182,45 +222,53 @@ export class Agent {
     });
   }
 
-  /** Takes each profile where it belongs; a full disk costs a file, not the agent. */
-  async #keep(profile: Profile): Promise<void> {
+  /** Takes each profile where it belongs. */
+  #keep(profile: Profile): void {
     const { taken, exported, lost, eventsLost, problems } = profile.tally;
     this.#log.info({ taken, exported, processes: profile.processes.length }, 'profile');
     if (Object.keys(lost).length + Object.keys(eventsLost).length > 0) {
-      this.#log.warn({ lost, eventsLost }, 'samples or process events were lost in this interval');
+      const reasons = [...Object.keys(lost), ...Object.keys(eventsLost)].sort();
+      this.#observation.warn(
+        `lost ${reasons.join()}`,
+        { lost, eventsLost },
+        'samples or process events were lost in this interval',
+      );
     }
     if (Object.keys(problems).length > 0) {
-      this.#log.warn(
+      this.#observation.warn(
+        `problems ${Object.keys(problems).sort().join()}`,
         { problems },
         'files could not be read in full: names or callers may be missing',
       );
     }
     this.#store.add(profile);
-    for (const folder of this.#folders) {
-      try {
-        await folder.write(profile);
-      } catch (error) {
-        if (!(error instanceof CommandError)) throw error;
-        this.#log.error(error.message);
-      }
-    }
+    this.#delivery.accept(profile);
+    this.#observation.flushed(profile);
   }
 
-  /** @throws CommandError */
-  async #openFolders({ exporters }: Config): Promise<ProfileFolder[]> {
-    const folders: ProfileFolder[] = [];
+  /** @throws CommandError when a folder cannot be written; then the exporters are as they were */
+  async #deliverTo(config: Config): Promise<void> {
     const { writePprof } = this.#sources;
-    if (writePprof !== undefined) {
-      const limits = { maxBytes: Number.POSITIVE_INFINITY, maxAge: 0 };
-      folders.push(await ProfileFolder.open(writePprof, '--write-pprof', limits));
+    if (writePprof !== undefined) await tryFolder(writePprof, '--write-pprof');
+    for (const [i, exporter] of config.exporters.entries())
+      if (exporter.kind === 'files') await tryFolder(exporter.directory, `exporters.${i}.files`);
+    const exporters =
+      writePprof === undefined
+        ? config.exporters
+        : [...config.exporters, pprofExporter(resolve(writePprof))];
+    await this.#delivery.apply({ exporters, attributes: config.resource.attributes });
+    this.#observation.health.exportersOpen();
+  }
+
+  async #endDelivery(): Promise<void> {
+    await this.#delivery.close(LAST_SENDING_MS);
+    this.#observation.tellRest();
+    for (const { exporter, queueSize, dropped } of this.#delivery.readings) {
+      if (queueSize > 0)
+        this.#log.info({ exporter, requests: queueSize }, 'waits on disk for the next start');
+      if (dropped.shutdown)
+        this.#log.warn({ exporter, requests: dropped.shutdown }, 'could not be sent and is lost');
     }
-    for (const [i, exporter] of exporters.entries()) {
-      const path = `exporters.${i}.${exporter.kind}`;
-      if (exporter.kind !== 'files' || exporter.format !== 'pprof')
-        throw new CommandError(`${path}: this version cannot write to it yet`);
-      folders.push(await ProfileFolder.open(exporter.directory, path, exporter));
-    }
-    return folders;
   }
 
   #watch(file: string, loaded: Loaded): Reloader {
@@ -248,16 +296,17 @@ export class Agent {
     this.#log.info({ changed }, 'the configuration has changed');
     this.#log.level = next.log.level;
     this.#store.limit({ retentionMs: next.viewer.retention, maxBytes: next.viewer.maxBytes });
-    if (changed.some((path) => path.startsWith('exporters.'))) await this.#changeFolders(next);
+    this.#observation.health.expect(next.profile.interval);
+    if (changed.some(changesDelivery)) await this.#changeDelivery(next);
     this.#config = next;
     if (changed.some(restartsSampling)) await this.#restartSampling(before);
     if (changed.includes('viewer.listen'))
       this.#log.warn('viewer.listen: waits for a restart of the agent');
   }
 
-  async #changeFolders(next: Config): Promise<void> {
+  async #changeDelivery(next: Config): Promise<void> {
     try {
-      this.#folders = await this.#openFolders(next);
+      await this.#deliverTo(next);
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       this.#log.error(`${error.message}; the exporters stay as they were`);
@@ -275,7 +324,7 @@ export class Agent {
     }
     const last = await this.#profiler!.stop();
     this.#profiler = undefined;
-    await this.#keep(last);
+    this.#keep(last);
     const { startProfiler } = this.#surroundings;
     try {
       this.#profiler = await startProfiler(profilerOptions(this.#config));
@@ -301,3 +350,24 @@ function checkTargets({ capture }: Config): void {
     }
   }
 }
+
+/** Makes the folder and tries it. @param asked the option or key it comes from. @throws CommandError */
+async function tryFolder(path: string, asked: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw new CommandError(`${asked}: cannot make ${path}: ${reasonOf(error)}`);
+  }
+  const trial = await openOutput(join(path, 'flametap-trial'));
+  await trial.abandon();
+}
+
+/** What --write-pprof stands for: nothing is removed. */
+const pprofExporter = (directory: string): ExporterConfig => ({
+  kind: 'files',
+  name: '--write-pprof',
+  directory,
+  format: 'pprof',
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxAge: 0,
+});

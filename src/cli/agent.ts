@@ -47,8 +47,10 @@ const FLAGS = {
 const manual: Manual = {
   usage: ['flametap agent [options]'],
   description: [
-    'Profiles the whole machine until it gets SIGINT or SIGTERM. Keeps the profiles of the last hour in memory and serves a page with a live flame graph, per process; needs no backend.',
+    'Profiles the whole machine until it gets SIGINT or SIGTERM. Keeps the profiles of the last hour in memory and serves a page with a live flame graph, per process; needs no backend. The configuration can name backends to send them to.',
     'With --config it follows the file: at SIGHUP and when the file changes it is read again and applied without a restart; a wrong one leaves what runs in force and is told in the log.',
+    'At SIGTERM or SIGINT the last profile is made, and for up to 5 seconds what is queued is sent; the rest waits in the queues on disk for the next start. A second signal stops at once.',
+    "The page's address also has /metrics (Prometheus), /healthz and /readyz.",
     'Logs go to standard error: readable on a terminal, JSON lines elsewhere.',
   ],
   options,
@@ -60,6 +62,8 @@ const manual: Manual = {
         '                needed to listen on an address that others can reach',
         'FLAMETAP_…      any key of the configuration: FLAMETAP_CAPTURE_HZ for capture.hz',
         'OTEL_…          as OpenTelemetry has them; see docs/configuration.md',
+        'DEBUGINFOD_URLS debuginfod servers, separated by spaces, that are asked for debug',
+        '                information which this machine lacks; unset: nobody is asked',
       ],
     },
     EXIT_CODES,

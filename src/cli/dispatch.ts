@@ -1,6 +1,4 @@
 /** Finds the command, runs it, and turns what it throws into a message and an exit code. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { MachineError } from '../agent/machine-error.ts';
 import { RecordingError } from '../capture/recording.ts';
 import { ConfigError, problemText } from '../config/problem.ts';
@@ -13,6 +11,7 @@ import {
   EXIT_USAGE,
   UsageError,
 } from './errors.ts';
+import { versionOf } from './installation.ts';
 import { columns, manualText } from './manual.ts';
 import { suggestion } from './suggestion.ts';
 
@@ -38,13 +37,6 @@ function overview(commands: readonly Command[]): string {
     '  flametap record -- some-program',
     '',
   ].join('\n');
-}
-
-/** @param root folder with package.json */
-function version(root: string): string {
-  const found: unknown = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const text = found && typeof found === 'object' && 'version' in found ? found.version : '';
-  return `flametap ${text}\n`;
 }
 
 /** Wants help: `--help` before any `--`, so that a command's own --help stays its own. */
@@ -77,7 +69,7 @@ export async function dispatch(
       await stdout.write(manualText(command.manual));
       return EXIT_DONE;
     }
-    if (name === '--version' || name === '-V') await stdout.write(version(root));
+    if (name === '--version' || name === '-V') await stdout.write(`flametap ${versionOf(root)}\n`);
     else if (name === '--help' || name === '-h' || name === 'help')
       await stdout.write(helpFor(commands, rest[0]));
     else

@@ -12,7 +12,7 @@ const LEAST_PATIENCE_MS = 60_000;
 
 export class Health {
   readonly #now: () => number;
-  readonly #patienceMs: number;
+  #patienceMs = LEAST_PATIENCE_MS;
   #state: 'starting' | 'sampling' | 'stopping' = 'starting';
   #lastFlush: number | undefined;
   #since: number;
@@ -21,8 +21,13 @@ export class Health {
   /** @param now milliseconds of a clock that only goes forward */
   constructor(intervalMs: number, now: () => number = () => performance.now()) {
     this.#now = now;
-    this.#patienceMs = Math.max(INTERVALS * intervalMs, LEAST_PATIENCE_MS);
     this.#since = now();
+    this.expect(intervalMs);
+  }
+
+  /** A profile this often. */
+  expect(intervalMs: number): void {
+    this.#patienceMs = Math.max(INTERVALS * intervalMs, LEAST_PATIENCE_MS);
   }
 
   sampling(): void {
