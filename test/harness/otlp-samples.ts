@@ -151,7 +151,10 @@ export function differences(
   const missing = (from: typeof ours, to: typeof ours, mark: string): string[] =>
     [...from]
       .filter(([key, value]) => to.get(key) !== value)
-      .map(([key, value]) => `${mark} ${value} x ${key.length > 900 ? `${key.slice(0, 500)} … ${key.slice(-400)}` : key}`);
+      .map(
+        ([key, value]) =>
+          `${mark} ${value} x ${key.length > 900 ? `${key.slice(0, 500)} … ${key.slice(-400)}` : key}`,
+      );
   const [left, right] = [missing(ours, theirs, '-'), missing(theirs, ours, '+')];
   const count = left.length + right.length;
   return count === 0 ? [] : [`${count} of ${ours.size}`, ...left.slice(0, 2), ...right.slice(0, 2)];
