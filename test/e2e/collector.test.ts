@@ -1,11 +1,12 @@
 /** Profiles sent to a real Collector come out of it sample by sample as they were recorded. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { makeCertificates } from '../harness/certificates.ts';
-import { receivedRequests, startCollector } from '../harness/collector.ts';
+import { type LogLine, startAgent, sumOfProfiles } from '../harness/agent.ts';
+import { type Certificates, makeCertificates } from '../harness/certificates.ts';
+import { type Receiver, receivedRequests, startCollector } from '../harness/collector.ts';
 import { differences, sampleValues, sumOfValues } from '../harness/otlp-samples.ts';
 import { buildProgram } from '../harness/programs.ts';
 import { CLI, execute } from '../harness/record.ts';
@@ -36,3 +37,56 @@ test('what record writes is what the Collector has received', async () => {
   const received = sampleValues(receivedRequests(receiver.file));
   assert.deepEqual(differences(recorded, received), []);
 });
+
+/** One exporter per receiver, and files to compare with. */
+function exportersOf(
+  receivers: readonly Receiver[],
+  certificates: Certificates,
+  directory: string,
+): object[] {
+  const otlp = receivers.map(({ protocol, security, address }) => ({
+    otlp: {
+      name: `${protocol}-${security}`,
+      endpoint: `${security === 'plain' ? 'http' : 'https'}://${address}`,
+      protocol: protocol === 'grpc' ? 'grpc' : security === 'tls' ? 'http/json' : 'http/protobuf',
+      queue: { directory: join(folder, 'queue') },
+      retry: { initial: '100ms', max: '1s' },
+      tls: {
+        ...(security === 'plain' ? {} : { ca_file: certificates.authority }),
+        ...(security === 'mtls'
+          ? { cert_file: certificates.clientCertificate, key_file: certificates.clientKey }
+          : {}),
+      },
+    },
+  }));
+  return [...otlp, { files: { directory, format: 'otlp' } }];
+}
+
+test('gRPC, HTTP, TLS and mTLS: each receiver has every sample that was recorded', async () => {
+  const certificates = makeCertificates(folder);
+  const collector = await startCollector(folder, certificates);
+  const directory = join(folder, 'recorded');
+  const agent = await startAgent(folder, {
+    capture: { hz: 199 },
+    profile: { interval: '1s' },
+    exporters: exportersOf(collector.receivers, certificates, directory),
+  });
+  const program = await execute([buildProgram('shapes'), '3']);
+  assert.equal(program.code, 0, program.stderr);
+  assert.equal(await agent.stop(), 0);
+  const said = await collector.stop();
+
+  const files = readdirSync(directory).map((name) => readFileSync(join(directory, name)));
+  const recorded = sampleValues(files);
+  assert.equal(sumOfValues(recorded), sumOfProfiles(agent.log, 'exported'));
+  assert.ok([...recorded.keys()].some((key) => key.includes('shapes::sorted')));
+  for (const { protocol, security, file } of collector.receivers) {
+    const received = sampleValues(receivedRequests(file));
+    const words = `${protocol} ${security}: ${JSON.stringify(warningsOf(agent.log))}\n${said.slice(-2000)}`;
+    assert.deepEqual(differences(recorded, received), [], words);
+  }
+  assert.deepEqual(warningsOf(agent.log), []);
+});
+
+const warningsOf = (log: readonly LogLine[]): LogLine[] =>
+  log.filter(({ level, exporter }) => level >= 40 && exporter !== undefined);
