@@ -218,6 +218,7 @@ export class OtlpTables {
     const attributes = [
       this.#strings.attribute('process.executable.build_id.gnu', mapping.buildId),
       this.#strings.attribute('process.executable.build_id.go', mapping.goBuildId),
+      this.#strings.attribute('process.executable.build_id.htlhash', mapping.htlHash ?? ''),
     ].filter((attribute) => attribute !== 0);
     // Locations carry the file's own addresses, and so does the mapping: as if the
     // file had been loaded where it was linked. All addresses at offset 0 mean the same
