@@ -36,9 +36,7 @@ export const MAX_BYTES = 256 << 10;
 /** Aliases count as often as they are used. */
 const MAX_NODES = 20_000;
 const MAX_DEPTH = 32;
-/** A broken file has many, and most are consequences of the first. */
-const MAX_PROBLEMS = 3;
-
+const TOO_DEEP = `is nested more than ${MAX_DEPTH} levels deep`;
 class Bad extends Error {
   readonly line: number;
 
@@ -61,7 +59,7 @@ class Reader {
     const line = this.#lineOf(node) ?? fallbackLine;
     this.#nodes += 1;
     if (this.#nodes > MAX_NODES) throw new Bad(line, `has more than ${MAX_NODES} values`);
-    if (depth > MAX_DEPTH) throw new Bad(line, `is nested more than ${MAX_DEPTH} levels deep`);
+    if (depth > MAX_DEPTH) throw new Bad(line, TOO_DEEP);
     if (isAlias(node)) {
       const target = this.#anchors.get(node.source);
       if (!target) throw new Bad(line, `there is no &${node.source} before *${node.source}`);
@@ -104,8 +102,8 @@ class Reader {
   }
 }
 
-/** @returns the tree, null when there is nothing in it, or what is wrong */
-export function readYaml(text: string): Tree | { readonly problems: readonly SyntaxProblem[] } {
+/** @returns the tree, a null when there is nothing in it; or what is wrong first */
+export function readYaml(text: string): Tree | { readonly problem: SyntaxProblem } {
   const lines = new LineCounter();
   try {
     const document = parseDocument(text, {
@@ -113,24 +111,21 @@ export function readYaml(text: string): Tree | { readonly problems: readonly Syn
       prettyErrors: false,
       // The check of the parser costs the square of the keys; ours is above.
       uniqueKeys: false,
-      logLevel: 'silent',
+      // Silent would say nothing of a second document.
+      logLevel: 'error',
       version: '1.2',
     });
-    const errors = [...document.errors, ...document.warnings];
-    if (errors.length > 0) {
-      return {
-        problems: errors.slice(0, MAX_PROBLEMS).map(({ pos, message }) => ({
-          line: lines.linePos(pos[0]).line,
-          message: `is not YAML: ${message.replaceAll(/[\p{Cc}]+/gu, ' ').slice(0, 200)}`,
-        })),
-      };
+    // More of them are mostly consequences of the first.
+    const [first] = [...document.errors, ...document.warnings];
+    if (first) {
+      const message = first.message.replaceAll(/\p{Cc}+/gu, ' ').slice(0, 200);
+      throw new Bad(lines.linePos(first.pos[0]).line, `is not YAML: ${message}`);
     }
     return new Reader(lines).tree(document.contents, 1);
   } catch (error) {
-    if (error instanceof Bad) return { problems: [{ line: error.line, message: error.message }] };
+    if (error instanceof Bad) return { problem: { line: error.line, message: error.message } };
     // The parser calls itself for each level.
-    if (error instanceof RangeError)
-      return { problems: [{ line: 1, message: `is nested more than ${MAX_DEPTH} levels deep` }] };
+    if (error instanceof RangeError) return { problem: { line: 1, message: TOO_DEEP } };
     throw error;
   }
 }

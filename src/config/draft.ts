@@ -309,9 +309,8 @@ export class Draft {
 
   #yaml(path: string, text: string, origin: Origin, take: (tree: Tree) => void): void {
     const tree = readYaml(text);
-    if ('problems' in tree) {
-      for (const { message } of tree.problems) this.problem(origin, path, message);
-    } else take(tree);
+    if ('problem' in tree) this.problem(origin, path, tree.problem.message);
+    else take(tree);
   }
 
   /** @returns undefined when there is no such path; that is a problem then */

@@ -79,9 +79,8 @@ function addFile(draft: Draft, file: string): void {
   }
   const originOf = (line: number): Origin => ({ from: 'file', file, line });
   const tree = readYaml(text);
-  if ('problems' in tree) {
-    for (const { line, message } of tree.problems) draft.problem(originOf(line), '', message);
-  } else draft.addTree(tree, originOf);
+  if ('problem' in tree) draft.problem(originOf(tree.problem.line), '', tree.problem.message);
+  else draft.addTree(tree, originOf);
 }
 
 function addEnvironment(draft: Draft, environment: Sources['environment']): void {
