@@ -32,6 +32,8 @@ export class ProfileFolder {
   readonly #directory: string;
   readonly #limits: FolderLimits;
   readonly #now: () => number;
+  /** One file after the other, so that two cannot take the same name or room. */
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @param now milliseconds since 1970 */
   constructor(directory: string, limits: FolderLimits, now: () => number) {
@@ -45,7 +47,13 @@ export class ProfileFolder {
    * A file with the same content and start stays as it is.
    * @throws TooLargeError, or the system's error
    */
-  async add(content: Uint8Array, startMs: number, format: FileFormat): Promise<void> {
+  add(content: Uint8Array, startMs: number, format: FileFormat): Promise<void> {
+    const added = this.#last.then(() => this.#add(content, startMs, format));
+    this.#last = added.catch(() => undefined);
+    return added;
+  }
+
+  async #add(content: Uint8Array, startMs: number, format: FileFormat): Promise<void> {
     if (content.length > this.#limits.maxBytes)
       throw new TooLargeError(
         `${content.length} bytes, but the folder may hold ${this.#limits.maxBytes}`,
