@@ -67,21 +67,22 @@ constexpr size_t kMaxPerfRecord = 65536;
 }  // namespace
 
 void Sampler::Init(Napi::Env env, Napi::Object exports) {
-  exports.Set("Sampler", DefineClass(env, "Sampler",
-                                     {
-                                         InstanceMethod<&Sampler::Watch>("watch"),
-                                         InstanceMethod<&Sampler::Unwatch>("unwatch"),
-                                         InstanceMethod<&Sampler::Drain>("drain"),
-                                         InstanceMethod<&Sampler::DrainSideband>("drainSideband"),
-                                         InstanceMethod<&Sampler::Counters>("counters"),
-                                         InstanceMethod<&Sampler::MapDescriptor>("mapDescriptor"),
-                                         InstanceMethod<&Sampler::RunStats>("runStats"),
-                                         InstanceMethod<&Sampler::EnableRunStats>("enableRunStats"),
-                                         InstanceMethod<&Sampler::DisableRunStats>("disableRunStats"),
-                                         InstanceMethod<&Sampler::MapMemory>("mapMemory"),
-                                         InstanceMethod<&Sampler::OnReadable>("onReadable"),
-                                         InstanceMethod<&Sampler::Close>("close"),
-                                     }));
+  exports.Set("Sampler",
+              DefineClass(env, "Sampler",
+                          {
+                              InstanceMethod<&Sampler::Watch>("watch"),
+                              InstanceMethod<&Sampler::Unwatch>("unwatch"),
+                              InstanceMethod<&Sampler::Drain>("drain"),
+                              InstanceMethod<&Sampler::DrainSideband>("drainSideband"),
+                              InstanceMethod<&Sampler::Counters>("counters"),
+                              InstanceMethod<&Sampler::MapDescriptor>("mapDescriptor"),
+                              InstanceMethod<&Sampler::RunStats>("runStats"),
+                              InstanceMethod<&Sampler::EnableRunStats>("enableRunStats"),
+                              InstanceMethod<&Sampler::DisableRunStats>("disableRunStats"),
+                              InstanceMethod<&Sampler::MapMemory>("mapMemory"),
+                              InstanceMethod<&Sampler::OnReadable>("onReadable"),
+                              InstanceMethod<&Sampler::Close>("close"),
+                          }));
 }
 
 Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(info) {
