@@ -159,8 +159,9 @@ export class Agent {
       await this.#pause(Math.max(0, next - performance.now()));
       if (!this.#isRunning) return;
       if (this.#changed.length > 0) {
-        await this.#apply(this.#changed.splice(0));
-        next = Math.min(next, performance.now() + this.#config.profile.interval);
+        const isAnew = await this.#apply(this.#changed.splice(0));
+        const latest = performance.now() + this.#config.profile.interval;
+        next = isAnew ? latest : Math.min(next, latest);
         continue;
       }
       await this.#keep(await this.#profiler!.flush());
@@ -241,8 +242,8 @@ export class Agent {
     });
   }
 
-  /** Brings what runs in line with the newest configuration. */
-  async #apply(changed: readonly string[]): Promise<void> {
+  /** Brings what runs in line with the newest configuration. @returns whether sampling began anew */
+  async #apply(changed: readonly string[]): Promise<boolean> {
     const next = this.#reloader!.current.config;
     const before = this.#config;
     this.#log.info({ changed }, 'the configuration has changed');
@@ -250,9 +251,9 @@ export class Agent {
     this.#store.limit({ retentionMs: next.viewer.retention, maxBytes: next.viewer.maxBytes });
     if (changed.some((path) => path.startsWith('exporters.'))) await this.#changeFolders(next);
     this.#config = next;
-    if (changed.some(restartsSampling)) await this.#restartSampling(before);
     if (changed.includes('viewer.listen'))
       this.#log.warn('viewer.listen: waits for a restart of the agent');
+    return changed.some(restartsSampling) && (await this.#restartSampling(before));
   }
 
   async #changeFolders(next: Config): Promise<void> {
@@ -265,13 +266,13 @@ export class Agent {
   }
 
   /** Ends sampling and starts it anew; when that fails, as it was before. */
-  async #restartSampling(before: Config): Promise<void> {
+  async #restartSampling(before: Config): Promise<boolean> {
     try {
       checkTargets(this.#config);
     } catch (error) {
       this.#log.error(`${reasonOf(error)}; sampling goes on as before`);
       this.#config = { ...this.#config, capture: before.capture };
-      return;
+      return false;
     }
     const last = await this.#profiler!.stop();
     this.#profiler = undefined;
@@ -287,6 +288,7 @@ export class Agent {
       this.#profiler = await startProfiler(profilerOptions(this.#config));
     }
     this.#log.info(`sampling at ${this.#config.capture.hz} Hz`);
+    return true;
   }
 }
 
