@@ -8,6 +8,7 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAll } from './build.mjs';
+import { ensureGo } from './go-toolchain.mjs';
 import { ensureModules, linkNode } from './node-runtime.mjs';
 import { EXIT_MACHINE, SetupError, say } from './say.mjs';
 import { ensurePackages, readPackageLists } from './system-packages.mjs';
@@ -26,6 +27,7 @@ async function setUp() {
   ensurePackages(readPackageLists(join(root, 'scripts/packages.json'), ['build', ...lists]));
   ensureModules(root);
   linkNode(root);
+  if (lists.includes('test')) ensureGo(root);
   await buildAll(root);
 }
 

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
+import { isRecentGo } from './go-toolchain.mjs';
 import { chooseNode, modulesAreCurrent } from './node-runtime.mjs';
 import { danglingPaths, mentionedPaths } from './readme-paths.mjs';
 import {
@@ -174,4 +175,10 @@ test('paths in a README are found in links and code, not in blocks, words or add
     '`x.ts` `src/x.ts` `y.ts` `build/z.o`',
   );
   assert.deepEqual(dangling, ['y.ts']);
+});
+
+test('Go is recent enough from 1.23 on', () => {
+  for (const version of ['go1.23', 'go1.26.8', 'go1.27rc1', 'go2.0'])
+    assert.ok(isRecentGo(version));
+  for (const version of ['go1.19.8', 'go1.22.12', '', 'devel']) assert.ok(!isRecentGo(version));
 });

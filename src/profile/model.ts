@@ -122,6 +122,7 @@ export interface SampleColumns {
   readonly labels: Uint32Array;
 }
 
+/** Of goroutines: see goroutine-labels.ts. Of requests: `trace_id` and `span_id`, lower-case hex. */
 export interface Label {
   readonly key: string;
   readonly value: string;

@@ -143,6 +143,24 @@ test('no submessage is empty: an empty one would silently cut the rest off', () 
   assert.equal(strings[Number(pprof.defaultSampleType)], 'cpu');
 });
 
+test('a goroutine is a number, of which no receiver makes a series; who made it is text', () => {
+  const labels = [
+    { key: 'goroutine', value: '4294967301' },
+    { key: 'goroutine_created_by', value: 'main.serve' },
+  ];
+  const pprof = decode({ ...buildProfile([plainSample]), labelSets: [labels] });
+  const { strings } = pprof.stringTable;
+  const found = pprof.sample[0]!.label.map(({ key, str, num }) => [
+    strings[Number(key)],
+    strings[Number(str)],
+    Number(num),
+  ]).filter(([key]) => String(key).startsWith('goroutine'));
+  assert.deepEqual(found, [
+    ['goroutine', '', 4294967301],
+    ['goroutine_created_by', 'main.serve', 0],
+  ]);
+});
+
 test('values and addresses beyond 2^53 are exact', () => {
   const built = buildProfile([{ ...plainSample, kernel: [0x1fff], weight: 0xffff_ffff }]);
   const profile = { ...built, period: 1_000_000_007 as Profile['period'] };

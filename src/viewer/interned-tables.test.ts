@@ -61,3 +61,15 @@ test('stacks longer than one call takes are told apart', () => {
   assert.equal(stack(0), stack(2));
   assert.notEqual(stack(0), stack(1));
 });
+
+test('goroutines are not told apart in what is kept, other labels are', () => {
+  const goroutine = { key: 'goroutine', value: '7' };
+  const creator = { key: 'goroutine_created_by', value: 'main.serve' };
+  const kind = { key: 'goroutine_kind', value: 'user' };
+  const trace = { key: 'trace_id', value: '0af7651916cd43dd8448eb211c80319c' };
+  const labelSets = [[], [goroutine, creator, kind], [goroutine, trace]];
+  const tables = new InternedTables();
+  const { labels } = tables.translator({ ...profileOfStacks(), labelSets });
+  assert.equal(labels(1), labels(0));
+  assert.deepEqual(tables.tables.labelSets[labels(2)], [trace]);
+});

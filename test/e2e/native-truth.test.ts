@@ -79,7 +79,7 @@ function framesOf(samples: readonly JsonSample[], name: RegExp): JsonFrame[] {
 test('python3 and libc, stripped: names, files, lines and inlined calls come from Debian debug packages', async () => {
   // Large enough for malloc itself, and zeroed by memset.
   const loop = 'while True:\n  for i in range(1000): bytearray(2000 + i)';
-  const pid = start(['python3', '-S', '-c', loop]);
+  const pid = start(['/usr/bin/python3', '-S', '-c', loop]);
   await pause(300);
   const recording = await record({ hz: HZ, options: ['--pid', String(pid), '--duration', '3s'] });
   const samples = ofPid(recording, pid);

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { buildProgram } from '../harness/programs.ts';
 import { CLI, execute, type Finished } from '../harness/record.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'replay-'));
@@ -51,6 +52,30 @@ test('shells, forks and execs of short and long programs: same counts by stack',
   assert.ok(total > 100, `only ${total} samples`);
   assert.ok(live.size > 20);
   assert.deepEqual(replayed, live);
+});
+
+// The last samples of a process and its first, which are unwound in user space, have them too.
+test('goroutines of a Go program: same labels by stack', async () => {
+  const [live, replayed] = [join(folder, 'go.live'), join(folder, 'go.replayed')];
+  const format = ['--format', 'json', '--output'];
+  const command = [buildProgram('deep-go'), '1', '40', '4'];
+  await flametap('--hz', '499', ...format, live, '--save-records', records, '--', ...command);
+  await flametap('--replay', records, ...format, replayed);
+  const labelled = (path: string): string[] => {
+    const { samples, tally } = JSON.parse(readFileSync(path, 'utf8')) as {
+      samples: { stack: { name: string; type: string }[]; labels: object; count: number }[];
+      tally: { labels_lost: object };
+    };
+    const rows = samples.map(({ stack, labels, count }) => {
+      // Kernel frames may be trampolines of whoever is loaded at the time.
+      const names = stack.filter(({ type }) => type !== 'kernel').map(({ name }) => name);
+      return JSON.stringify([labels, names, count]);
+    });
+    return [...rows.sort(), JSON.stringify(tally.labels_lost)];
+  };
+  const rows = labelled(live);
+  assert.ok(rows.filter((row) => row.includes('"goroutine":')).length > 20, `${rows.length} rows`);
+  assert.deepEqual(labelled(replayed), rows);
 });
 
 test('a damaged recording: an error that names the file, and no profile', async () => {

@@ -227,6 +227,7 @@ describe('debug packages of the distribution', () => {
     ['libc', '/lib/x86_64-linux-gnu/libc.so.6', true],
     ['libm', '/lib/x86_64-linux-gnu/libm.so.6', true],
     ['the dynamic linker', '/lib64/ld-linux-x86-64.so.2', true],
+    ['python3', '/usr/bin/python3', true],
   ] as const) {
     test(what, (context) => {
       const binary = realpathSync(path);
