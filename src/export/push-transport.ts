@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { outcomeOfPush } from './connect-outcome.ts';
 import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
+import { countSeries } from './push-message.ts';
 import type { Outcome, Transport } from './transport.ts';
 
 export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
@@ -48,7 +49,7 @@ export class PushTransport implements Transport {
     }
     const body = compression === 'gzip' ? await compress(request) : request;
     const answer = await this.#poster.post(body, headers, signal);
-    if ('status' in answer) return outcomeOfPush(answer, now());
+    if ('status' in answer) return outcomeOfPush(answer, countSeries(request), now());
     return { kind: 'retry', reason: answer.reason };
   }
 
