@@ -22,8 +22,8 @@ export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
 
 export type Auth =
   | { readonly kind: 'none' }
-  | { readonly kind: 'basic'; readonly user: string; readonly password: string }
-  /** Asked for each request, so that a file may be read anew. */
+  /** Secrets are asked for with each request, so that a file may be read anew. */
+  | { readonly kind: 'basic'; readonly user: string; readonly password: () => string }
   | { readonly kind: 'bearer'; readonly token: () => string };
 
 const METHOD = 'push.v1.PusherService/Push';
@@ -45,7 +45,7 @@ export class PushTransport implements Transport {
     try {
       headers = requestHeaders(this.#settings);
     } catch {
-      return { kind: 'retry', reason: 'token_unreadable' };
+      return { kind: 'retry', reason: 'credentials_unreadable' };
     }
     const body = compression === 'gzip' ? await compress(request) : request;
     const answer = await this.#poster.post(body, headers, signal);
@@ -83,5 +83,5 @@ function requestHeaders(settings: PushTransportSettings): OutgoingHttpHeaders {
 
 function credentials(auth: Exclude<Auth, { kind: 'none' }>): string {
   if (auth.kind === 'bearer') return `Bearer ${auth.token().trim()}`;
-  return `Basic ${Buffer.from(`${auth.user}:${auth.password}`).toString('base64')}`;
+  return `Basic ${Buffer.from(`${auth.user}:${auth.password()}`).toString('base64')}`;
 }

@@ -92,7 +92,7 @@ test('one series of each service and process name, CPU time only', () => {
 });
 
 test('a series of each process when asked for', () => {
-  const pids = stored(encode(twoPrograms, { pid: true })).map(({ labels }) => labels['pid']);
+  const pids = stored(encode(twoPrograms, { pid: true })).map(({ labels }) => labels.pid);
   assert.deepEqual(pids, ['1', '2', '3']);
 });
 
@@ -156,7 +156,7 @@ test('no more labels and no longer ones than Pyroscope takes', () => {
     assert.ok(Buffer.byteLength(name) <= 1024);
     assert.ok(Buffer.byteLength(value) <= 2048);
   }
-  assert.equal(series!.labels['service_name'], 'web');
+  assert.equal(series!.labels.service_name, 'web');
   assert.match(
     stored(encode(goroutines, { labels, goroutines: true })).at(-1)!.samples[0]![0],
     /f4098 trace_id=0123456789abcdef0123456789abcdef$/,
@@ -180,7 +180,7 @@ test('parts of a series have start times of their own and lose nothing', () => {
     const parts = stored(requests);
     assert.ok(requests.length > 1 || parts.length > whole.length);
     assert.deepEqual(totals(parts), totals(whole));
-    const keys = parts.map(({ labels, time }) => `${labels['service_name']} ${time}`);
+    const keys = parts.map(({ labels, time }) => `${labels.service_name} ${time}`);
     assert.equal(new Set(keys).size, keys.length);
     for (const part of parts) assert.ok(part.samples.length <= (limits.samples ?? 16_000));
     for (const request of requests) {
@@ -205,7 +205,7 @@ test('halves, and their halves, keep within the times of the part, down to singl
   const profiles = stored(single);
   assert.equal(profiles.length, 100);
   assert.deepEqual(totals(profiles), totals(stored(parts)));
-  const keys = profiles.map(({ labels, time }) => `${labels['service_name']} ${time}`);
+  const keys = profiles.map(({ labels, time }) => `${labels.service_name} ${time}`);
   assert.equal(new Set(keys).size, 100);
   const late = fixtureFacts.startTime + 100n;
   for (const { time } of profiles) assert.ok(time >= fixtureFacts.startTime && time < late);
@@ -270,7 +270,7 @@ test('whatever names hold, samples add up and labels obey the rules', () => {
             assert.match(name, /^[a-zA-Z_][a-zA-Z0-9_]*$/);
             assert.ok(value !== '' && value.isWellFormed());
           }
-          assert.ok(names['service_name']);
+          assert.ok(names.service_name);
           for (const [, value] of values) sum += value;
         }
         assert.equal(sum, profile.tally.exported * period);
