@@ -2,10 +2,12 @@
 import { type CfiRules, cfiRules } from '../elf/eh-frame.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { GoFunctions } from '../elf/go-functions.ts';
+import type { GoPages } from '../elf/go-pages.ts';
 import { GoRules } from '../elf/go-rules.ts';
 import { type GoThreadLayout, goThreadLayout } from '../elf/go-thread.ts';
+import { htlHash } from '../elf/htlhash.ts';
 import type { ElfImage } from '../elf/image.ts';
-import { ParseError } from '../elf/source.ts';
+import { type ByteSource, fill, ParseError } from '../elf/source.ts';
 import { StartUpRules } from '../elf/start-up-rules.ts';
 import type { Opened } from '../process/open-files.ts';
 import type { Mapping } from '../profile/model.ts';
@@ -34,6 +36,15 @@ const noRules: RuleSource = {
   problems: new Map(),
 };
 
+/** What all binaries use: memory that one at a time needs, and where tables go. */
+export interface SharedByBinaries {
+  readonly store: TableStore;
+  readonly demangle: Demangler;
+  readonly goPages: GoPages;
+  /** For the code of one region, at least MAX_TEXT_READ bytes. */
+  readonly text: Uint8Array;
+}
+
 export class Binary {
   readonly opened: Opened;
   readonly tables: FileTables;
@@ -41,6 +52,7 @@ export class Binary {
   readonly isGo: boolean;
   /** By which the kernel finds a thread's goroutine. */
   readonly goThread: GoThreadLayout | undefined;
+  readonly #htlHash: string;
   readonly #cfi: CfiRules | undefined;
   readonly #functions: GoFunctions | undefined;
   readonly #demangle: Demangler;
@@ -55,17 +67,18 @@ export class Binary {
    */
   constructor(
     opened: Opened,
-    store: TableStore,
-    demangle: Demangler,
+    shared: SharedByBinaries,
     pid: HostPid,
     mayHaveDebugInfo: (image: ElfImage, path: string) => boolean,
   ) {
     const { image, source } = opened;
     this.opened = opened;
-    this.#demangle = demangle;
+    this.#demangle = shared.demangle;
     this.#findDebugInfo = () => debugInfoFile(opened, pid, mayHaveDebugInfo);
+    // Now, because the file may be closed when a profile wants it.
+    this.#htlHash = this.#guarded(() => htlHash(source)) ?? '';
     this.#cfi = this.#guarded(() => cfiRules(image));
-    this.#functions = this.#guarded(() => GoFunctions.open(image));
+    this.#functions = this.#guarded(() => GoFunctions.open(image, shared.goPages));
     this.isGo = this.#functions !== undefined;
     this.goThread = this.#goThreadLayout();
     const sources: RuleSource[] = [];
@@ -76,8 +89,7 @@ export class Binary {
       (rest, source) => new MergedRules(source, rest),
       this.#cfi ?? noRules,
     );
-    const read = (offset: number, length: number) => source.read(offset, length);
-    this.tables = new FileTables(textSource(image, source.size, rules, read), store);
+    this.tables = new FileTables(textSource(image, source, rules, shared.text), shared.store);
   }
 
   /** Why names or rules of this file are missing, counted. */
@@ -148,6 +160,7 @@ export class Binary {
       file: path,
       buildId: image.buildId,
       goBuildId: image.goBuildId,
+      htlHash: this.#htlHash,
     };
   }
 
@@ -208,24 +221,24 @@ function debugInfoFile(
 
 function textSource(
   image: ElfImage,
-  fileSize: number,
+  source: ByteSource,
   rules: RuleSource,
-  read: (offset: number, length: number) => Uint8Array,
+  memory: Uint8Array,
 ): TextSource {
   return {
     rules,
     textSize: image.textSize,
     readText(from, length) {
       // Text may lie in several segments with gaps between: zeros hold no calls.
-      const text = new Uint8Array(length);
+      const text = memory.subarray(0, length).fill(0);
       for (const segment of image.segments) {
         if (segment.type !== 1 || (segment.flags & 1) === 0) continue;
         const start = segment.address - image.textBase;
         const first = Math.max(from, start);
         const last = Math.min(from + length, start + segment.fileSize);
         const offset = segment.offset + (first - start);
-        if (first >= last || offset + (last - first) > fileSize) continue;
-        text.set(read(offset, last - first), first - from);
+        if (first >= last || offset + (last - first) > source.size) continue;
+        fill(source, offset, text.subarray(first - from, last - from));
       }
       return text;
     },

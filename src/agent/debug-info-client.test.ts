@@ -183,13 +183,15 @@ test('Waiting ends after its time; the answer is used at the next flush', async 
   await until(() => file.hasNews(address(1)));
 });
 
-test('Downloads are waited for where there is patience, and the better answer is had', async () => {
-  const client = clientOf();
-  const wait = new DebugInfoWait(client, { namesMs: 60_000, downloadsMs: 60_000 }, () => {});
-  const file = fileOf('downloads', 1);
-  await wait.for(new Set([file]));
-  assert.equal(file.take(address(1))?.lines[0]?.name, 'downloaded');
-});
+for (const behaviour of ['downloads', 'downloads at once']) {
+  test(`Patience: a file that ${behaviour} has the better answer`, async () => {
+    const client = clientOf();
+    const wait = new DebugInfoWait(client, { namesMs: 60_000, downloadsMs: 60_000 }, () => {});
+    const file = fileOf(behaviour, 1);
+    await wait.for(new Set([file]));
+    assert.equal(file.take(address(1))?.lines[0]?.name, 'downloaded');
+  });
+}
 
 test('Whoever wants to go waits no longer for downloads', async () => {
   const client = clientOf();

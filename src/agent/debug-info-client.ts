@@ -33,9 +33,10 @@ export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
   restFactor: 0,
 };
 
-/** 0.25 % of a CPU in the long run, for the addresses that turn up late. */
-export const AGENT_REST_FACTOR = 400;
-const MAX_REST_MS = 300_000;
+/** 0.5 % of a CPU in the long run, for the addresses that turn up late. */
+export const AGENT_REST_FACTOR = 200;
+/** Somebody may be looking: lines and inlined calls come no later than this. */
+const MAX_REST_MS = 60_000;
 /** Starting a thread and opening a file, beside the requests themselves. */
 const START_COST_MS = 60;
 /** This many questions are worth a start. */

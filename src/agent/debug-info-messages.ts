@@ -60,10 +60,33 @@ export interface PackedLines {
 }
 
 const LINE_WORDS = 3;
+const MAX_SAME_NAME = 64;
 
 export function packLines(chains: readonly (readonly SourceLine[] | undefined)[]): PackedLines {
   const functions: FunctionTexts[] = [];
-  const indices = new Map<string, number>();
+  /** By name: names of templates are long, and joined keys would have to be hashed each time. */
+  const indices = new Map<string, number[]>();
+  /** Chains share the lines of their callers. */
+  const seen = new Map<SourceLine, number>();
+  const indexOf = ({ line: _line, column: _column, ...texts }: SourceLine): number => {
+    const sameName = indices.get(texts.name) ?? [];
+    const known = sameName.find((index) => {
+      const other = functions[index]!;
+      return (
+        other.file === texts.file &&
+        other.startLine === texts.startLine &&
+        other.systemName === texts.systemName &&
+        other.unnamed === texts.unnamed
+      );
+    });
+    if (known !== undefined) return known;
+    const index = functions.push(texts) - 1;
+    // Repeating a function costs little, looking through thousands of one name much.
+    if (sameName.length === MAX_SAME_NAME) sameName.length = 0;
+    sameName.push(index);
+    indices.set(texts.name, sameName);
+    return index;
+  };
   const start = new Uint32Array(chains.length + 1);
   let total = 0;
   chains.forEach((chain, i) => {
@@ -73,14 +96,15 @@ export function packLines(chains: readonly (readonly SourceLine[] | undefined)[]
   const lines = new Uint32Array(total * LINE_WORDS);
   let at = 0;
   for (const chain of chains) {
-    for (const { line, column, ...texts } of chain ?? []) {
-      const key = `${texts.name}\0${texts.systemName}\0${texts.file}\0${texts.startLine}`;
-      let index = indices.get(key);
+    for (const each of chain ?? []) {
+      let index = seen.get(each);
       if (index === undefined) {
-        index = functions.push(texts) - 1;
-        indices.set(key, index);
+        index = indexOf(each);
+        seen.set(each, index);
       }
-      lines.set([index, line, column], at);
+      lines[at] = index;
+      lines[at + 1] = each.line;
+      lines[at + 2] = each.column;
       at += LINE_WORDS;
     }
   }

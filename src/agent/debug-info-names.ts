@@ -10,9 +10,19 @@ import { SOURCE_QUALITY, type SourceKind, type SourceLine } from '../symbolize/s
 import type { VirtualAddress } from '../units/units.ts';
 import type { DebugInfoState } from './debug-info-messages.ts';
 
-interface Names {
+interface Found {
   readonly kind: Uint8Array<ArrayBuffer>;
   readonly lines: readonly (readonly SourceLine[] | undefined)[];
+}
+
+type Names = Pick<SourceLine, 'name' | 'systemName'>;
+
+/** What was made of the parser's answers to one request. */
+interface Known {
+  readonly lines: Map<DebugLine, SourceLine>;
+  /** By linkage name, then by name: joined they would have to be hashed each time. */
+  readonly names: Map<string, Map<string, Names>>;
+  readonly files: Map<string, string>;
 }
 
 export class DebugInfoNames {
@@ -50,14 +60,14 @@ export class DebugInfoNames {
     return this.#info || this.#candidates.length > 0 ? 'ready' : 'none';
   }
 
-  /** Whether a download may have more. */
-  awaits(buildId: string): boolean {
-    return this.#search.awaited.has(buildId);
+  /** Whether one of these downloads may have more. */
+  awaitsAny(buildIds: ReadonlySet<string>): boolean {
+    return [...this.#search.awaited].some((buildId) => buildIds.has(buildId));
   }
 
   /** @param addresses of the file, ascending */
-  lookup(addresses: Float64Array): Names {
-    const known = new Map<string, SourceLine>();
+  lookup(addresses: Float64Array): Found {
+    const known: Known = { lines: new Map(), names: new Map(), files: new Map() };
     const chains = this.#info?.lookup(addresses) ?? [];
     const kind = new Uint8Array(addresses.length).fill(SOURCE_QUALITY.indexOf('dwarf'));
     const lines = Array.from(addresses, (address, i): readonly SourceLine[] | undefined => {
@@ -115,22 +125,26 @@ export class DebugInfoNames {
   }
 
   /** Cleaning and demangling once per function and request: many addresses have the same. */
-  #sourceLine(found: DebugLine, known: Map<string, SourceLine>): SourceLine {
+  #sourceLine(found: DebugLine, known: Known): SourceLine {
+    // Chains share the lines of their callers.
+    let shared = known.lines.get(found);
+    if (shared) return shared;
     const { name, linkageName, file, line, column, startLine } = found;
-    const key = `${linkageName}\0${name}\0${file}`;
-    let texts = known.get(key);
-    if (!texts) {
-      texts = {
-        name: this.#shown(name, linkageName),
-        systemName: cleanName(linkageName === '' ? name : linkageName),
-        file: cleanName(file),
-        line,
-        column,
-        startLine,
-      };
-      known.set(key, texts);
+    const key = linkageName === '' ? name : linkageName;
+    const sameKey = known.names.get(key) ?? new Map<string, Names>();
+    let names = sameKey.get(name);
+    if (!names) {
+      names = { name: this.#shown(name, linkageName), systemName: cleanName(key) };
+      known.names.set(key, sameKey.set(name, names));
     }
-    return { ...texts, line, column, startLine };
+    let path = known.files.get(file);
+    if (path === undefined) {
+      path = cleanName(file);
+      known.files.set(file, path);
+    }
+    shared = { ...names, file: path, line, column, startLine };
+    known.lines.set(found, shared);
+    return shared;
   }
 
   /** The linker's name demangled; where it is no mangled one (`__GI_fgets`) the source has a better. */

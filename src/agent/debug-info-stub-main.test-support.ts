@@ -61,6 +61,12 @@ const behaviours: Readonly<Record<string, (message: ToDebugInfo) => void>> = {
       post({ type: 'downloads', running: 0 });
     }, 300);
   },
+  'downloads at once'(message) {
+    if (downloaded.has(message.file)) return answer(message, 'ready', 'downloaded');
+    answer(message, 'pending', 'meanwhile');
+    downloaded.add(message.file);
+    post({ type: 'changed', file: message.file });
+  },
   'downloads for ever'(message) {
     answer(message, 'pending', 'meanwhile');
     post({ type: 'downloads', running: 1 });

@@ -36,7 +36,8 @@ export class DebugInfoWait {
     }, TELL_AFTER_MS);
     try {
       const isInTime = await this.#within(({ namesMs }) => namesMs, this.#client.ask(asked));
-      if (!isInTime || !asked.some((file) => file.pending)) return;
+      // A download may have ended as soon as it was told of.
+      if (!isInTime || !asked.some((file) => file.pending || file.questions > 0)) return;
       await this.#within(({ downloadsMs }) => downloadsMs, this.#client.downloaded());
       await this.#within(({ namesMs }) => namesMs, this.#client.ask(asked));
     } finally {

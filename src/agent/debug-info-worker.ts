@@ -1,5 +1,6 @@
 /** Entry of the debug-info thread: wires the names of files to its messages. */
 import { closeSync, constants, openSync } from 'node:fs';
+import { setPriority, constants as systemConstants } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
@@ -40,18 +41,25 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
   const send = (message: FromDebugInfo, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
 
+  /** Downloads that ended; some end before the file that began them is answered. */
+  const settled = new Set<string>();
+  const reopen = () => {
+    for (const [file, names] of awaiting) {
+      if (!names.awaitsAny(settled)) continue;
+      awaiting.delete(file);
+      if (opened.get(file) === names) opened.delete(file);
+      names.close();
+      send({ type: 'changed', file });
+    }
+  };
+
   const servers = debuginfodServers([], process.env.DEBUGINFOD_URLS);
   const debuginfod =
     servers.length === 0
       ? undefined
       : new Debuginfod(servers, new DebugCache(defaultCacheFolder()), (buildId) => {
-          for (const [file, names] of awaiting) {
-            if (!names.awaits(buildId)) continue;
-            awaiting.delete(file);
-            if (opened.get(file) === names) opened.delete(file);
-            names.close();
-            send({ type: 'changed', file });
-          }
+          settled.add(buildId);
+          reopen();
           send({ type: 'downloads', running: debuginfod?.running ?? 0 });
         });
 
@@ -75,7 +83,6 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     const names = await namesOf(message);
     const { kind, lines } = names.lookup(message.addresses);
     const { state } = names;
-    if (state === 'pending') awaiting.set(message.file, names);
     return {
       type: 'answer',
       id: message.id,
@@ -97,6 +104,10 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     }
     send({ type: 'downloads', running: debuginfod?.running ?? 0 });
     send(answered, transferables(answered));
+    const names = opened.get(message.file);
+    if (answered.state !== 'pending' || !names) return;
+    awaiting.set(message.file, names);
+    reopen();
   });
 }
 
@@ -126,4 +137,6 @@ function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswe
   };
 }
 
+// The resolver's thread, whose priority was inherited, is in a hurry; this one is not.
+setPriority(systemConstants.priority.PRIORITY_NORMAL);
 if (parentPort) run(parentPort, workerData as DebugInfoSetup);

@@ -15,6 +15,7 @@ import {
 import { readWord } from '../capture/word.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
+import { GoPages } from '../elf/go-pages.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import { OpenFiles } from '../process/open-files.ts';
@@ -22,6 +23,7 @@ import type { Identity, MappedThing, MappingList, Process } from '../process/pro
 import { ProcessTracker } from '../process/tracker.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
+import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
 import { copiedGoroutine, type Goroutine } from '../unwind/goroutine-copy.ts';
 import {
   type GoLayout,
@@ -34,7 +36,7 @@ import { type MapWriter, nowhere, type TableMaps } from '../unwind/map-writer.ts
 import { type CodePlace, type StackCopy, StackWalker, type Walked } from '../unwind/stack-walk.ts';
 import { TableStore } from '../unwind/table-store.ts';
 import { type BatchEvent, readBatch } from './batch.ts';
-import { Binary } from './binary.ts';
+import { Binary, type SharedByBinaries } from './binary.ts';
 import { GoLayouts } from './go-layouts.ts';
 import type { ResolverStats } from './messages.ts';
 import { RecordWriter } from './record-writer.ts';
@@ -62,6 +64,9 @@ const REPLAY_MAPS: TableMaps = {
 
 const UNKNOWN_PROCESS = GO_STATES.indexOf('unknown_process');
 
+/** Of Go tables, all binaries together: what one flush looks up in several large services. */
+const GO_PAGE_BYTES = 8 << 20;
+
 /** `ft_files` element without regions: a file that nobody has opened yet. */
 const UNOPENED_FILE = 0;
 
@@ -84,7 +89,7 @@ export class Resolver {
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
-  readonly #demangle: Demangler;
+  readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
   readonly #hasServers: boolean;
   readonly #binaries = new Map<number, Binary>();
@@ -114,7 +119,12 @@ export class Resolver {
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
     this.#goLayouts = new GoLayouts(options.host);
-    this.#demangle = options.demangle;
+    this.#shared = {
+      store: this.#store,
+      demangle: options.demangle,
+      goPages: new GoPages(GO_PAGE_BYTES),
+      text: new Uint8Array(MAX_TEXT_READ),
+    };
     this.#hasServers = options.hasServers;
     this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
   }
@@ -155,7 +165,7 @@ export class Resolver {
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
       const { pid } = process.identity;
-      binary = new Binary(opened, this.#store, this.#demangle, pid, (image, path) => {
+      binary = new Binary(opened, this.#shared, pid, (image, path) => {
         const roots = new FileRoots(this.#host, pid);
         return mayHaveDebugInformation(image, path, roots, this.#hasServers);
       });
@@ -171,6 +181,7 @@ export class Resolver {
 
   /** Called after a flush: processes and layouts that no later sample can name are dropped. */
   forget(begun: Mark): void {
+    this.#shared.goPages.release();
     this.tracker.forget(begun.now);
     const used = this.#usedLayouts();
     for (const layout of this.#layouts.keys()) {

@@ -67,7 +67,7 @@ test('cut off anywhere: an error that names the file, no descriptor left open', 
 });
 
 test('other files, other versions and lying lengths are refused', () => {
-  for (const text of ['', 'PK', 'flametap records 2\n\0\0\0\0\0', 'x'.repeat(100)]) {
+  for (const text of ['', 'PK', 'flametap records 1\n\0\0\0\0\0', 'x'.repeat(100)]) {
     writeFileSync(path, text);
     assert.throws(read, /not a recording/);
   }

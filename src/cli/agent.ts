@@ -50,6 +50,8 @@ const manual: Manual = {
       lines: [
         `${TOKEN_VARIABLE}  at least 16 characters that every request must carry;`,
         '                needed to listen on an address that others can reach',
+        'DEBUGINFOD_URLS debuginfod servers, separated by spaces, that are asked for debug',
+        '                information which this machine lacks; unset: nobody is asked',
       ],
     },
     EXIT_CODES,

@@ -78,6 +78,13 @@ const manual: Manual = {
         'Merge profiles of several machines with `go tool pprof -proto FILES… > default.pgo`.',
       ],
     },
+    {
+      title: 'Environment',
+      lines: [
+        'DEBUGINFOD_URLS  debuginfod servers, separated by spaces, that are asked for debug',
+        '                 information which this machine lacks; unset: nobody is asked',
+      ],
+    },
     EXIT_CODES,
   ],
   examples: [

@@ -20,19 +20,16 @@ export interface OtlpLabels {
   readonly link: number;
 }
 
-/** Columns; rows of one process are together, in the profile's order of processes. */
+/** What to write: rows of the model with what their columns become. */
 export interface OtlpRows {
-  readonly length: number;
-  /** Index into the profile's processes. */
-  readonly process: Uint32Array;
-  /** Index into the table of stacks. */
-  readonly stack: Uint32Array;
-  /** Index of the attribute, 0 = none. */
-  readonly thread: Uint32Array;
-  /** Index into `labelSets`. */
-  readonly labels: Uint32Array;
-  /** Sums may exceed 32 bits. */
-  readonly count: Uint32Array | Float64Array;
+  /** Rows of the model; those of one process are together, in the profile's order of processes. */
+  readonly order: Uint32Array;
+  /** By place in `order`, where rows were added up; may exceed 32 bits. Else the model's count is right. */
+  readonly sums: Float64Array | undefined;
+  /** Index of the attribute by thread of the model, 0 = none. */
+  readonly threads: Int32Array;
+  /** Index into `labelSets` by label set of the model. */
+  readonly labels: Int32Array;
   readonly labelSets: readonly OtlpLabels[];
 }
 
@@ -49,78 +46,73 @@ export function otlpRows(
 ): OtlpRows {
   const { samples } = profile;
   const order = rowsByProcess(profile);
-  const { length } = order;
   const threads = new Translation(profile.threads.length, (index) =>
     strings.attribute(THREAD_NAME, profile.threads[index]!),
   );
-  const labels = new LabelSets(profile, options, strings);
-  const labelSets = new Translation(profile.labelSets.length, (index) => labels.add(index));
-  const rows = {
-    length,
-    process: new Uint32Array(length),
-    stack: new Uint32Array(length),
-    thread: new Uint32Array(length),
-    labels: new Uint32Array(length),
-    count: new Uint32Array(length),
-    labelSets: labels.list,
+  const sets = new LabelSets(profile, options, strings);
+  const labels = new Translation(profile.labelSets.length, (index) => sets.add(index));
+  threads.use(samples.thread, samples.count);
+  labels.use(samples.labels, samples.count);
+  const rows: OtlpRows = {
+    order,
+    sums: undefined,
+    threads: threads.targets,
+    labels: labels.targets,
+    labelSets: sets.list,
   };
-  for (let at = 0; at < length; at++) {
-    const row = order[at]!;
-    rows.process[at] = samples.process[row]!;
-    rows.stack[at] = tables.stackIndex[samples.stack[row]!]!;
-    rows.thread[at] = threads.of(samples.thread[row]!);
-    rows.labels[at] = labelSets.of(samples.labels[row]!);
-    rows.count[at] = samples.count[row]!;
-  }
   // The model's rows are unique; only if something became equal on the way may they not be.
-  const isUnique = !tables.isMerged && threads.isInjective() && labelSets.isInjective();
-  return isUnique ? rows : addUp(rows);
+  const isUnique = !tables.isMerged && threads.isInjective() && labels.isInjective();
+  return isUnique ? rows : addUp(profile, rows, tables);
 }
 
 /** Rows that have samples, ordered by process and else as they were. */
 function rowsByProcess({ samples, processes }: Profile): Uint32Array {
+  const { length, count, process: processColumn } = samples;
   const next = new Uint32Array(processes.length + 1);
-  for (let row = 0; row < samples.length; row++) {
+  for (let row = 0; row < length; row++) {
     // Receivers drop zero values, and one fails on them.
-    if (samples.count[row] !== 0) next[samples.process[row]! + 1]!++;
+    if (count[row] !== 0) next[processColumn[row]! + 1]!++;
   }
   for (let process = 0; process < processes.length; process++) {
     next[process + 1]! += next[process]!;
   }
   const order = new Uint32Array(next[processes.length]!);
-  for (let row = 0; row < samples.length; row++) {
-    if (samples.count[row] !== 0) order[next[samples.process[row]!]!++] = row;
+  for (let row = 0; row < length; row++) {
+    if (count[row] !== 0) order[next[processColumn[row]!]!++] = row;
   }
   return order;
 }
 
-/** Indices of the model as indices of ours, each worked out when first asked for. */
+/** Indices of the model as indices of ours, each worked out when first used. */
 class Translation {
+  /** By index in the model; -1 = not used. */
+  readonly targets: Int32Array;
   readonly #compute: (index: number) => number;
-  readonly #known: Int32Array;
-  readonly #targets = new Set<number>();
+  readonly #distinct = new Set<number>();
   #sources = 0;
 
   constructor(size: number, compute: (index: number) => number) {
     this.#compute = compute;
-    this.#known = new Int32Array(size).fill(-1);
+    this.targets = new Int32Array(size).fill(-1);
   }
 
-  of(index: number): number {
-    const known = this.#known[index]!;
-    return known === -1 ? this.#add(index) : known;
+  /** Takes in the entries of a column whose rows have samples. */
+  use(column: Uint32Array, count: Uint32Array): void {
+    const { targets } = this;
+    for (let row = 0; row < column.length; row++) {
+      if (count[row] !== 0 && targets[column[row]!] === -1) this.#add(column[row]!);
+    }
   }
 
   isInjective(): boolean {
-    return this.#targets.size === this.#sources;
+    return this.#distinct.size === this.#sources;
   }
 
-  #add(index: number): number {
+  #add(index: number): void {
     const target = this.#compute(index);
-    this.#known[index] = target;
-    this.#targets.add(target);
+    this.targets[index] = target;
+    this.#distinct.add(target);
     this.#sources++;
-    return target;
   }
 }
 
@@ -129,7 +121,7 @@ class LabelSets {
   readonly #profile: Profile;
   readonly #goroutines: boolean;
   readonly #strings: OtlpStrings;
-  readonly #ids = new Map<string, number>();
+  readonly #ids = new Map<string | number, number>();
 
   constructor(profile: Profile, options: RowOptions, strings: OtlpStrings) {
     this.#profile = profile;
@@ -139,7 +131,8 @@ class LabelSets {
 
   add(index: number): number {
     const { attributes, link } = this.#translate(this.#profile.labelSets[index]!);
-    const identity = `${link} ${[...attributes].sort((a, b) => a - b).join()}`;
+    const identity =
+      attributes.length === 0 ? link : `${link} ${attributes.toSorted((a, b) => a - b)}`;
     let id = this.#ids.get(identity);
     if (id === undefined) {
       id = this.list.push({ attributes, link }) - 1;
@@ -152,13 +145,16 @@ class LabelSets {
     let traceId = '';
     let spanId = '';
     // Of several values of a key the last one counts, as in the other formats.
-    const others = new Map<string, string>();
+    let others: Map<string, string> | undefined;
     for (const { key, value } of labels) {
       if (key === 'trace_id' && isId(value, TRACE_ID)) traceId = value;
       else if (key === 'span_id' && isId(value, SPAN_ID)) spanId = value;
-      else if (this.#isSent(key)) others.set(attributeKey(key), value);
+      else if (this.#isSent(key)) {
+        others ??= new Map();
+        others.set(attributeKey(key), value);
+      }
     }
-    const attributes = [...others]
+    const attributes = [...(others ?? [])]
       .map(([key, value]) => this.#strings.attribute(key, value))
       .filter((attribute) => attribute !== 0);
     return { attributes, link: this.#strings.link(traceId, spanId) };
@@ -175,28 +171,21 @@ function isId(value: string, pattern: RegExp): boolean {
   return pattern.test(value) && !ZEROS.test(value);
 }
 
-function addUp(rows: OtlpRows): OtlpRows {
+/** Keeps the first of rows that became equal, with the sum of all. */
+function addUp({ samples }: Profile, rows: OtlpRows, tables: OtlpTables): OtlpRows {
   const unique = new WordTable();
   const key = new Uint32Array(4);
   const sums: number[] = [];
-  for (let row = 0; row < rows.length; row++) {
-    key[0] = rows.process[row]!;
-    key[1] = rows.stack[row]!;
-    key[2] = rows.thread[row]!;
-    key[3] = rows.labels[row]!;
+  const kept: number[] = [];
+  for (let at = 0; at < rows.order.length; at++) {
+    const row = rows.order[at]!;
+    key[0] = samples.process[row]!;
+    key[1] = tables.stackIndex[samples.stack[row]!]!;
+    key[2] = rows.threads[samples.thread[row]!]!;
+    key[3] = rows.labels[samples.labels[row]!]!;
     const id = unique.intern(key, 0, key.length, 0);
-    sums[id] = (sums[id] ?? 0) + rows.count[row]!;
+    if (id === kept.length) kept.push(row);
+    sums[id] = (sums[id] ?? 0) + samples.count[row]!;
   }
-  const { length, words } = unique;
-  const column = (field: number): Uint32Array =>
-    Uint32Array.from({ length }, (_, row) => words[row * key.length + field]!);
-  return {
-    length,
-    process: column(0),
-    stack: column(1),
-    thread: column(2),
-    labels: column(3),
-    count: Float64Array.from(sums),
-    labelSets: rows.labelSets,
-  };
+  return { ...rows, order: Uint32Array.from(kept), sums: Float64Array.from(sums) };
 }

@@ -21,6 +21,8 @@ const NO_SPAN = '0'.repeat(16);
 
 export class OtlpStrings {
   readonly #strings = new Map<string, number>([['', 0]]);
+  /** Length of all strings. */
+  #units = 0;
   readonly #attributes = new Map<string, number>();
   readonly #attributeList: { readonly key: number; readonly value: AttributeValue }[] = [];
   readonly #links = new Map<string, number>([[NO_TRACE + NO_SPAN, 0]]);
@@ -33,6 +35,7 @@ export class OtlpStrings {
       if (!text.isWellFormed()) return this.string(text.toWellFormed());
       index = this.#strings.size;
       this.#strings.set(text, index);
+      this.#units += text.length;
     }
     return index;
   }
@@ -62,25 +65,25 @@ export class OtlpStrings {
 
   /** Bytes of all strings with their lengths, at most, if they are mostly ASCII. */
   get expectedBytes(): number {
-    let bytes = 0;
-    for (const text of this.#strings.keys()) bytes += text.length + 3;
-    return bytes + 40 * (this.#attributes.size + this.#links.size);
+    return this.#units + 3 * this.#strings.size + 40 * (this.#attributes.size + this.#links.size);
   }
 
   writeLinks(writer: ProtobufWriter): void {
     // Entry 0 is written as zeros: some decoders take no id of another length.
-    for (const identity of this.#links.keys()) {
+    this.#links.forEach((_, identity) => {
       const opened = writer.open(DICTIONARY.link_table);
-      const ids = Buffer.from(identity, 'hex');
-      writer.bytes(LINK.trace_id, ids.subarray(0, 16));
-      writer.bytes(LINK.span_id, ids.subarray(16));
+      writer.hex(LINK.trace_id, identity.slice(0, NO_TRACE.length));
+      writer.hex(LINK.span_id, identity.slice(NO_TRACE.length));
       writer.close(opened);
-    }
+    });
   }
 
   /** After everything that asks for strings. */
   writeStrings(writer: ProtobufWriter): void {
-    for (const text of this.#strings.keys()) writer.text(DICTIONARY.string_table, text);
+    // An iterator would make an object for each of thousands.
+    this.#strings.forEach((_, text) => {
+      writer.text(DICTIONARY.string_table, text);
+    });
   }
 
   writeAttributes(writer: ProtobufWriter): void {

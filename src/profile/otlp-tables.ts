@@ -48,8 +48,8 @@ export class OtlpTables {
   readonly #functionWords = new Uint32Array(FUNCTION_WORDS);
   readonly #mappings: { readonly key: string; readonly fields: MappingFields }[] = [];
   /** Locations and stacks that are written, by their indices in the model. */
-  #locations: number[] = [];
-  #stacks: number[] = [];
+  #locations: Uint32Array;
+  #stacks: Uint32Array;
   /** As `stackIndex`. */
   readonly #functionIndex: Uint32Array;
   readonly #locationIndex: Uint32Array;
@@ -69,8 +69,8 @@ export class OtlpTables {
     this.#functionIndex = new Uint32Array(profile.functions.length);
     this.#locationIndex = new Uint32Array(profile.locations.length);
     this.#mappingIndex = new Uint32Array(profile.mappings.length);
-    this.#addStacks();
-    this.#addLocations();
+    this.#stacks = this.#addStacks();
+    this.#locations = this.#addLocations();
     this.#addFunctions();
     if (!this.#isMerged) return;
     this.#mergeLocations();
@@ -85,9 +85,9 @@ export class OtlpTables {
   /** Bytes of the tables, about. */
   get expectedBytes(): number {
     return (
-      3 * this.#frameCount +
+      (this.#locations.length < 2 ** 14 ? 2 : 3) * this.#frameCount +
       3 * this.#stacks.length +
-      10 * this.#lineCount +
+      8 * this.#lineCount +
       14 * this.#locations.length +
       14 * this.#functions.length +
       40 * this.#mappings.length
@@ -109,8 +109,9 @@ export class OtlpTables {
 
   writeLocations(writer: ProtobufWriter): void {
     writer.close(writer.open(DICTIONARY.location_table));
-    for (const index of this.#locations) {
-      const location = this.#profile.locations[index]!;
+    // Counting: an iterator makes an object for each of thousands.
+    for (let index = 0; index < this.#locations.length; index++) {
+      const location = this.#profile.locations[this.#locations[index]!]!;
       const { address, type, lines } = location;
       const opened = writer.open(DICTIONARY.location_table);
       writer.count(LOCATION.mapping_index, this.#mappingIndex[location.mapping]!);
@@ -143,47 +144,59 @@ export class OtlpTables {
 
   writeStacks(writer: ProtobufWriter): void {
     writer.close(writer.open(DICTIONARY.stack_table));
-    for (const stack of this.#stacks) {
+    for (let index = 0; index < this.#stacks.length; index++) {
       const opened = writer.open(DICTIONARY.stack_table);
-      const locations = this.#profile.stacks[stack]!;
+      const locations = this.#profile.stacks[this.#stacks[index]!]!;
       writer.packedBy(STACK.location_indices, locations, this.#locationIndex);
       writer.close(opened);
     }
   }
 
   /** Numbers the stacks of samples and marks their locations. */
-  #addStacks(): void {
+  #addStacks(): Uint32Array {
     const { samples, stacks } = this.#profile;
-    for (let row = 0; row < samples.length; row++) {
-      if (samples.count[row] !== 0) this.stackIndex[samples.stack[row]!] = 1;
+    const used = new Uint32Array(stacks.length);
+    let count = 0;
+    const { length, count: counts, stack: stackColumn } = samples;
+    for (let row = 0; row < length; row++) {
+      if (counts[row] !== 0) this.stackIndex[stackColumn[row]!] = 1;
     }
+    const marks = this.#locationIndex;
     for (let index = 0; index < stacks.length; index++) {
       if (this.stackIndex[index] === 0) continue;
       const stack = stacks[index]!;
-      for (let depth = 0; depth < stack.length; depth++) this.#locationIndex[stack[depth]!] = 1;
+      for (let depth = 0; depth < stack.length; depth++) marks[stack[depth]!] = 1;
       this.#frameCount += stack.length;
-      this.stackIndex[index] = stack.length === 0 ? 0 : this.#stacks.push(index);
+      if (stack.length > 0) used[count++] = index;
+      this.stackIndex[index] = stack.length === 0 ? 0 : count;
     }
+    return used.subarray(0, count);
   }
 
   /** Numbers the locations and marks their functions. */
-  #addLocations(): void {
+  #addLocations(): Uint32Array {
     const { locations, mappings } = this.#profile;
+    const used = new Uint32Array(locations.length);
+    let count = 0;
     const kernel = new Set<number>();
     const outside = new Set<number>();
     for (let index = 0; index < locations.length; index++) {
       if (this.#locationIndex[index] === 0) continue;
       const { mapping, type, address, lines } = locations[index]!;
-      this.#locationIndex[index] = this.#locations.push(index);
+      used[count++] = index;
+      this.#locationIndex[index] = count;
       this.#mappingIndex[mapping] = 1;
       this.#frameType(type);
       const { start, end } = mappings[mapping]!;
       if (type === 'kernel') kernel.add(mapping);
       if (address < start || address >= end) outside.add(mapping);
       this.#lineCount += Math.max(1, lines.length);
-      for (const line of lines) this.#functionIndex[line.function] = 1;
+      for (let depth = 0; depth < lines.length; depth++) {
+        this.#functionIndex[lines[depth]!.function] = 1;
+      }
     }
     this.#addMappings(kernel, outside);
+    return used.subarray(0, count);
   }
 
   /** @param outside mappings that do not hold all of their locations */
@@ -205,6 +218,7 @@ export class OtlpTables {
     const attributes = [
       this.#strings.attribute('process.executable.build_id.gnu', mapping.buildId),
       this.#strings.attribute('process.executable.build_id.go', mapping.goBuildId),
+      this.#strings.attribute('process.executable.build_id.htlhash', mapping.htlHash ?? ''),
     ].filter((attribute) => attribute !== 0);
     // Locations carry the file's own addresses, and so does the mapping: as if the
     // file had been loaded where it was linked. All addresses at offset 0 mean the same
@@ -226,8 +240,8 @@ export class OtlpTables {
       const called = functions[index]!;
       this.#functionIndex[index] = called.name === '' ? 0 : this.#addFunction(called);
     }
-    for (const index of this.#locations) {
-      const location = locations[index]!;
+    for (let index = 0; index < this.#locations.length; index++) {
+      const location = locations[this.#locations[index]!]!;
       for (let depth = 0; depth < Math.max(1, location.lines.length); depth++) {
         if (this.#knownFunction(location, depth) === 0) this.#addPlace(location, depth);
       }
@@ -279,9 +293,8 @@ export class OtlpTables {
 
   #mergeLocations(): void {
     const unique = new WordTable();
-    const all = this.#locations;
-    this.#locations = [];
-    for (const index of all) {
+    const kept: number[] = [];
+    for (const index of this.#locations) {
       const location = this.#profile.locations[index]!;
       const { address, type, mapping, lines } = location;
       const high = highWord(address, type === 'kernel');
@@ -291,22 +304,23 @@ export class OtlpTables {
         words.push(lineNumber(lines[depth]?.line), lineNumber(lines[depth]?.column));
       }
       const id = unique.intern(Uint32Array.from(words), 0, words.length, 0);
-      if (id === this.#locations.length) this.#locations.push(index);
+      if (id === kept.length) kept.push(index);
       this.#locationIndex[index] = id + 1;
     }
+    this.#locations = Uint32Array.from(kept);
   }
 
   #mergeStacks(): void {
     const unique = new WordTable();
-    const all = this.#stacks;
-    this.#stacks = [];
-    for (const index of all) {
+    const kept: number[] = [];
+    for (const index of this.#stacks) {
       const stack = this.#profile.stacks[index]!;
       const words = stack.map((location) => this.#locationIndex[location]!);
       const id = unique.intern(words, 0, words.length, 0);
-      if (id === this.#stacks.length) this.#stacks.push(index);
+      if (id === kept.length) kept.push(index);
       this.stackIndex[index] = id + 1;
     }
+    this.#stacks = Uint32Array.from(kept);
   }
 }
 

@@ -168,31 +168,108 @@ test('any labels: valid, and no sample is missing', () => {
   );
 });
 
-test('what differs in the model only is one in OTLP', () => {
-  const built = buildProfile([
-    { ...plainSample, user: [1] },
-    { ...plainSample, user: [2] },
-    { ...plainSample, user: [3] },
-  ]);
-  // Two functions that differ in what is not sent, at one address, and one without a name.
-  const named = { ...built.functions[0]!, name: 'f', systemName: '', file: '', startLine: 0 };
-  const functions = [named, { ...named, unnamed: true, shortName: 'g' }, { ...named, name: '' }];
-  const { mapping } = built.locations[0]!;
-  const lineOf = (called: number) => [{ function: called, line: 1, column: 0 }];
-  const locations = [0, 1, 2].map(
-    (index) => ({ mapping, address: 16, type: 'native', lines: lineOf(index) }) as const,
+/** One sample at each of three places, to be replaced by what a test is about. */
+const threePlaces = buildProfile([1, 2, 3].map((address) => ({ ...plainSample, user: [address] })));
+const named = {
+  name: 'f',
+  shortName: 'f',
+  systemName: 'f',
+  file: '',
+  startLine: 0,
+  unnamed: false,
+};
+const stacksOf = (count: number) => Array.from({ length: count }, (_, i) => Uint32Array.of(i));
+
+/** Values of all samples, and the functions by name, of locations at one address. */
+function atOneAddress(parts: Pick<Profile, 'functions'> & { mappings?: Profile['mappings'] }) {
+  const called = [0, 1, 2].map(
+    (index) => parts.functions[index] && { function: index, line: 0, column: 0 },
   );
-  const stacks = [0, 1, 2].map((index) => Uint32Array.of(index));
-  const request = decode({ ...built, functions, locations, stacks });
-  const samples = samplesOf(request);
+  const locations = called.map(
+    (line, index) =>
+      ({
+        mapping: parts.mappings ? index + 1 : 1,
+        address: 16,
+        type: 'native',
+        lines: line ? [line] : [],
+      }) as const,
+  );
+  const request = decode({ ...threePlaces, ...parts, locations, stacks: stacksOf(3) });
+  const { function_table, string_table, mapping_table } = request.dictionary!;
+  return {
+    values: samplesOf(request).map(({ values }) => Number(values[0])),
+    functions: function_table.slice(1).map(({ name_strindex }) => string_table[name_strindex]),
+    mappings: mapping_table.length - 1,
+  };
+}
+
+test('functions that differ in what is not sent are one, and so are their places and stacks', () => {
+  const functions = [named, { ...named, unnamed: true }, { ...named, shortName: 'g' }];
+  assert.deepEqual(atOneAddress({ functions }), { values: [3], functions: ['f'], mappings: 1 });
+});
+
+test('a line without a name is no line', () => {
+  const functions = [named, { ...named, name: '' }];
+  const expected = { values: [1, 2], functions: ['f', 'app-42+0x10'], mappings: 1 };
+  assert.deepEqual(atOneAddress({ functions }), expected);
+});
+
+test('halves of surrogate pairs are the replacement character that they become', () => {
+  const functions = ['\ud800', '\ufffd', '\udc00'].map((name) => ({
+    ...named,
+    name,
+    systemName: name,
+  }));
+  const expected = { values: [3], functions: ['\ufffd'], mappings: 1 };
+  assert.deepEqual(atOneAddress({ functions }), expected);
+});
+
+test('mappings that differ in what is not sent are one', () => {
+  const mapping = threePlaces.mappings[1]!;
+  const starts = [0x1000, 0x2000, 0x3000].map((start) => ({ ...mapping, start }));
+  const mappings = [threePlaces.mappings[0]!, ...starts];
+  const functions = [named, { ...named, name: 'g' }, { ...named, unnamed: true }];
+  const expected = { values: [2, 1], functions: ['f', 'g'], mappings: 1 };
+  assert.deepEqual(atOneAddress({ functions, mappings }), expected);
+  const same = [named, { ...named, name: 'g' }, { ...named, name: 'h' }];
+  assert.deepEqual(atOneAddress({ functions: same, mappings }).mappings, 1);
+});
+
+test('equal locations of equal mappings are one', () => {
+  const mapping = threePlaces.mappings[1]!;
+  const mappings = [threePlaces.mappings[0]!, mapping, { ...mapping, start: 0x2000 }];
+  const locations = [1, 2].map(
+    (index) =>
+      ({
+        mapping: index,
+        address: 16,
+        type: 'native',
+        lines: [{ function: 0, line: 1, column: 0 }],
+      }) as const,
+  );
+  const stacks = [Uint32Array.of(0), Uint32Array.of(1), Uint32Array.of(0, 1)];
+  const request = decode({ ...threePlaces, functions: [named], mappings, locations, stacks });
   assert.deepEqual(
-    samples.map(({ values }) => values),
-    [[2n], [1n]],
+    samplesOf(request).map(({ values }) => Number(values[0])),
+    [2, 1],
   );
-  assert.deepEqual(
-    request.dictionary!.string_table.filter((text) => /^f$|\+0x/.test(text)),
-    ['f', 'app-42+0x10'],
-  );
+});
+
+test('a name is sent as the system name only where that differs', () => {
+  const functions = [named, { ...named, systemName: '_Z1fv' }];
+  const [first, second] = decode({
+    ...threePlaces,
+    functions,
+    locations: [0, 1, 0].map((called, index) => ({
+      mapping: 1,
+      address: index,
+      type: 'native',
+      lines: [{ function: called, line: 1, column: 0 }],
+    })),
+    stacks: stacksOf(3),
+  }).dictionary!.function_table.slice(1);
+  assert.equal(first!.system_name_strindex, 0);
+  assert.notEqual(second!.system_name_strindex, 0);
 });
 
 test('rows that differ in the goroutine only are added up, unless it is asked for', () => {

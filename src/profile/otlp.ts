@@ -53,28 +53,32 @@ class RequestEncoder {
   }
 
   encode(): Uint8Array<ArrayBuffer> {
-    const { process, length } = this.#rows;
-    const expected =
-      2048 +
-      14 * length +
-      400 * this.#profile.processes.length +
-      this.#tables.expectedBytes +
-      this.#strings.expectedBytes;
-    const writer = new ProtobufWriter(expected);
-    for (let first = 0, end = 0; first < length; first = end) {
-      while (end < length && process[end] === process[first]) end++;
+    const { order } = this.#rows;
+    const { process } = this.#profile.samples;
+    const writer = new ProtobufWriter(this.#expectedBytes());
+    for (let first = 0, end = 0; first < order.length; first = end) {
+      while (end < order.length && process[order[end]!] === process[order[first]!]) end++;
       this.#writeResource(writer, first, end);
     }
+    const { length } = writer;
     this.#writeDictionary(writer);
     const { message, marks } = writer.finish();
-    fillProfileIds(message, marks);
+    fillProfileIds(message, message.subarray(0, length), marks);
     return message;
   }
 
+  #expectedBytes(): number {
+    const { processes } = this.#profile;
+    const ofSample = 12 + 2 * Math.min(1, this.#rows.labelSets.length);
+    const tables = this.#tables.expectedBytes + this.#strings.expectedBytes;
+    return 2048 + ofSample * this.#rows.order.length + 300 * processes.length + tables;
+  }
+
   #writeResource(writer: ProtobufWriter, first: number, end: number): void {
+    const { samples } = this.#profile;
     const opened = writer.open(REQUEST.resource_profiles);
     const resource = writer.open(RESOURCE_PROFILES.resource);
-    const process = this.#profile.processes[this.#rows.process[first]!]!;
+    const process = this.#profile.processes[samples.process[this.#rows.order[first]!]!]!;
     for (const [key, value] of resourceAttributes(process, this.#profile.host)) {
       writeAttribute(writer, key, value);
     }
@@ -119,18 +123,20 @@ class RequestEncoder {
   }
 
   #writeSamples(writer: ProtobufWriter, first: number, end: number): void {
-    const { stack, thread, labels, count, labelSets } = this.#rows;
-    for (let row = first; row < end; row++) {
+    const { order, sums, threads, labels, labelSets } = this.#rows;
+    const { stack, thread, labels: labelColumn, count } = this.#profile.samples;
+    const { stackIndex } = this.#tables;
+    for (let at = first; at < end; at++) {
+      const row = order[at]!;
+      const ofThread = threads[thread[row]!]!;
+      const set = labels[labelColumn[row]!]!;
       const opened = writer.open(PROFILE.samples);
-      writer.count(SAMPLE.stack_index, stack[row]!);
-      const { attributes, link } = labelSets[labels[row]!]!;
-      if (thread[row] !== 0) {
-        writer.packed(SAMPLE.attribute_indices, [thread[row]!, ...attributes]);
-      } else {
-        writer.packed(SAMPLE.attribute_indices, attributes);
-      }
+      writer.count(SAMPLE.stack_index, stackIndex[stack[row]!]!);
+      const { attributes, link } = labelSets[set]!;
+      if (ofThread !== 0) writer.packed(SAMPLE.attribute_indices, [ofThread, ...attributes]);
+      else if (attributes.length > 0) writer.packed(SAMPLE.attribute_indices, attributes);
       writer.count(SAMPLE.link_index, link);
-      writer.packedOne(SAMPLE.values, count[row]!);
+      writer.packedOne(SAMPLE.values, sums === undefined ? count[row]! : sums[at]!);
       writer.close(opened);
     }
   }
@@ -161,11 +167,12 @@ function* resourceAttributes(
 }
 
 /**
- * Ids are made of the whole request, which holds the time and the host, and the
- * place in it: two requests have the same ids only if they are the same.
+ * Ids are made of the profiles, with their time and host, and the place among
+ * them: two profiles have the same id only if they are the same.
+ * @param ends where in the message each id ends
  */
-function fillProfileIds(message: Uint8Array, ends: readonly number[]): void {
-  const content = hash('sha256', message, 'buffer');
+function fillProfileIds(message: Uint8Array, profiles: Uint8Array, ends: readonly number[]): void {
+  const content = hash('sha256', profiles, 'buffer');
   const index = new Uint32Array(1);
   for (const end of ends) {
     const id = createHash('sha256').update(content).update(index).digest();

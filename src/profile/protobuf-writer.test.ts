@@ -125,3 +125,20 @@ test('messages in messages, and marks that move with them', () => {
     fuzz,
   );
 });
+
+test('lengths of deep messages find room, however tight the buffer is', () => {
+  for (let expected = 64; expected < 1200; expected++) {
+    const writer = new ProtobufWriter(expected);
+    const opened = Array.from({ length: 60 }, () => writer.open(1));
+    writer.bytes(2, new Uint8Array(200).fill(7));
+    for (const place of opened.reverse()) writer.close(place);
+    const { message } = writer.finish();
+    const reader = protobuf.Reader.create(message);
+    for (let depth = 0; depth < 60; depth++) {
+      assert.equal(reader.uint32(), (1 << 3) | 2);
+      assert.equal(reader.uint32(), message.length - reader.pos);
+    }
+    assert.equal(reader.uint32(), (2 << 3) | 2);
+    assert.deepEqual(Buffer.from(reader.bytes()), Buffer.alloc(200, 7));
+  }
+});

@@ -152,3 +152,39 @@ test('broken Go tables are counted, and the next source is asked', () => {
     ],
   );
 });
+
+test('what was learned elsewhere ranks as its source does, and replaces what was answered', () => {
+  const [symbols, stubs] = [
+    source('symbols', (address) => (address < 10 ? [line('from symbols')] : undefined)),
+    source('plt', () => [line('stub@plt')]),
+  ];
+  const file = new FileSymbols([stubs, symbols]);
+  const nameOf = (address: number, kind?: SourceKind) =>
+    file
+      .lookup(virtualAddress(address), kind && { kind, lines: [line(`from ${kind}`)] })
+      .lines.at(-1)!.name;
+  assert.equal(nameOf(1), 'from symbols');
+  assert.equal(nameOf(1, 'dwarf'), 'from dwarf');
+  assert.equal(nameOf(1), 'from dwarf', 'it is remembered');
+  assert.equal(nameOf(1, 'debugdata'), 'from symbols');
+  assert.equal(nameOf(20, 'debuginfod'), 'from debuginfod');
+  assert.equal(nameOf(20, 'bounds'), 'stub@plt');
+});
+
+test('lines without a function have the name of the symbol', () => {
+  const file = new FileSymbols([source('symbols', () => [line('memcpy_asm')])]);
+  const learned = { ...line(''), file: 'memcpy.S', line: 124 };
+  const { lines } = file.lookup(virtualAddress(1), { kind: 'dwarf', lines: [learned] });
+  assert.deepEqual(
+    lines.map(({ name, file, line }) => [name, file, line]),
+    [['memcpy_asm', 'memcpy.S', 124]],
+  );
+});
+
+test('lines that nothing names stay', () => {
+  const file = new FileSymbols([]);
+  const learned = { ...line(''), file: 'start.S', line: 3 };
+  assert.deepEqual(file.lookup(virtualAddress(1), { kind: 'dwarf', lines: [learned] }).lines, [
+    learned,
+  ]);
+});

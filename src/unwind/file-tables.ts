@@ -17,9 +17,16 @@ export interface TextSource {
   readonly rules: RuleSource;
   /** Bytes of text from the lowest executable address on. */
   readonly textSize: number;
-  /** Bytes of text; shorter where the file has none. @throws ParseError */
+  /**
+   * Bytes of text, at most MAX_TEXT_READ, zeros where the file has none; only
+   * valid until the next call of any binary's.
+   * @throws ParseError
+   */
   readText(from: TextOffset, length: number): Uint8Array;
 }
+
+/** Of TextSource.readText: a region and the calls that may begin before it. */
+export const MAX_TEXT_READ = 2 ** CALL_REGION_SHIFT + CALL_LOOKBACK;
 
 /** Regions kept here that the kernel has no room for: rebuilt when they are needed again. */
 const MAX_UNPLACED = 16;

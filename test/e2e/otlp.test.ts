@@ -1,10 +1,12 @@
 /** OpenTelemetry profiles of real programs, read by OpenTelemetry's own Go modules. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { htlHash } from '../../src/elf/htlhash.ts';
+import { MemorySource } from '../../src/elf/source.ts';
 import { violations } from '../../src/profile/otlp-validator.test-support.ts';
 import type { JsonFrame, JsonSample } from '../harness/chains.ts';
 import { buildProgram } from '../harness/programs.ts';
@@ -48,7 +50,8 @@ async function flametap(...args: string[]): Promise<string> {
 /** Checked by the rules first: what is wrong could be read as something else. */
 function read(path: string): Summary {
   assert.deepEqual(violations(readFileSync(path)), []);
-  return JSON.parse(execFileSync(reader, ['read', path], { encoding: 'utf8' }));
+  const printed = execFileSync(reader, ['read', path], { encoding: 'utf8', maxBuffer: 2 ** 28 });
+  return JSON.parse(printed);
 }
 
 /** Count by process, thread and stack; frames as JSON has them. */
@@ -123,4 +126,19 @@ test('types, services and build ids of a live recording', async () => {
     execFileSync('readelf', ['-n', program], { encoding: 'utf8' }),
   )?.[1];
   assert.equal(frame?.buildIds['process.executable.build_id.gnu'], expected);
+});
+
+// Such a file has OpenTelemetry's own id only.
+test('a program without a build id', async () => {
+  const program = join(folder, 'anonymous');
+  const source = join(folder, 'anonymous.c');
+  writeFileSync(source, 'int main(void) { for (volatile long i = 0; i < 500000000; i++) {} }');
+  execFileSync('gcc', ['-Wl,--build-id=none', '-o', program, source]);
+  const { profiles } = read(await flametap('--format', 'otlp', '--', program));
+  const frame = profiles
+    .flatMap(({ samples }) => samples.flatMap(({ stack }) => stack))
+    .find(({ module }) => module === program);
+  assert.deepEqual(frame?.buildIds, {
+    'process.executable.build_id.htlhash': htlHash(new MemorySource(readFileSync(program))),
+  });
 });

@@ -1,5 +1,5 @@
 /** Functions, inlined calls, files and lines of addresses, from DWARF 2 to 5. */
-import { type ByteSource, ParseError } from '../source.ts';
+import { ParseError } from '../source.ts';
 import { DwarfFile } from './dwarf-file.ts';
 import { type Activation, FunctionFinder } from './function-finder.ts';
 import { FunctionNames } from './function-names.ts';
@@ -9,6 +9,9 @@ import type { DebugCompanions, DebugSections } from './sections.ts';
 import { SplitUnits } from './split-units.ts';
 import { rootOf, type Unit } from './unit.ts';
 import { UnitIndex } from './unit-index.ts';
+
+/** Calls inlined into one another at one address; compilers stop at a few dozen. */
+const MAX_CHAIN = 256;
 
 /** One function activation at an address. */
 export interface DebugLine {
@@ -77,28 +80,19 @@ export class DebugInfo {
       undefined,
     );
     const names = new FunctionNames();
-    const index = this.#index ?? this.#guard(() => new UnitIndex(this.#file));
+    const index = this.#index ?? this.#guard(() => new UnitIndex(this.#file, this.#runner));
     if (index === undefined) return chains;
     this.#index = index;
     const numbers = new Map<Unit, number[]>();
-    const lost: number[] = [];
     for (let number = 0; number < addresses.length; number++) {
       const unit = index.find(addresses[number]!);
-      if (unit === undefined) {
-        lost.push(number);
-        continue;
-      }
+      if (unit === undefined) continue;
       const own = numbers.get(unit);
       if (own === undefined) numbers.set(unit, [number]);
       else own.push(number);
     }
     const units = [...numbers.keys()].sort((a, b) => a.offset - b.offset);
     for (const unit of units) this.#lookup(unit, addresses, numbers.get(unit)!, names, chains);
-    for (const unit of index.silent) {
-      const open = lost.filter((number) => chains[number] === undefined);
-      if (open.length === 0) break;
-      this.#lookup(unit, addresses, open, names, chains);
-    }
     return chains;
   }
 
@@ -130,7 +124,7 @@ export class DebugInfo {
     const isSplit = this.#guard(() => this.#find(unit, addresses, found)) ?? false;
     // A split unit's file is closed to us after this; its names need not be kept.
     const names = isSplit ? new FunctionNames() : shared;
-    const callers = new Map<Activation, readonly DebugLine[]>();
+    const callers = new Map<Activation, DebugLine>();
     for (const [index, number] of numbers.entries()) {
       const activation = found[index];
       const line = rows.lines[index]!;
@@ -144,10 +138,18 @@ export class DebugInfo {
         column: rows.columns[index]!,
         startLine: name?.startLine ?? 0,
       };
-      chains[number] =
-        activation?.caller === undefined
-          ? [innermost]
-          : [innermost, ...this.#callers(activation, table, names, callers)];
+      const chain = [innermost];
+      let call = activation;
+      while (call?.caller !== undefined && chain.length < MAX_CHAIN) {
+        let outer = callers.get(call);
+        if (outer === undefined) {
+          outer = this.#callerLine(call, call.caller, table, names);
+          callers.set(call, outer);
+        }
+        chain.push(outer);
+        call = call.caller;
+      }
+      chains[number] = chain;
     }
   }
 
@@ -175,37 +177,25 @@ export class DebugInfo {
     return isSplit;
   }
 
-  /** The activations around one, at their calls. */
-  #callers(
-    activation: Activation,
+  /** `caller` where it calls what was inlined into it. */
+  #callerLine(
+    { callFile, callLine, callColumn }: Activation,
+    caller: Activation,
     table: LineTable | undefined,
     names: FunctionNames,
-    known: Map<Activation, readonly DebugLine[]>,
-  ): readonly DebugLine[] {
-    const { caller } = activation;
-    if (caller === undefined) return [];
-    let lines = known.get(activation);
-    if (lines === undefined) {
-      const { name, linkageName, startLine } = names.of(caller.unit, caller.entry);
-      const { callFile, callLine, callColumn } = activation;
-      const line: DebugLine = {
-        name,
-        linkageName,
-        file: callFile < 0 ? '' : this.#path(table, callFile),
-        line: Math.max(callLine, 0),
-        column: Math.max(callColumn, 0),
-        startLine,
-      };
-      lines = [line, ...this.#callers(caller, table, names, known)];
-      known.set(activation, lines);
-    }
-    return lines;
+  ): DebugLine {
+    const { name, linkageName, startLine } = names.of(caller.unit, caller.entry);
+    return {
+      name,
+      linkageName,
+      file: callFile < 0 ? '' : this.#path(table, callFile),
+      line: Math.max(callLine, 0),
+      column: Math.max(callColumn, 0),
+      startLine,
+    };
   }
 
   #path(table: LineTable | undefined, file: number): string {
     return (table && this.#guard(() => table.path(file))) ?? '';
   }
 }
-
-export type { DebugCompanions, DebugSections, SplitUnit } from './sections.ts';
-export type { ByteSource };

@@ -1,6 +1,7 @@
 /** Runs line programs, keeping only the rows of wanted addresses. */
 import { type ByteSource, fill, ParseError } from '../source.ts';
 import type { LineProgram } from './line-table.ts';
+import type { RangeVisitor } from './range-lists.ts';
 
 const WORD = 0x1_0000_0000;
 /** The program of one unit; the largest units, made by link-time optimisation, have some 10 MB. */
@@ -49,10 +50,11 @@ export class LineRunner {
   }
 
   /**
-   * The rows for ascending `addresses`.
+   * The rows for ascending `addresses`. Tells `visit` of each stretch of code,
+   * but for those that the linker discarded.
    * @throws ParseError `line_program`, `line_program_too_big`, `leb128`.
    */
-  run(program: LineProgram, addresses: Float64Array, rows: LineRows): void {
+  run(program: LineProgram, addresses: Float64Array, rows: LineRows, visit?: RangeVisitor): void {
     const size = program.end - program.start;
     if (size > MAX_PROGRAM_SIZE) {
       throw new ParseError('line_program_too_big', `a line program of ${size} bytes`);
@@ -62,10 +64,16 @@ export class LineRunner {
     }
     fill(this.#source, program.start, this.#bytes.subarray(0, size));
     this.#bytes.fill(0, size, size + PADDING);
-    this.#run(program, size, addresses, rows);
+    this.#run(program, size, addresses, rows, visit);
   }
 
-  #run(program: LineProgram, size: number, addresses: Float64Array, rows: LineRows): void {
+  #run(
+    program: LineProgram,
+    size: number,
+    addresses: Float64Array,
+    rows: LineRows,
+    visit: RangeVisitor | undefined,
+  ): void {
     const bytes = this.#bytes;
     const { minimumLength, lineBase, lineRange, opcodeBase, operands } = program;
     const constAdd =
@@ -163,6 +171,8 @@ export class LineRunner {
         } while (address > wanted);
       }
       if (ends) {
+        if (visit !== undefined && sequence > 1 && address > sequence) visit(sequence, address);
+        sequence = 0;
         address = 0;
         file = 1;
         line = 1;

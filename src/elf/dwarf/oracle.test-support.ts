@@ -1,7 +1,9 @@
 /** What llvm-symbolizer says of addresses, and where DebugInfo says something else. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { DebugInfo, DebugLine } from './debug-info.ts';
 
 /** As llvm-symbolizer's JSON has it. */
@@ -33,9 +35,16 @@ export function compare(
   addresses: Float64Array,
   accepts: (ours: readonly DebugLine[], theirs: readonly OracleLine[]) => boolean = () => false,
 ): Comparison {
-  const hidden = withoutSymbols(reference);
-  const linkage = oracleLines(hidden, addresses, 'linkage');
-  const short = oracleLines(hidden, addresses, 'short');
+  const directory = mkdtempSync(join(tmpdir(), 'flametap-oracle-'));
+  let linkage: OracleLine[][];
+  let short: OracleLine[][];
+  try {
+    const hidden = withoutSymbols(reference, directory);
+    linkage = oracleLines(hidden, addresses, 'linkage');
+    short = oracleLines(hidden, addresses, 'short');
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
   const chains = info.lookup(addresses);
   assert.equal(linkage.length, addresses.length);
   const result: Comparison = { compared: 0, covered: 0, inlined: 0, disagreements: [] };
@@ -95,7 +104,7 @@ const theirText = (line: OracleLine): string =>
  * A copy whose symbol tables LLVM does not see: it would prefer the symbol's
  * name over the debug information's.
  */
-function withoutSymbols(path: string): string {
+function withoutSymbols(path: string, directory: string): string {
   const bytes = readFileSync(path);
   const table = Number(bytes.readBigUInt64LE(40));
   const count = bytes.readUInt16LE(60);
@@ -104,7 +113,7 @@ function withoutSymbols(path: string): string {
     const type = bytes.readUInt32LE(at);
     if (type === SYMBOLS || type === DYNAMIC_SYMBOLS) bytes.writeUInt32LE(PROGRAM_BITS, at);
   }
-  const copy = `${path}.without-symbols`;
+  const copy = join(directory, 'program');
   writeFileSync(copy, bytes);
   return copy;
 }
