@@ -5,9 +5,15 @@ import type { Outcome } from './transport.ts';
 
 const NOW = Date.parse('2026-11-21T12:00:00Z');
 
-function outcome(status: number, body: unknown = '', headers = {}, series = 1): Outcome {
+function outcome(
+  status: number,
+  body: unknown = '',
+  headers = {},
+  series = 1,
+  bytes = 1000,
+): Outcome {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  return outcomeOfPush({ status, headers, body: Buffer.from(text) }, series, NOW);
+  return outcomeOfPush({ status, headers, body: Buffer.from(text) }, { series, bytes }, NOW);
 }
 
 const kind = (...args: Parameters<typeof outcome>): string => outcome(...args).kind;
@@ -30,6 +36,14 @@ test('a rate limit is worth another attempt, when the peer says', () => {
   assert.equal(retryAfterMs('Sat, 21 Nov 2026 12:00:30 GMT', NOW), 30_000);
   assert.equal(retryAfterMs('Sat, 21 Nov 2026 11:00:30 GMT', NOW), 0);
   assert.equal(retryAfterMs('soon', NOW), undefined);
+});
+
+test('a large request that a rate limit refuses is divided: it may be more than the burst', () => {
+  const message = 'push rate limit (4.0 MiB) exceeded while adding 76 KiB';
+  const error = { code: 'resource_exhausted', message };
+  assert.equal(kind(429, error, {}, 1, 262_144), 'retry');
+  assert.deepEqual(outcome(429, error, {}, 1, 262_145), { kind: 'too_large', message });
+  assert.equal(kind(429, 'slow down', {}, 1, 1_000_000), 'retry');
 });
 
 test('limits on sizes ask for smaller requests, whatever their code', () => {

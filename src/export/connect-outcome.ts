@@ -31,6 +31,13 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
 const SIZE =
   /message size \d+ is larger than|payload size exceeds limit|exceeds the size limit|exceeds the samples count limit/;
 
+/**
+ * A request larger than what a tenant may send at once is refused for ever, also in
+ * part: of sixty series twenty-eight, other ones each time. Small ones pass with time.
+ */
+const RATE = /push rate limit/;
+const SMALL_BYTES = 262_144;
+
 /** Of all series of a request alike. */
 const OUTDATED = /outside of ingestion window/;
 
@@ -43,12 +50,12 @@ const MAX_MESSAGE = 500;
  * A refusal names one of the series, while the others may be stored or not. Such
  * a request is called too large, so that it is divided until the guilty series is
  * alone; what is stored already counts once.
- * @param series number of them in the request
+ * @param sent series and bytes of the request before compression
  * @param now milliseconds since 1970
  */
 export function outcomeOfPush(
   { status, headers, body }: Answer,
-  series: number,
+  sent: { readonly series: number; readonly bytes: number },
   now: number,
 ): Outcome {
   if (status === 200) return { kind: 'delivered', rejected: 0, message: '' };
@@ -57,8 +64,9 @@ export function outcomeOfPush(
   const code = error?.code ?? CODE_OF_STATUS[status] ?? `http_${status}`;
   const message = (error?.message ?? text).trim().slice(0, MAX_MESSAGE) || `HTTP status ${status}`;
   if (status === 413 || SIZE.test(error?.message ?? '')) return { kind: 'too_large', message };
-  if (code === 'invalid_argument' && series > 1 && !OUTDATED.test(message))
+  if (code === 'invalid_argument' && sent.series > 1 && !OUTDATED.test(message))
     return { kind: 'too_large', message };
+  if (RATE.test(message) && sent.bytes > SMALL_BYTES) return { kind: 'too_large', message };
   if (!PASSING.has(code) && !INNER_PASSING.test(message))
     return { kind: 'refused', reason: code, message };
   const afterMs = retryAfterMs(headers['retry-after'], now);

@@ -49,7 +49,8 @@ export class PushTransport implements Transport {
     }
     const body = compression === 'gzip' ? await compress(request) : request;
     const answer = await this.#poster.post(body, headers, signal);
-    if ('status' in answer) return outcomeOfPush(answer, countSeries(request), now());
+    const sent = { series: countSeries(request), bytes: request.length };
+    if ('status' in answer) return outcomeOfPush(answer, sent, now());
     return { kind: 'retry', reason: answer.reason };
   }
 

@@ -342,6 +342,31 @@ if (realUrl === undefined) {
     }
   });
 
+  test('a server that takes less at once than we send gets it in parts', async () => {
+    let nowMs = Date.now();
+    const slow = await PyroscopeReceiver.start({
+      limits: { rateBytes: 1_000_000, burstBytes: 200_000 },
+      now: () => nowMs,
+    });
+    const to = destination({ endpoint: slow.url });
+    const service = serviceOf('less');
+    try {
+      const waiting = [...to.encode(profileOf(service, 6000))];
+      assert.ok(waiting.length === 1 && waiting[0]!.length > 300_000);
+      for (let round = 0; waiting.length > 0 && round < 50; round++) {
+        const outcome = await to.transport.send(waiting[0]!, signal);
+        if (outcome.kind === 'too_large') waiting.splice(0, 1, ...to.split(waiting[0]!)!);
+        else if (outcome.kind === 'delivered') waiting.shift();
+        else nowMs += 1000;
+      }
+      const total = await new Querier(slow.url).total(`{service_name="${service}"}`);
+      assert.equal(total, ((6000 * 6001) / 2) * period);
+    } finally {
+      to.transport.close();
+      await slow.close();
+    }
+  });
+
   test('a limit on the rate passes with time', async () => {
     let nowMs = Date.now();
     const slow = await PyroscopeReceiver.start({
