@@ -21,8 +21,13 @@ import {
   pyroscopeDestination,
 } from '../../../src/export/pyroscope.ts';
 import type { Destination, Outcome } from '../../../src/export/transport.ts';
-import { buildProfile, plainSample } from '../../../src/profile/fixture.test-support.ts';
+import {
+  buildProfile,
+  plainSample,
+  sourceLine,
+} from '../../../src/profile/fixture.test-support.ts';
 import type { Profile } from '../../../src/profile/model.ts';
+import { encodeOtlp } from '../../../src/profile/otlp.ts';
 import { unixTime } from '../../../src/units/units.ts';
 import { CPU, Querier } from './querier.ts';
 import { PyroscopeReceiver } from './receiver.ts';
@@ -300,6 +305,86 @@ test('a series larger than the burst is refused, and larger than a profile too',
   );
   assert.equal(large.status, 400);
   assert.match(large.text, /uncompressed profile payload size exceeds limit of 4\.2 MB/);
+});
+
+async function postOtlp(
+  body: Uint8Array,
+  type = 'application/x-protobuf',
+): Promise<{ status: number; text: string }> {
+  const answer = await fetch(new URL('/v1development/profiles', url), {
+    method: 'POST',
+    headers: { 'content-type': type },
+    body: Buffer.from(body),
+  });
+  return { status: answer.status, text: await answer.text() };
+}
+
+test('OTLP and the push API give the same stacks, CPU time, traces and spans', async () => {
+  const [pushed, exported] = [serviceOf('bypush'), serviceOf('byotlp')];
+  const both = [pushed, exported].map((service) => {
+    const profile = profileOf(service, 50);
+    const labels = profile.samples.labels.map((_, row) => row % 2);
+    const ids = [
+      { key: 'trace_id', value: '0af7651916cd43dd8448eb211c80319c' },
+      { key: 'span_id', value: 'b7ad6b7169203331' },
+    ];
+    return { ...profile, samples: { ...profile.samples, labels }, labelSets: [[], ids] };
+  });
+  assert.deepEqual(await send(both[0]!), [DELIVERED]);
+  assert.deepEqual(await postOtlp(encodeOtlp(both[1]!)), { status: 200, text: '' });
+  for (const more of [{}, { spans: ['b7ad6b7169203331'] }]) {
+    const [one, other] = await Promise.all(
+      [pushed, exported].map((service) =>
+        querier.stacks({ labels: `{service_name="${service}"}`, ...more }),
+      ),
+    );
+    assert.ok(one!.size >= 25);
+    assert.deepEqual(new Map([...one!].sort()), new Map([...other!].sort()));
+  }
+  assert.equal(
+    await querier.total(`{service_name="${exported}","process.pid"="42"}`),
+    1275 * period,
+  );
+});
+
+test('refusals of OTLP are plain texts that name every series', async () => {
+  const old = { ...profileOf(serviceOf('old')), startTime: unixTime(1_790_000_000_000_000_000n) };
+  const refused = await postOtlp(encodeOtlp(old));
+  assert.equal(refused.status, 400);
+  assert.match(
+    refused.text,
+    /^failed to make a GRPC request: push series with index 0 and id [0-9a-f-]{36} failed: invalid_argument: profile with labels .* is outside of ingestion window/,
+  );
+  const empty = await postOtlp(new Uint8Array());
+  assert.equal(empty.status, 500);
+  assert.match(empty.text, /missing profile metadata dictionary/);
+  assert.deepEqual(await postOtlp(Buffer.from('garbage')), {
+    status: 400,
+    text: 'Failed to parse protobuf request\n',
+  });
+  const charset = await postOtlp(encodeOtlp(old), 'application/x-protobuf; charset=utf-8');
+  assert.equal(charset.status, 415);
+});
+
+test('a small OTLP request can be more than the burst: each series gets its own names', async () => {
+  const service = serviceOf('b');
+  const samples = Array.from({ length: 60 * 300 }, (_, i) => ({
+    ...plainSample,
+    comm: service,
+    pid: 100 + (i % 60),
+    kernel: [1 + (Math.floor(i / 60) % 300)],
+    user: [],
+  }));
+  const named = (low: number) => [
+    { ...sourceLine(`f${low}${'x'.repeat(180)}`, 1), systemName: '' },
+  ];
+  const plain = buildProfile(samples, { threads: false }, named);
+  const startTime = unixTime(BigInt(Date.now()) * 1_000_000n);
+  const request = encodeOtlp({ ...plain, startTime });
+  assert.ok(request.length < 300_000);
+  const answer = await postOtlp(request);
+  assert.equal(answer.status, 429);
+  assert.match(answer.text, /^failed to make a GRPC request: \d+ errors: .* push rate limit/);
 });
 
 /** A real one needs a minute; it is over when three profiles of one time have become one. */

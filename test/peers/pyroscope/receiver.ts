@@ -1,14 +1,21 @@
 /**
  * Answers as a Pyroscope does that was built from its public source of 2026-08-21
- * and run: pushes of pprof and the queries that tests need. Where every rule comes
+ * and run: pushes of pprof, OTLP over HTTP, and the queries that tests need. Where every rule comes
  * from is said beside it, see rules.ts.
  */
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import protobuf from 'protobufjs';
+import {
+  decodeRequest,
+  type Request,
+  requestType,
+} from '../../../src/profile/otlp-messages.test-support.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import { seriesOfOtlp } from './otlp-series.ts';
 import { type PushedProfile, readPushed } from './pushed-profile.ts';
 import { answerQuery } from './queries.ts';
 import { checkLabels, checkProfile, Refusal } from './rules.ts';
@@ -39,6 +46,9 @@ const STATUS: Readonly<Record<string, number>> = {
 
 const SUCCESS: Answer = { status: 200, type: 'application/proto', body: '' };
 const PUSH = '/push.v1.PusherService/Push';
+const OTLP = '/v1development/profiles';
+/** (run) Nothing else, also no charset. */
+const OTLP_TYPES: ReadonlySet<string> = new Set(['application/x-protobuf', 'application/protobuf']);
 const QUERIER = '/querier.v1.QuerierService/';
 const proto = join(import.meta.dirname, '..', '..', '..', 'proto', 'pyroscope', 'push.proto');
 
@@ -56,6 +66,7 @@ export class PyroscopeReceiver {
   readonly #limits: Limits;
   #bucket: { readonly bytes: number; readonly atMs: number };
   readonly #message: protobuf.Type;
+  readonly #otlpMessage = requestType();
   readonly #server: Server;
   /** Answers to come before any request is looked at. */
   readonly scripted: Answer[] = [];
@@ -102,6 +113,7 @@ export class PyroscopeReceiver {
     const path = request.url ?? '';
     try {
       if (path === PUSH) return this.#push(request, body);
+      if (path === OTLP) return this.#otlp(request, body);
       if (path.startsWith(QUERIER)) {
         const store = this.#store(request);
         const answer = answerQuery(store, path.slice(QUERIER.length), body.toString(), request);
@@ -183,11 +195,11 @@ export class PyroscopeReceiver {
       for (const { raw_profile: raw } of samples) {
         count++;
         try {
-          this.#pushProfile(
-            labels.map(({ name, value }) => [name, value] as const),
-            raw,
-            store,
-          );
+          const given = labels.map(({ name, value }) => [name, value] as const);
+          // (run) An absent service name is filled in, an empty one is refused.
+          const isNamed = given.some(([name]) => name === 'service_name');
+          const all = isNamed ? given : [...given, ['service_name', 'unknown_service'] as const];
+          this.#pushProfile(all, this.#readProfile(raw), store);
         } catch (error) {
           if (!(error instanceof Refusal)) throw error;
           refusal ??= error;
@@ -199,12 +211,12 @@ export class PyroscopeReceiver {
     return SUCCESS;
   }
 
-  #pushProfile(given: (readonly [string, string])[], raw: Uint8Array, store: Store): void {
-    const profile = this.#readProfile(raw);
+  #pushProfile(
+    labels: readonly (readonly [string, string])[],
+    profile: PushedProfile,
+    store: Store,
+  ): void {
     const nowMs = this.#options.now();
-    // (run) An absent service name is filled in, an empty one is refused.
-    const isNamed = given.some(([name]) => name === 'service_name');
-    const labels = isNamed ? given : [...given, ['service_name', 'unknown_service'] as const];
     // (code) Before validation, so that a refused profile counts too.
     this.#limitRate(profile, labels, nowMs);
     checkProfile(profile, labels, this.#limits, nowMs);
@@ -212,6 +224,56 @@ export class PyroscopeReceiver {
     const series = new Map(labels);
     for (const one of seriesOfPushed(profile, series)) checkLabels([...one], this.#limits);
     store.add(profile, series, BigInt(nowMs) * 1_000_000n);
+  }
+
+  /** (run) Statuses and texts; all refusals are told, unlike by the push API. */
+  #otlp(request: IncomingMessage, body: Buffer): Answer {
+    const { headers, method } = request;
+    this.requests.push(headers);
+    const scripted = this.scripted.shift();
+    if (scripted !== undefined) return scripted;
+    const type = headers['content-type'] ?? '';
+    if (method !== 'POST') return plain(405, '');
+    if (!OTLP_TYPES.has(type)) return plain(415, `Unsupported Content-Type: ${type}`);
+    let message: Uint8Array = body;
+    try {
+      // Other encodings are not looked at.
+      if (headers['content-encoding'] === 'gzip') message = gunzipSync(body);
+    } catch {
+      return plain(400, 'Failed to read request body');
+    }
+    let otlp: Request;
+    try {
+      otlp = decodeRequest(this.#otlpMessage, message);
+    } catch {
+      return plain(400, 'Failed to parse protobuf request');
+    }
+    const lacks = otlp.dictionary === null ? 'profile metadata dictionary' : 'resource profiles';
+    if (otlp.dictionary === null || otlp.resource_profiles.length === 0)
+      return plain(500, `rpc error: code = InvalidArgument desc = missing ${lacks}`);
+    return this.#storeOtlp(otlp, this.#store(request));
+  }
+
+  #storeOtlp(otlp: Request, store: Store): Answer {
+    const refusals: Refusal[] = [];
+    const texts: string[] = [];
+    store.beginSegment();
+    for (const [index, { labels, profile }] of seriesOfOtlp(otlp).entries()) {
+      try {
+        this.#pushProfile(labels, profile, store);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        refusals.push(error);
+        const { code, message } = error;
+        texts.push(
+          `push series with index ${index} and id ${randomUUID()} failed: ${code}: ${message}`,
+        );
+      }
+    }
+    const [first] = refusals;
+    if (first === undefined) return { ...SUCCESS, type: 'application/x-protobuf' };
+    const count = texts.length === 1 ? '' : `${texts.length} errors: `;
+    return plain(STATUS[first.code]!, `failed to make a GRPC request: ${count}${texts.join('; ')}`);
   }
 
   #readProfile(raw: Uint8Array): PushedProfile {
@@ -249,6 +311,10 @@ export class PyroscopeReceiver {
         `push rate limit (${mib(rateBytes)}) exceeded while adding ${mib(size)}`,
       );
   }
+}
+
+function plain(status: number, text: string): Answer {
+  return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
 }
 
 function mib(bytes: number): string {

@@ -120,7 +120,8 @@ export class Store {
 /** A series' own label hides that of a sample; empty ones are none (run, code). */
 function bySeries(profile: PushedProfile, labels: Labels): [Labels, PushedProfile['samples']][] {
   const groups = new Map<string, [Labels, PushedProfile['samples'][number][]]>();
-  const own = [...labels].filter(([, value]) => value !== '');
+  // (run) `__delta__` counts when labels are checked, and is then gone.
+  const own = [...labels].filter(([name, value]) => value !== '' && name !== '__delta__');
   for (const sample of profile.samples) {
     const more = [...sample.labels].filter(([key]) => !ID_KEYS.has(key) && !labels.get(key));
     const series = new Map([...own, ...more]);
