@@ -1,6 +1,6 @@
 /** A folder that gets a pprof file for each profile, within limits of bytes and age. */
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Profile } from '../profile/model.ts';
 import { CommandError, reasonOf } from './errors.ts';
 import { FORMATS } from './format.ts';
@@ -27,7 +27,7 @@ export class ProfileFolder {
   /** Makes the folder and tries it. @param asked the option or key it comes from. @throws CommandError */
   static async open(path: string, asked: string, limits: FolderLimits): Promise<ProfileFolder> {
     try {
-      await mkdir(path, { recursive: true });
+      await makeFolders(resolve(path));
     } catch (error) {
       throw new CommandError(`${asked}: cannot make ${path}: ${reasonOf(error)}`);
     }
@@ -62,6 +62,18 @@ export class ProfileFolder {
       sum += found?.size ?? 0;
       if (found && (sum > maxBytes || found.mtimeMs < oldest)) await rm(path, { force: true });
     }
+  }
+}
+
+/** One by one: Node's own recursive mkdir never ends below /proc, where folders cannot be made. */
+async function makeFolders(path: string): Promise<void> {
+  const parent = dirname(path);
+  if (parent !== path) await makeFolders(parent);
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const found = await stat(path).catch(() => undefined);
+    if (!found?.isDirectory()) throw error;
   }
 }
 
