@@ -5,6 +5,7 @@ import { GoFunctions } from '../elf/go-functions.ts';
 import type { GoPages } from '../elf/go-pages.ts';
 import { GoRules } from '../elf/go-rules.ts';
 import { type GoThreadLayout, goThreadLayout } from '../elf/go-thread.ts';
+import { htlHash } from '../elf/htlhash.ts';
 import type { ElfImage } from '../elf/image.ts';
 import { type ByteSource, fill, ParseError } from '../elf/source.ts';
 import { StartUpRules } from '../elf/start-up-rules.ts';
@@ -51,6 +52,7 @@ export class Binary {
   readonly isGo: boolean;
   /** By which the kernel finds a thread's goroutine. */
   readonly goThread: GoThreadLayout | undefined;
+  readonly #htlHash: string;
   readonly #cfi: CfiRules | undefined;
   readonly #functions: GoFunctions | undefined;
   readonly #demangle: Demangler;
@@ -73,6 +75,8 @@ export class Binary {
     this.opened = opened;
     this.#demangle = shared.demangle;
     this.#findDebugInfo = () => debugInfoFile(opened, pid, mayHaveDebugInfo);
+    // Now, because the file may be closed when a profile wants it.
+    this.#htlHash = this.#guarded(() => htlHash(source)) ?? '';
     this.#cfi = this.#guarded(() => cfiRules(image));
     this.#functions = this.#guarded(() => GoFunctions.open(image, shared.goPages));
     this.isGo = this.#functions !== undefined;
@@ -156,6 +160,7 @@ export class Binary {
       file: path,
       buildId: image.buildId,
       goBuildId: image.goBuildId,
+      htlHash: this.#htlHash,
     };
   }
 

@@ -5,6 +5,8 @@ import { type DebugInfoAnswer, unpackLines } from './debug-info-messages.ts';
 
 /** Answers that nobody has come for yet: those that came too late for their flush. */
 const MAX_NEWS = 65_536;
+/** Sources that may fail before all are given up. */
+const MAX_SETBACKS = 4;
 
 /** How the file can be read; descriptors belong to whoever asks for them. */
 export interface DebugInfoOrigin {
@@ -27,6 +29,9 @@ export class DebugInfoFile {
   /** Of these, those that the thread was asked for. */
   readonly #sent = new Set<VirtualAddress>();
   readonly #news = new Map<VirtualAddress, Learned>();
+  readonly #skipped = new Set<string>();
+  #setbacks = 0;
+  #isPostponed = false;
 
   constructor(origin: DebugInfoOrigin) {
     this.origin = origin;
@@ -58,6 +63,37 @@ export class DebugInfoFile {
     const questions = Float64Array.from([...this.#wanted].filter((each) => !this.#sent.has(each)));
     for (const address of questions) this.#sent.add(address as VirtualAddress);
     return questions.sort();
+  }
+
+  /** Sources that have cost too much. */
+  get skipped(): ReadonlySet<string> {
+    return this.#skipped;
+  }
+
+  /** How often the thread was lost over it. */
+  get setbacks(): number {
+    return this.#setbacks;
+  }
+
+  /** 0 = it was never slow; the greater, the later its turn. */
+  get rank(): number {
+    return this.#setbacks + (this.#isPostponed ? 1 : 0);
+  }
+
+  /** It held others up, and is asked again after them. */
+  postpone(): void {
+    this.#isPostponed = true;
+  }
+
+  /** The thread was lost over one of its sources: the others remain. @param source undefined when it is not known */
+  setBack(reason: string, source: string | undefined): void {
+    this.#count(reason, 1);
+    this.#setbacks++;
+    if (source === undefined || this.#skipped.has(source) || this.#setbacks >= MAX_SETBACKS) {
+      this.#end();
+    } else {
+      this.#skipped.add(source);
+    }
   }
 
   hasNews(address: VirtualAddress): boolean {

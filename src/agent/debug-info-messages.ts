@@ -10,7 +10,7 @@ export interface DebugInfoSetup {
   readonly symbols?: SymbolSources | undefined;
 }
 
-export type ToDebugInfo = {
+export interface ToDebugInfo {
   readonly type: 'lookup';
   readonly id: number;
   /** Unique in this run of the agent. */
@@ -23,7 +23,9 @@ export type ToDebugInfo = {
   readonly pid: number;
   /** Of the file, ascending; return addresses are one less already. */
   readonly addresses: Float64Array<ArrayBuffer>;
-};
+  /** Sources of the file that are not to be used: see SearchWatch. */
+  readonly skipped: readonly string[];
+}
 
 /**
  * `ready`: all that can be had was asked. `pending`: a download is under way,
@@ -46,6 +48,8 @@ export interface DebugInfoAnswer {
 
 export type FromDebugInfo =
   | DebugInfoAnswer
+  /** The work on a source of the file begins; if the thread is lost, it is this one's fault. */
+  | { readonly type: 'begins'; readonly id: number; readonly source: string }
   /** A download has ended: the file is to be asked again. */
   | { readonly type: 'changed'; readonly file: number }
   /** Sent with every change; the thread is not ended while there are any. */

@@ -41,6 +41,14 @@ const behaviours: Readonly<Record<string, (message: ToDebugInfo) => void>> = {
   hangs() {
     for (;;) kept.length = 0;
   },
+  'hangs in its first sources'(message) {
+    for (const source of ['first', 'second', 'third']) {
+      if (message.skipped.includes(source)) continue;
+      post({ type: 'begins', id: message.id, source });
+      if (source === 'third') return answer(message, 'ready', message.skipped.join());
+      for (;;) kept.length = 0;
+    }
+  },
   // Timers, because V8 leaves no place to stop in some endless loops around built-in functions.
   heap: () =>
     void setInterval(() => {

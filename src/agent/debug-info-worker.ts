@@ -9,10 +9,9 @@ import type { Downloads } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { ParseError } from '../elf/source.ts';
-import { LiveHost, type ProcessHost } from '../process/host.ts';
+import { LiveHost } from '../process/host.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { SOURCE_QUALITY } from '../symbolize/source-line.ts';
-import { hostPid } from '../units/units.ts';
 import {
   type DebugInfoAnswer,
   type DebugInfoSetup,
@@ -34,10 +33,12 @@ const noDownloads: Downloads = {
 
 function run(port: MessagePort, setup: DebugInfoSetup): void {
   const addon = loadAddon();
-  const host = trackedHost(new LiveHost(addon));
+  const host = new LiveHost(addon);
+  const openBelow = (root: number, path: string) => tracked(host.openBelow(root, path));
   const demangle = cachingDemangler((name) => addon.demangle(name) ?? '');
   /** Least recently asked first. */
   const opened = new Map<number, DebugInfoNames>();
+  const rootsOf = new WeakMap<DebugInfoNames, FileRoots>();
   const awaiting = new Map<number, DebugInfoNames>();
   const send = (message: FromDebugInfo, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
@@ -67,12 +68,23 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
           send({ type: 'downloads', running: debuginfod?.running ?? 0 });
         });
 
-  const namesOf = async ({ file, fd, path, pid }: ToDebugInfo): Promise<DebugInfoNames> => {
+  /** One is served at a time. */
+  let request = 0;
+  const begins = (source: string) => send({ type: 'begins', id: request, source });
+
+  const namesOf = async (message: ToDebugInfo): Promise<DebugInfoNames> => {
+    const { file, fd, path } = message;
     let names = opened.get(file);
     opened.delete(file);
-    if (!names) {
-      const roots = new FileRoots(host, setup.replay ? undefined : hostPid(pid));
-      names = await DebugInfoNames.open({ fd, path, roots }, debuginfod ?? noDownloads, demangle);
+    if (names) {
+      // Split files are opened only when their units occur.
+      rootsOf.get(names)!.roots = message.roots;
+    } else {
+      const roots = new FileRoots(openBelow, message.roots);
+      const watch = { skipped: new Set(message.skipped), begins };
+      const downloads = debuginfod ?? noDownloads;
+      names = await DebugInfoNames.open({ fd, path, roots }, downloads, demangle, watch);
+      rootsOf.set(names, roots);
     }
     opened.set(file, names);
     for (const [oldest, unused] of opened) {
@@ -84,6 +96,7 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
   };
 
   const answer = async (message: ToDebugInfo): Promise<DebugInfoAnswer> => {
+    request = message.id;
     const names = await namesOf(message);
     const { kind, lines } = names.lookup(message.addresses);
     const { state } = names;
@@ -122,17 +135,12 @@ function cacheOf(symbols: SymbolSources | undefined): DebugCache {
 }
 
 /** What the addon has opened would stay open when this thread is killed: Node does not know of it. */
-function trackedHost(host: ProcessHost): Pick<ProcessHost, 'openInRoot'> {
-  return {
-    openInRoot(pid, path) {
-      const fd = host.openInRoot(pid, path);
-      try {
-        return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
-      } finally {
-        closeSync(fd);
-      }
-    },
-  };
+function tracked(fd: number): number {
+  try {
+    return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswer {

@@ -153,6 +153,7 @@ test('each format has its default file', async () => {
   for (const [format, file] of [
     ['folded', 'flametap.folded'],
     ['json', 'flametap.json'],
+    ['otlp', 'flametap.otlp'],
   ] as const) {
     assert.equal((await run(['record', '--duration', '1ms', '--format', format])).code, 0);
     assert.ok(readFileSync(join(folder, file), 'utf8').includes('main'));

@@ -3,6 +3,7 @@ import { encodeFlamegraph } from '../profile/flamegraph.ts';
 import { encodeFolded } from '../profile/folded.ts';
 import { encodeJson } from '../profile/json.ts';
 import type { Profile } from '../profile/model.ts';
+import { encodeOtlp } from '../profile/otlp.ts';
 import { encodePprof } from '../profile/pprof.ts';
 
 export interface Format {
@@ -14,7 +15,7 @@ export interface Format {
   readonly encode: (profile: Profile, threads: boolean) => Iterable<Uint8Array | string>;
 }
 
-export const FORMAT_NAMES = ['pprof', 'folded', 'json', 'flamegraph'] as const;
+export const FORMAT_NAMES = ['pprof', 'folded', 'json', 'flamegraph', 'otlp'] as const;
 export type FormatName = (typeof FORMAT_NAMES)[number];
 
 export const FORMATS: Readonly<Record<FormatName, Format>> = {
@@ -30,4 +31,5 @@ export const FORMATS: Readonly<Record<FormatName, Format>> = {
     binary: false,
     encode: (profile) => [encodeFlamegraph(profile)],
   },
+  otlp: { file: 'flametap.otlp', binary: true, encode: (profile) => [encodeOtlp(profile)] },
 };

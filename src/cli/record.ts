@@ -43,7 +43,7 @@ const options = {
   ),
   output: text(
     'FILE',
-    'where to; - is standard output (default flametap.pb.gz, .folded, .json, .html)',
+    'where to; - is standard output (default flametap.pb.gz, .folded, .json, .html, .otlp)',
   ),
   'save-records': text('FILE', 'also keep the raw records, for --replay'),
   replay: text('FILE', 'make the profile from saved records instead of sampling'),
@@ -65,6 +65,7 @@ const manual: Manual = {
         'folded      process;outermost;…;leaf COUNT, one stack per line',
         'json        one object: samples with their frames, and the tally',
         'flamegraph  one HTML file that needs no network',
+        'otlp        an ExportProfilesServiceRequest of OpenTelemetry, as protobuf',
       ],
     },
     {
@@ -103,6 +104,10 @@ const manual: Manual = {
     {
       does: 'a profile of a Go service in production, and a build that profits from it',
       line: 'flametap record --go-pgo --pid 1234 --duration 5m && go build -pgo=default.pgo',
+    },
+    {
+      does: 'for OpenTelemetry: recorded with --format otlp, sent to a Collector, or Pyroscope at port 4040',
+      line: 'curl -H Content-Type:application/x-protobuf --data-binary @flametap.otlp HOST:4318/v1development/profiles',
     },
     {
       does: 'keep the records, make a profile of them later',

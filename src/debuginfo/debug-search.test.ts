@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -122,6 +123,76 @@ describe('search for debug information', () => {
     const found = await search(root, '/usr/bin/program');
     assert.deepEqual(dwarf(found), [['symbols', 0]]);
     assert.deepEqual(found.problems, { elf_segments: 1, not_elf: 1 });
+  });
+
+  test('a file that is too much to be summed costs nothing, and the next place is tried', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=none');
+    const size = infoSize(program);
+    separate(program, join(root, '/usr/bin/.debug/program.debug'));
+    const sparse = join(root, '/usr/bin/program.debug');
+    copyFileSync(join(root, '/usr/bin/.debug/program.debug'), sparse);
+    truncateSync(sparse, 4 * 2 ** 30);
+    const begun = process.cpuUsage();
+    const found = await search(root, '/usr/bin/program');
+    assert.ok(process.cpuUsage(begun).user + process.cpuUsage(begun).system < 500_000);
+    assert.deepEqual(dwarf(found).at(-1), ['separate', size]);
+    assert.deepEqual(found.problems, { debug_link_too_big: 1 });
+  });
+
+  test('summing takes no longer than its time', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=none');
+    separate(program, join(root, '/usr/bin/program.debug'));
+    const checksum = { bytes: 2 ** 30, ms: -1 };
+    const found = await searchAll(program, '/usr/bin/program', processRoot(root), undefined, {
+      checksum,
+    });
+    found.search.close();
+    assert.deepEqual(dwarf(found), [['symbols', 0]]);
+    assert.deepEqual(found.problems, { debug_link_time: 1 });
+  });
+
+  test('where summing is too much an equal build id does', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=0x0102030405060708');
+    const size = infoSize(program);
+    separate(program, join(root, '/usr/bin/program.debug'));
+    const checksum = { bytes: 1, ms: 1000 };
+    const found = await searchAll(program, '/usr/bin/program', processRoot(root), undefined, {
+      checksum,
+    });
+    found.search.close();
+    assert.deepEqual(dwarf(found).at(-1), ['separate', size]);
+    assert.deepEqual(found.problems, {});
+  });
+
+  test('sources are announced before they are read, and left alone where that is wanted', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=none');
+    separate(program, join(root, '/usr/bin/program.debug'));
+    copyFileSync(join(root, '/usr/bin/program.debug'), join(root, '/usr/bin/second'));
+    mkdirSync(join(root, '/usr/bin/.debug'));
+    copyFileSync(join(root, '/usr/bin/second'), join(root, '/usr/bin/.debug/program.debug'));
+    const skipped = new Set<string>();
+    const sources = async () => {
+      const begun: string[] = [];
+      const watch = { skipped, begins: (source: string) => void begun.push(source) };
+      const found = await searchAll(
+        program,
+        '/usr/bin/program',
+        processRoot(root),
+        undefined,
+        {},
+        watch,
+      );
+      found.search.close();
+      const used = found.candidates.map(({ source }) => source);
+      assert.deepEqual(used, begun.slice(0, -2), 'no download, no embedded symbols');
+      return used;
+    };
+    const all = await sources();
+    assert.equal(all.length, 3);
+    skipped.add(all[1]!);
+    assert.deepEqual(await sources(), [all[0], all[2]]);
+    skipped.add('own');
+    assert.deepEqual(await sources(), [all[2]]);
   });
 
   test('after the root of the process the host is looked at', async () => {

@@ -48,8 +48,14 @@ export async function searchAll(
   roots: FileRoots,
   downloads?: Downloads,
   limits?: ConstructorParameters<typeof DebugSearch>[2],
+  watch?: ConstructorParameters<typeof DebugSearch>[3],
 ): Promise<Searched> {
-  const search = new DebugSearch({ fd: openSync(file, 'r'), path, roots }, downloads, limits);
+  const search = new DebugSearch(
+    { fd: openSync(file, 'r'), path, roots },
+    downloads,
+    limits,
+    watch,
+  );
   const candidates = [];
   for await (const candidate of search.candidates()) candidates.push(candidate);
   return { search, candidates, problems: Object.fromEntries(search.problems) };

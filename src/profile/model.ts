@@ -34,6 +34,8 @@ export interface Mapping {
   readonly buildId: string;
   /** Go build id, '' when the file has none. */
   readonly goBuildId: string;
+  /** OpenTelemetry's id of any file (see src/elf/htlhash.ts); '' or not there = no file, or not read. */
+  readonly htlHash?: string;
 }
 
 /** One function activation at one location; several when calls were inlined. */

@@ -63,7 +63,8 @@ export class ProfileTables {
   mapping(mapping: Mapping): number {
     const file = cleanText(mapping.file);
     const place = file.startsWith('[') ? [mapping.start, mapping.end] : [];
-    const key = JSON.stringify([file, mapping.buildId, mapping.goBuildId, ...place]);
+    const htlHash = cleanText(mapping.htlHash ?? '');
+    const key = JSON.stringify([file, mapping.buildId, mapping.goBuildId, htlHash, ...place]);
     return intern(this.#mappings, this.mappings, key, () => ({
       start: countOf(mapping.start),
       end: countOf(mapping.end),
@@ -71,6 +72,7 @@ export class ProfileTables {
       file,
       buildId: cleanText(mapping.buildId),
       goBuildId: cleanText(mapping.goBuildId),
+      htlHash,
     }));
   }
 

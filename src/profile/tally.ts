@@ -39,13 +39,13 @@ export function checkTally(tally: Tally): void {
   }
 }
 
-/** The tally as `key=value` lines, for formats that have only comments. Keys in a stable order. */
-export function tallyLines(tally: Tally): readonly string[] {
-  const lines = [
-    `taken=${tally.taken}`,
-    `exported=${tally.exported}`,
-    `frames_named=${tally.framesNamed}`,
-    `frames_unnamed=${tally.framesUnnamed}`,
+/** The tally as names that say whose they are, with their counts, in a stable order. */
+export function tallyEntries(tally: Tally): readonly (readonly [key: string, count: number])[] {
+  const entries: [string, number][] = [
+    ['taken', tally.taken],
+    ['exported', tally.exported],
+    ['frames_named', tally.framesNamed],
+    ['frames_unnamed', tally.framesUnnamed],
   ];
   const parts = {
     lost: tally.lost,
@@ -57,10 +57,15 @@ export function tallyLines(tally: Tally): readonly string[] {
   };
   for (const [part, counts] of Object.entries(parts)) {
     for (const reason of Object.keys(counts).sort()) {
-      lines.push(`${part}.${reason}=${counts[reason]}`);
+      entries.push([`${part}.${reason}`, counts[reason]!]);
     }
   }
-  return lines.map((line) => `flametap.tally.${line}`);
+  return entries.map(([key, count]) => [`flametap.tally.${key}`, count]);
+}
+
+/** The tally as `key=value` lines, for formats that have only comments. */
+export function tallyLines(tally: Tally): readonly string[] {
+  return tallyEntries(tally).map(([key, count]) => `${key}=${count}`);
 }
 
 export function addCounts(

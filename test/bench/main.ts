@@ -3,7 +3,8 @@
  * JSON. Needs root, and a machine that does nothing else.
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
- *                   record, short, first-second, replay, debug-names, go-names, symbols
+ *                   record, short, first-second, replay, debug-names, go-names, symbols,
+ *                   otlp-encode
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -27,6 +28,7 @@ import { debugNames } from './debug-names.ts';
 import { goNames } from './go-names.ts';
 import { LOADS } from './loads.ts';
 import { enableBpfStats } from './meter.ts';
+import { otlpEncode } from './otlp-encode.ts';
 import { symbolIndex } from './symbol-index.ts';
 import { type Figure, formatTable } from './table.ts';
 
@@ -65,6 +67,7 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['short', () => shortProcesses(setting)],
   ['first-second', () => firstSecond(setting)],
   ['replay', () => replay(setting)],
+  ['otlp-encode', otlpEncode],
   ['debug-names', debugNames],
   ['go-names', goNames],
   ['symbols', async () => symbolFigures()],
