@@ -14,7 +14,7 @@ let clients: DebugInfoClient[] = [];
 let nextId = 1;
 
 function clientOf(limits: Partial<DebugInfoLimits> = {}): DebugInfoClient {
-  const client = new DebugInfoClient({ replay: false }, { ...DEBUG_INFO_LIMITS, ...limits }, STUB);
+  const client = new DebugInfoClient({ ...DEBUG_INFO_LIMITS, ...limits }, undefined, STUB);
   clients.push(client);
   return client;
 }
@@ -198,12 +198,32 @@ test('Answers while a download runs are provisional: it is waited for, then all 
   assert.equal(file.take(address(1))?.lines[0]?.name, 'downloaded');
 });
 
+test('New addresses are answered while a download runs, each once', async () => {
+  const client = clientOf();
+  const file = fileOf('downloads for ever', 1);
+  await client.ask([file]);
+  file.occurred(address(2), false);
+  assert.equal(file.questions, 1);
+  await client.ask([file]);
+  assert.equal(file.take(address(2))?.lines[0]?.name, 'meanwhile');
+  assert.deepEqual([file.questions, file.pending], [0, true]);
+});
+
+test('A thread that only downloads is told to free what it has read', async () => {
+  const client = clientOf({ idleMs: 50 });
+  await client.ask([fileOf('downloads for ever', 1)]);
+  // The stub has no downloads any more when it is told.
+  await until(() => !client.running);
+});
+
 test('When a hostile file ends the thread, downloads of others are asked for anew', async () => {
   const client = clientOf({ requestMs: 3_000 });
   const downloading = fileOf('downloads for ever', 1);
   await client.ask([downloading]);
   assert.equal(downloading.pending, true);
-  await client.ask([fileOf('hangs', 1)]);
+  const hanging = fileOf('hangs', 1);
+  await client.ask([hanging]);
+  assert.equal(hanging.mayAnswer, false);
   assert.equal(downloading.pending, false);
   assert.equal(downloading.mayAnswer, true);
   assert.equal(downloading.questions, 1);

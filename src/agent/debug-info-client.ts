@@ -78,8 +78,8 @@ function bundledEntry(): URL {
 }
 
 export class DebugInfoClient {
-  readonly #setup: DebugInfoSetup;
   readonly #limits: DebugInfoLimits;
+  readonly #setup: DebugInfoSetup;
   readonly #entry: URL;
   readonly #queue: Request[] = [];
   readonly #pending = new Set<DebugInfoFile>();
@@ -90,15 +90,20 @@ export class DebugInfoClient {
   #watch: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
   #downloads = 0;
+  #isFreed = false;
   #nextId = 1;
   #busyMs = 0;
   #restUntil = 0;
   #closed = false;
 
   /** @param entry module of the thread; tests have others */
-  constructor(setup: DebugInfoSetup, limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
-    this.#setup = setup;
+  constructor(
+    limits = DEBUG_INFO_LIMITS,
+    setup: DebugInfoSetup = { symbols: undefined },
+    entry = bundledEntry(),
+  ) {
     this.#limits = limits;
+    this.#setup = setup;
     this.#entry = entry;
   }
 
@@ -159,6 +164,7 @@ export class DebugInfoClient {
   /** One request at a time: when it goes wrong it is known whose fault it is. */
   #next(): void {
     clearTimeout(this.#idle);
+    this.#isFreed = false;
     while (!this.#current) {
       const request = this.#first();
       if (!request) {
@@ -257,6 +263,7 @@ export class DebugInfoClient {
       const current = this.#current;
       current.file.learn(current.addresses, message);
       if (current.file.pending) this.#pending.add(current.file);
+      else this.#noLongerPending(current.file);
       this.#finish(current);
       this.#next();
     }
@@ -314,6 +321,9 @@ export class DebugInfoClient {
   #endIdle(): void {
     if (this.#current || this.#queue.length > 0) return;
     if (this.#downloads > 0) {
+      // A server may take minutes, and what was read is not needed for that.
+      if (!this.#isFreed) this.#worker?.postMessage({ type: 'free' } satisfies ToDebugInfo);
+      this.#isFreed = true;
       this.#idle = setTimeout(() => this.#endIdle(), this.#limits.idleMs);
       this.#idle.unref();
       return;
@@ -337,7 +347,7 @@ export class DebugInfoClient {
   }
 
   #noLongerPending(file: DebugInfoFile): void {
-    this.#pending.delete(file);
+    if (!this.#pending.delete(file)) return;
     file.changed();
     if (this.#pending.size > 0) return;
     for (const resolve of this.#settled) resolve();

@@ -12,10 +12,10 @@ const MAX_SETBACKS = 4;
 export interface DebugInfoOrigin {
   /** Unique in this run of the agent. */
   readonly id: number;
-  /** Path as the process sees it. */
+  /** Path as its processes see it. */
   readonly path: string;
-  /** A process that maps it. */
-  readonly pid: number;
+  /** New descriptors of the roots of processes that map it, or mapped it, where these are not ours. */
+  roots(): number[];
   /** A new descriptor. @throws ParseError when the file was closed. */
   open(): number;
 }
@@ -28,6 +28,8 @@ export class DebugInfoFile {
   readonly #wanted = new Set<VirtualAddress>();
   /** Of these, those that the thread was asked for. */
   readonly #sent = new Set<VirtualAddress>();
+  /** Of the wanted, those that were answered as well as can be before a download has ended. */
+  readonly #provisional = new Set<VirtualAddress>();
   readonly #news = new Map<VirtualAddress, Learned>();
   readonly #skipped = new Set<string>();
   #setbacks = 0;
@@ -37,7 +39,7 @@ export class DebugInfoFile {
     this.origin = origin;
   }
 
-  /** A download is under way: asking again is of no use before it has ended. */
+  /** A download is under way: what was answered is not asked again before it has ended. */
   get pending(): boolean {
     return this.#state === 'pending';
   }
@@ -54,13 +56,14 @@ export class DebugInfoFile {
 
   /** How many addresses the thread is still to be asked for. */
   get questions(): number {
-    return this.#wanted.size - this.#sent.size;
+    return this.#wanted.size - this.#sent.size - this.#provisional.size;
   }
 
   /** Wanted addresses that the thread was not asked for, ascending; they count as asked from now on. */
   takeQuestions(): Float64Array<ArrayBuffer> {
-    if (!this.mayAnswer || this.pending) return new Float64Array();
-    const questions = Float64Array.from([...this.#wanted].filter((each) => !this.#sent.has(each)));
+    if (!this.mayAnswer || this.questions === 0) return new Float64Array();
+    const isNew = (each: VirtualAddress) => !this.#sent.has(each) && !this.#provisional.has(each);
+    const questions = Float64Array.from([...this.#wanted].filter(isNew));
     for (const address of questions) this.#sent.add(address as VirtualAddress);
     return questions.sort();
   }
@@ -117,13 +120,15 @@ export class DebugInfoFile {
       }
       this.#sent.delete(address);
       if (answer.state === 'ready') this.#wanted.delete(address);
+      else this.#provisional.add(address);
     }
     for (const address of this.#news.keys()) {
       if (this.#news.size <= MAX_NEWS) break;
       this.#news.delete(address);
     }
     if (answer.state === 'none') this.#end();
-    else this.#state = answer.state === 'pending' ? 'pending' : 'asking';
+    else if (answer.state === 'pending') this.#state = 'pending';
+    else this.changed();
   }
 
   /** The thread has ended before it answered: it may be asked again. */
@@ -139,13 +144,16 @@ export class DebugInfoFile {
 
   /** A download has ended, or the thread that waited for it. */
   changed(): void {
-    if (this.#state === 'pending') this.#state = 'asking';
+    if (this.#state !== 'pending') return;
+    this.#state = 'asking';
+    this.#provisional.clear();
   }
 
   #end(): void {
     this.#state = 'over';
     this.#wanted.clear();
     this.#sent.clear();
+    this.#provisional.clear();
   }
 
   #count(reason: string, count: number): void {

@@ -72,9 +72,9 @@ export class DebugInfoNames {
     return this.#info || this.#candidates.length > 0 ? 'ready' : 'none';
   }
 
-  /** Whether one of these downloads may have more. */
-  awaitsAny(buildIds: ReadonlySet<string>): boolean {
-    return [...this.#search.awaited].some((buildId) => buildIds.has(buildId));
+  /** Build ids of the downloads that may have more. */
+  get awaited(): ReadonlySet<string> {
+    return this.#search.awaited;
   }
 
   /** @param addresses of the file, ascending */

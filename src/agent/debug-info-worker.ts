@@ -16,6 +16,7 @@ import {
   type DebugInfoAnswer,
   type DebugInfoSetup,
   type FromDebugInfo,
+  type Lookup,
   packLines,
   type ToDebugInfo,
   transferables,
@@ -31,7 +32,7 @@ const noDownloads: Downloads = {
   takeProblems: () => [],
 };
 
-function run(port: MessagePort, setup: DebugInfoSetup): void {
+function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
   const addon = loadAddon();
   const host = new LiveHost(addon);
   const openBelow = (root: number, path: string) => tracked(host.openBelow(root, path));
@@ -39,23 +40,26 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
   /** Least recently asked first. */
   const opened = new Map<number, DebugInfoNames>();
   const rootsOf = new WeakMap<DebugInfoNames, FileRoots>();
-  const awaiting = new Map<number, DebugInfoNames>();
+  /** What is being downloaded for files, open or not. */
+  const awaiting = new Map<number, ReadonlySet<string>>();
   const send = (message: FromDebugInfo, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
 
-  /** Downloads that ended; some end before the file that began them is answered. */
+  const close = (file: number) => {
+    opened.get(file)?.close();
+    opened.delete(file);
+  };
+  /** Downloads that ended during a request: they may be those that it began. */
   const settled = new Set<string>();
   const reopen = () => {
-    for (const [file, names] of awaiting) {
-      if (!names.awaitsAny(settled)) continue;
+    for (const [file, buildIds] of awaiting) {
+      if (![...buildIds].some((each) => settled.has(each))) continue;
       awaiting.delete(file);
-      if (opened.get(file) === names) opened.delete(file);
-      names.close();
+      close(file);
       send({ type: 'changed', file });
     }
   };
 
-  const { symbols } = setup;
   const servers = symbols
     ? debuginfodServers(symbols.debuginfodUrls, undefined)
     : debuginfodServers([], process.env.DEBUGINFOD_URLS);
@@ -72,7 +76,7 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
   let request = 0;
   const begins = (source: string) => send({ type: 'begins', id: request, source });
 
-  const namesOf = async (message: ToDebugInfo): Promise<DebugInfoNames> => {
+  const namesOf = async (message: Lookup): Promise<DebugInfoNames> => {
     const { file, fd, path } = message;
     let names = opened.get(file);
     opened.delete(file);
@@ -87,16 +91,16 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
       rootsOf.set(names, roots);
     }
     opened.set(file, names);
-    for (const [oldest, unused] of opened) {
+    for (const oldest of opened.keys()) {
       if (opened.size <= MAX_OPEN) break;
-      opened.delete(oldest);
-      if (awaiting.get(oldest) !== unused) unused.close();
+      close(oldest);
     }
     return names;
   };
 
-  const answer = async (message: ToDebugInfo): Promise<DebugInfoAnswer> => {
+  const answer = async (message: Lookup): Promise<DebugInfoAnswer> => {
     request = message.id;
+    settled.clear();
     const names = await namesOf(message);
     const { kind, lines } = names.lookup(message.addresses);
     const { state } = names;
@@ -112,6 +116,10 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
   };
 
   port.on('message', async (message: ToDebugInfo) => {
+    if (message.type === 'free') {
+      for (const file of [...opened.keys()]) close(file);
+      return;
+    }
     let answered: DebugInfoAnswer;
     try {
       answered = await answer(message);
@@ -122,9 +130,14 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     send({ type: 'downloads', running: debuginfod?.running ?? 0 });
     send(answered, transferables(answered));
     const names = opened.get(message.file);
-    if (answered.state !== 'pending' || !names) return;
-    awaiting.set(message.file, names);
-    reopen();
+    if (answered.state === 'pending' && names) {
+      awaiting.set(message.file, new Set(names.awaited));
+      reopen();
+    } else {
+      awaiting.delete(message.file);
+      // Asked again it may have become another.
+      if (answered.state === 'none') close(message.file);
+    }
   });
 }
 
@@ -143,7 +156,7 @@ function tracked(fd: number): number {
   }
 }
 
-function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswer {
+function nothing({ id, addresses }: Lookup, reason: string): DebugInfoAnswer {
   return {
     type: 'answer',
     id,

@@ -85,8 +85,8 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
   const debugInfo = new DebugInfoClient(
-    { replay: setup.snapshots !== undefined, symbols: setup.symbols },
     setup.isSteady ? AGENT_DEBUG_INFO_LIMITS : DEBUG_INFO_LIMITS,
+    { symbols: setup.symbols },
   );
   const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>
     send({ type: 'waiting', waiting }),

@@ -89,6 +89,7 @@ export class DebugSearch {
   readonly #seen = new Set<string>();
   readonly #open: { close(): void }[] = [];
   readonly #awaited = new Set<string>();
+  readonly #refuse = (reason: string): void => this.#problems.count(reason);
 
   /** @throws ParseError when the binary is no ELF file or cannot be read */
   constructor(
@@ -173,7 +174,7 @@ export class DebugSearch {
   *#separate(): Generator<{ readonly file: DebugFile; readonly source: string }> {
     const { image } = this.#own;
     const { roots, path } = this.#binary;
-    for (const found of roots.find(buildIdPaths(image.buildId))) {
+    for (const found of roots.find(buildIdPaths(image.buildId), this.#refuse)) {
       const file = this.#openSeparate(found, undefined);
       if (file) yield { file, source: separateSource(found) };
     }
@@ -182,7 +183,7 @@ export class DebugSearch {
       return section && parseDebugLink(section);
     });
     if (!link) return;
-    for (const found of roots.find(debugLinkPaths(path, link.name))) {
+    for (const found of roots.find(debugLinkPaths(path, link.name), this.#refuse)) {
       const file = this.#openSeparate(found, link.checksum);
       if (file) yield { file, source: separateSource(found) };
     }
