@@ -58,6 +58,10 @@ export interface Addon {
   readMemory(pid: number, address: number, into: Uint8Array): number;
   /** Descriptor of a path inside the root of a process, links kept inside. */
   openInRoot(pid: number, path: string): number;
+  /** The same below a directory that is open. */
+  openBelow(root: number, path: string): number;
+  /** Gives an unnamed file a name that is free. */
+  linkFile(fd: number, path: string): void;
   /** Demangled C++, Rust or D name; undefined when it is none. */
   demangle(name: string): string | undefined;
 }
