@@ -73,7 +73,7 @@ test('Nothing is asked twice, and a file without debug information never again',
 for (const [behaviour, reason, limits] of [
   ['hangs', 'debug_info_time_limit', { requestMs: 3_000 }],
   ['heap', 'debug_info_memory_limit', { heapMib: 24 }],
-  ['buffers', 'debug_info_memory_limit', { growthBytes: 64 << 20 }],
+  ['buffers', 'debug_info_memory_limit', { threadBytes: 64 << 20 }],
   ['throws', 'debug_info_crash', {}],
   ['exits', 'debug_info_crash', {}],
 ] as const) {
@@ -124,6 +124,17 @@ test('A file that is alone has all of its time', async () => {
   const file = fileOf('slow', 1);
   await client.ask([file]);
   assert.deepEqual([file.rank, file.hasNews(address(1))], [0, true]);
+});
+
+test('What other threads take is not the fault of a file', async () => {
+  const client = clientOf({ threadBytes: 64 << 20 });
+  const file = fileOf('slow', 1);
+  const asked = client.ask([file]);
+  await until(() => client.running);
+  const mine = new Uint8Array(256 << 20).fill(1);
+  await asked;
+  assert.deepEqual([...file.problems], [['stub_problem', 1]]);
+  assert.equal(mine.at(-1), 1);
 });
 
 test('A file that was closed meanwhile is given up, the next one served', async () => {

@@ -17,8 +17,8 @@ export interface DebugInfoLimits {
   readonly turnMs: number;
   /** JavaScript heap of the thread. */
   readonly heapMib: number;
-  /** What the whole process may grow by during one request: buffers are outside of the heap. */
-  readonly growthBytes: number;
+  /** Heap and buffers of the thread. */
+  readonly threadBytes: number;
   readonly idleMs: number;
   /**
    * Once ended the thread is not started again before it has rested this many
@@ -31,7 +31,7 @@ export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
   requestMs: 30_000,
   turnMs: 3_000,
   heapMib: 256,
-  growthBytes: 384 << 20,
+  threadBytes: 384 << 20,
   // V8 keeps the pages of an ended thread for 8 s more; all shall be back after 10 s.
   idleMs: 1_000,
   restFactor: 0,
@@ -66,7 +66,6 @@ interface Current extends Request {
   readonly fd: number;
   readonly roots: readonly number[];
   readonly started: number;
-  readonly base: number;
   /** What the thread is at. */
   source: string | undefined;
 }
@@ -89,6 +88,9 @@ export class DebugInfoClient {
   #current: Current | undefined;
   #watch: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
+  /** Resident memory of the process when the thread was started. */
+  #base = 0;
+  #isWeighing = false;
   #downloads = 0;
   #isFreed = false;
   #nextId = 1;
@@ -206,7 +208,6 @@ export class DebugInfoClient {
       fd,
       roots,
       started: performance.now(),
-      base: process.memoryUsage.rss(),
       source: undefined,
     };
     this.#worker ??= this.#start();
@@ -227,6 +228,7 @@ export class DebugInfoClient {
   #start(): Worker {
     const { heapMib } = this.#limits;
     this.#busyMs += START_COST_MS;
+    this.#base = process.memoryUsage.rss();
     const worker = new Worker(this.#entry, {
       workerData: this.#setup,
       resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: 8 },
@@ -271,7 +273,7 @@ export class DebugInfoClient {
 
   #check(): void {
     if (!this.#current) return;
-    const { requestMs, turnMs, growthBytes } = this.#limits;
+    const { requestMs, turnMs, threadBytes } = this.#limits;
     const { file, started } = this.#current;
     const elapsed = performance.now() - started;
     if (elapsed > requestMs / 2 ** file.setbacks) {
@@ -279,8 +281,24 @@ export class DebugInfoClient {
     } else if (elapsed > turnMs && file.rank === 0 && this.#hasOthers(file)) {
       file.postpone();
       this.#restart();
-    } else if (process.memoryUsage.rss() - this.#current.base > growthBytes) {
-      this.#fail('debug_info_memory_limit');
+    } else if (process.memoryUsage.rss() - this.#base > threadBytes) {
+      // Other threads grow too.
+      void this.#weigh();
+    }
+  }
+
+  async #weigh(): Promise<void> {
+    const worker = this.#worker;
+    if (!worker || this.#isWeighing) return;
+    this.#isWeighing = true;
+    try {
+      const { total_heap_size: heap, external_memory: buffers } = await worker.getHeapStatistics();
+      const isTooMuch = heap + buffers > this.#limits.threadBytes;
+      if (isTooMuch && worker === this.#worker) this.#fail('debug_info_memory_limit');
+    } catch {
+      // It has ended meanwhile.
+    } finally {
+      this.#isWeighing = false;
     }
   }
 
