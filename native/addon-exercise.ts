@@ -113,6 +113,7 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
       ['arrayWrite', addon, [tables, 8, new Uint8Array(8)]],
       ['readMemory', addon, [process.pid, 4096, new Uint8Array(8)]],
       ['openInRoot', addon, [process.pid, '/nowhere']],
+      ['lockFile', addon, [2]],
       ['demangle', addon, ['_Z3foov']],
       ['watch', sampler, [0, 99]],
       ['unwatch', sampler, [1]],

@@ -2,6 +2,7 @@
 // Wires the parts of the addon; nothing else.
 #include <napi.h>
 
+#include "files.h"
 #include "maps.h"
 #include "names.h"
 #include "process.h"
@@ -11,6 +12,7 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   flametap::Sampler::Init(env, exports);
+  flametap::InitFiles(env, exports);
   flametap::InitMaps(env, exports);
   flametap::InitNames(env, exports);
   flametap::InitProcess(env, exports);

@@ -67,20 +67,22 @@ constexpr size_t kMaxPerfRecord = 65536;
 }  // namespace
 
 void Sampler::Init(Napi::Env env, Napi::Object exports) {
-  exports.Set("Sampler", DefineClass(env, "Sampler",
-                                     {
-                                         InstanceMethod<&Sampler::Watch>("watch"),
-                                         InstanceMethod<&Sampler::Unwatch>("unwatch"),
-                                         InstanceMethod<&Sampler::Drain>("drain"),
-                                         InstanceMethod<&Sampler::DrainSideband>("drainSideband"),
-                                         InstanceMethod<&Sampler::Counters>("counters"),
-                                         InstanceMethod<&Sampler::MapDescriptor>("mapDescriptor"),
-                                         InstanceMethod<&Sampler::RunStats>("runStats"),
-                                         InstanceMethod<&Sampler::EnableRunStats>("enableRunStats"),
-                                         InstanceMethod<&Sampler::MapMemory>("mapMemory"),
-                                         InstanceMethod<&Sampler::OnReadable>("onReadable"),
-                                         InstanceMethod<&Sampler::Close>("close"),
-                                     }));
+  exports.Set("Sampler",
+              DefineClass(env, "Sampler",
+                          {
+                              InstanceMethod<&Sampler::Watch>("watch"),
+                              InstanceMethod<&Sampler::Unwatch>("unwatch"),
+                              InstanceMethod<&Sampler::Drain>("drain"),
+                              InstanceMethod<&Sampler::DrainSideband>("drainSideband"),
+                              InstanceMethod<&Sampler::Counters>("counters"),
+                              InstanceMethod<&Sampler::MapDescriptor>("mapDescriptor"),
+                              InstanceMethod<&Sampler::RunStats>("runStats"),
+                              InstanceMethod<&Sampler::EnableRunStats>("enableRunStats"),
+                              InstanceMethod<&Sampler::DisableRunStats>("disableRunStats"),
+                              InstanceMethod<&Sampler::MapMemory>("mapMemory"),
+                              InstanceMethod<&Sampler::OnReadable>("onReadable"),
+                              InstanceMethod<&Sampler::Close>("close"),
+                          }));
 }
 
 Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(info) {
@@ -326,11 +328,17 @@ Napi::Value Sampler::MapDescriptor(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), bpf_map__fd(map));
 }
 
-// enableRunStats(): the kernel counts run time while this object lives. The
-// sysctl would be global and other tools switch it off.
+// enableRunStats(): the kernel counts run time until disableRunStats() or as
+// long as this object lives. The sysctl would be global and other tools switch it off.
 Napi::Value Sampler::EnableRunStats(const Napi::CallbackInfo& info) {
   run_stats_ = Descriptor(bpf_enable_stats(BPF_STATS_RUN_TIME));
   if (!run_stats_.valid()) throw SystemError(info.Env(), "enable BPF run-time statistics", errno);
+  return info.Env().Undefined();
+}
+
+// disableRunStats(): what was counted stays.
+Napi::Value Sampler::DisableRunStats(const Napi::CallbackInfo& info) {
+  run_stats_ = Descriptor();
   return info.Env().Undefined();
 }
 

@@ -32,6 +32,7 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
   Napi::Value RunStats(const Napi::CallbackInfo& info);
   Napi::Value MapMemory(const Napi::CallbackInfo& info);
   Napi::Value EnableRunStats(const Napi::CallbackInfo& info);
+  Napi::Value DisableRunStats(const Napi::CallbackInfo& info);
   Napi::Value OnReadable(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 

@@ -14,7 +14,7 @@ let clients: DebugInfoClient[] = [];
 let nextId = 1;
 
 function clientOf(limits: Partial<DebugInfoLimits> = {}): DebugInfoClient {
-  const client = new DebugInfoClient({ ...DEBUG_INFO_LIMITS, ...limits }, STUB);
+  const client = new DebugInfoClient({ ...DEBUG_INFO_LIMITS, ...limits }, undefined, STUB);
   clients.push(client);
   return client;
 }

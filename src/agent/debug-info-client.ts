@@ -8,7 +8,7 @@
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { DebugInfoFile } from './debug-info-file.ts';
-import type { FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
+import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
 
 export interface DebugInfoLimits {
   /** Time for one request of a file; half of it after each time that the thread was lost over the file. */
@@ -87,6 +87,7 @@ function bundledEntry(): URL {
 
 export class DebugInfoClient {
   readonly #limits: DebugInfoLimits;
+  readonly #setup: DebugInfoSetup;
   readonly #entry: URL;
   readonly #queue: Request[] = [];
   readonly #pending = new Set<DebugInfoFile>();
@@ -107,8 +108,13 @@ export class DebugInfoClient {
   #closed = false;
 
   /** @param entry module of the thread; tests have others */
-  constructor(limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
+  constructor(
+    limits = DEBUG_INFO_LIMITS,
+    setup: DebugInfoSetup = { symbols: undefined },
+    entry = bundledEntry(),
+  ) {
     this.#limits = limits;
+    this.#setup = setup;
     this.#entry = entry;
   }
 
@@ -246,6 +252,7 @@ export class DebugInfoClient {
     this.#busyMs += START_COST_MS;
     this.#base = process.memoryUsage.rss();
     const worker = new Worker(this.#entry, {
+      workerData: this.#setup,
       resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: 8 },
       // Whatever it had opened is closed when it is killed.
       trackUnmanagedFds: true,

@@ -1,6 +1,13 @@
 /** What the resolver's thread and the debug-info thread say to each other. */
+import type { SymbolSources } from '../cli/profiler-seam.ts';
 import type { SumOutcome } from '../debuginfo/debug-search.ts';
 import type { SourceKind, SourceLine } from '../symbolize/source-line.ts';
+
+/** What the debug-info thread is started with. */
+export interface DebugInfoSetup {
+  /** Undefined: as the environment says. */
+  readonly symbols: SymbolSources | undefined;
+}
 
 export interface Lookup {
   readonly type: 'lookup';

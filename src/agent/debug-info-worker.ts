@@ -1,9 +1,15 @@
 /** Entry of the debug-info thread: wires the names of files to its messages. */
 import { closeSync, constants, openSync } from 'node:fs';
 import { setPriority, constants as systemConstants } from 'node:os';
-import { type MessagePort, parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
-import { DebugCache, defaultCacheFolder } from '../debuginfo/debug-cache.ts';
+import type { SymbolSources } from '../cli/profiler-seam.ts';
+import {
+  CACHE_LIMITS,
+  DebugCache,
+  defaultCacheFolder,
+  type LinkFile,
+} from '../debuginfo/debug-cache.ts';
 import type { Downloads, SumOutcome } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
@@ -13,6 +19,7 @@ import { cachingDemangler } from '../symbolize/demangle.ts';
 import { SOURCE_QUALITY } from '../symbolize/source-line.ts';
 import {
   type DebugInfoAnswer,
+  type DebugInfoSetup,
   type FromDebugInfo,
   type Lookup,
   packLines,
@@ -30,7 +37,7 @@ const noDownloads: Downloads = {
   takeProblems: () => [],
 };
 
-function run(port: MessagePort): void {
+function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
   const addon = loadAddon();
   const host = new LiveHost(addon);
   const openBelow = (root: number, path: string) => tracked(host.openBelow(root, path));
@@ -58,11 +65,13 @@ function run(port: MessagePort): void {
     }
   };
 
-  const servers = debuginfodServers([], process.env.DEBUGINFOD_URLS);
+  const servers = symbols
+    ? debuginfodServers(symbols.debuginfodUrls, undefined)
+    : debuginfodServers([], process.env.DEBUGINFOD_URLS);
   const debuginfod =
     servers.length === 0
       ? undefined
-      : new Debuginfod(servers, new DebugCache(defaultCacheFolder(), addon.linkFile), (buildId) => {
+      : new Debuginfod(servers, cacheOf(symbols, addon.linkFile), (buildId) => {
           settled.add(buildId);
           reopen();
           send({ type: 'downloads', running: debuginfod?.running ?? 0 });
@@ -144,6 +153,12 @@ function run(port: MessagePort): void {
   });
 }
 
+function cacheOf(symbols: SymbolSources | undefined, linkFile: LinkFile): DebugCache {
+  if (!symbols) return new DebugCache(defaultCacheFolder(), linkFile);
+  const limits = { ...CACHE_LIMITS, bytes: symbols.maxCacheBytes };
+  return new DebugCache(symbols.cacheDir || defaultCacheFolder(), linkFile, limits);
+}
+
 /** What the addon has opened would stay open when this thread is killed: Node does not know of it. */
 function tracked(fd: number): number {
   try {
@@ -167,4 +182,4 @@ function nothing({ id, addresses }: Lookup, reason: string): DebugInfoAnswer {
 
 // The resolver's thread, whose priority was inherited, is in a hurry; this one is not.
 setPriority(systemConstants.priority.PRIORITY_NORMAL);
-if (parentPort) run(parentPort);
+if (parentPort) run(parentPort, workerData as DebugInfoSetup);

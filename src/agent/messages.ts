@@ -1,5 +1,6 @@
 /** What the main thread and the resolver's thread say to each other. */
 
+import type { SymbolSources } from '../cli/profiler-seam.ts';
 import type { AddressQueries } from '../profile/address-collection.ts';
 import type { Instance } from '../profile/aggregator.ts';
 import type { ProcessInformation } from '../profile/builder.ts';
@@ -26,6 +27,8 @@ export interface ResolverSetup {
   readonly saveSnapshots: boolean;
   /** Answers instead of the machine, in the order of their asking. */
   readonly snapshots: readonly Snapshot[] | undefined;
+  /** Undefined: as the environment says. */
+  readonly symbols: SymbolSources | undefined;
 }
 
 /** Something that was read from the machine at run time. */
@@ -88,6 +91,8 @@ export interface Waiting {
 
 export type FromResolver =
   | { readonly type: 'ready' }
+  /** All files are closed: the thread can be ended. */
+  | { readonly type: 'stopped' }
   /** Finished samples (FT_RECORD_SAMPLE) made of deferred ones. */
   | { readonly type: 'samples'; readonly records: Uint8Array<ArrayBuffer> }
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }

@@ -7,7 +7,7 @@ import { decode } from '../capture/decode.ts';
 import { collectAddresses } from '../profile/address-collection.ts';
 import { Aggregator } from '../profile/aggregator.ts';
 import { ProfileBuilder } from '../profile/builder.ts';
-import { goroutineLabels } from '../profile/goroutine-labels.ts';
+import { goroutineLabels, selectedLabels } from '../profile/goroutine-labels.ts';
 import type { Profile } from '../profile/model.ts';
 import { type Nanoseconds, nanoseconds, type UnixTime } from '../units/units.ts';
 import type { Patience, ResolverSetup, ResolverStats, Snapshot, Waiting } from './messages.ts';
@@ -18,6 +18,8 @@ const MAX_AGGREGATE_BYTES = 32 << 20;
 
 export interface PipelineOptions {
   readonly threads: boolean;
+  /** Keys of the labels that samples keep; absent: all. */
+  readonly labels?: ReadonlySet<string>;
   onSnapshot(snapshot: Snapshot): void;
   onWaiting?(waiting: Waiting): void;
   onFailure(error: Error): void;
@@ -37,6 +39,7 @@ export class Pipeline {
   readonly #aggregator = new Aggregator({ maxBytes: MAX_AGGREGATE_BYTES });
   readonly #resolver: ResolverClient;
   readonly #threads: boolean;
+  readonly #labels: ReadonlySet<string> | undefined;
   #builder: ProfileBuilder;
   /** One collection after the other. */
   #turn: Promise<void> = Promise.resolve();
@@ -50,6 +53,7 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.#threads = options.threads;
+    this.#labels = options.labels;
     this.#builder = new ProfileBuilder({ threads: this.#threads });
     this.#resolver = new ResolverClient({
       onSamples: (records) => this.#decode(records.buffer, records.length),
@@ -135,7 +139,8 @@ export class Pipeline {
     const aggregated = this.#aggregator.drain();
     const collection = collectAddresses(aggregated);
     const answers = await this.#resolver.resolve(collection.queries, aggregated.instances);
-    const labels = goroutineLabels(aggregated, collection, answers.locations);
+    const all = goroutineLabels(aggregated, collection, answers.locations);
+    const labels = this.#labels ? selectedLabels(all, this.#labels) : all;
     this.#builder.add(aggregated, collection, {
       ...answers,
       labelSets: labels.sets,

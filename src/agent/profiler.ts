@@ -8,6 +8,7 @@ import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { thisMachine } from './doctor-machine.ts';
+import { KernelCost } from './kernel-cost.ts';
 import type { Snapshot } from './messages.ts';
 import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
 import { refusal } from './refusal.ts';
@@ -50,6 +51,8 @@ export class LiveProfiler implements Profiler {
   #since = now();
   #last: Counters;
   readonly #mapBytes: number;
+  /** Measured for an agent only: others are too short to be worth it. */
+  readonly #cost: KernelCost | undefined;
   #failure: Error | undefined;
   #stopped = false;
 
@@ -59,6 +62,7 @@ export class LiveProfiler implements Profiler {
     let save = (_snapshot: Snapshot): void => {};
     const pipeline = new Pipeline({
       threads: options.threads,
+      ...(options.labels ? { labels: new Set(options.labels) } : {}),
       onSnapshot: (snapshot) => save(snapshot),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
       onFailure: (error) => fail(error),
@@ -77,6 +81,7 @@ export class LiveProfiler implements Profiler {
         isSteady: options.steady ?? false,
         saveSnapshots: options.saveRecords !== undefined,
         snapshots: undefined,
+        symbols: options.symbols,
       });
       profiler.#begin();
       return profiler;
@@ -101,6 +106,7 @@ export class LiveProfiler implements Profiler {
           });
     this.#last = capture.counters();
     this.#mapBytes = capture.mapMemory();
+    this.#cost = options.steady ? new KernelCost(capture) : undefined;
   }
 
   #begin(): void {
@@ -113,6 +119,7 @@ export class LiveProfiler implements Profiler {
     this.#capture.onReadable(() => this.#tick());
     this.#timers.push(
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
+      setInterval(() => this.#measure(), DRAIN_INTERVAL_MS),
       setInterval(() => this.#guard(() => this.#capture.followCpus()), CPU_CHECK_INTERVAL_MS),
       setInterval(
         () => void this.#pipeline.collect().catch((error: Error) => this.#fail(error)),
@@ -131,6 +138,8 @@ export class LiveProfiler implements Profiler {
       unresolved: this.#pipeline.unnamed,
       processes: this.#pipeline.stats?.processes,
       mapBytes: this.#mapBytes,
+      tableBytes: this.#pipeline.stats?.tableBytes,
+      kernelCpuSeconds: this.#cost?.seconds(this.#pipeline.samples),
     };
   }
 
@@ -200,6 +209,10 @@ export class LiveProfiler implements Profiler {
     return { lost, eventsLost };
   }
 
+  #measure(): void {
+    this.#guard(() => this.#cost?.tick(performance.now(), this.#pipeline.samples));
+  }
+
   #tick(): void {
     this.#guard(() => {
       for (let i = 0; i < MAX_DRAINS; i++) {
@@ -263,7 +276,7 @@ function open(options: ProfilerOptions): LiveCapture {
           followChildren: scope.followChildren,
           comm: scope.comm,
           cgroup,
-          ringBytes: RING_BYTES,
+          ringBytes: options.ringBytes ?? RING_BYTES,
           tableBytes: TABLE_BYTES,
           copyEverySample: options.copyEverySample ?? false,
         }),

@@ -46,6 +46,7 @@ class Replay implements Profiler {
       isSteady: false,
       saveSnapshots: false,
       snapshots,
+      symbols: options.symbols,
     });
   }
 

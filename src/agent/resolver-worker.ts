@@ -77,13 +77,16 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
     maxDepth: setup.maxDepth,
-    hasServers: /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
+    hasServers: setup.symbols
+      ? setup.symbols.debuginfodUrls.length > 0
+      : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
   });
   const kernelNames = new KernelNames(kernelFiles);
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
   const debugInfo = new DebugInfoClient(
     setup.isSteady ? AGENT_DEBUG_INFO_LIMITS : DEBUG_INFO_LIMITS,
+    { symbols: setup.symbols },
   );
   const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>
     send({ type: 'waiting', waiting }),
@@ -122,7 +125,12 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         break;
       case 'stop':
         debugInfo.close();
-        port.close();
+        void turn.then(() => {
+          jit.close();
+          resolver.close();
+          send({ type: 'stopped' });
+          port.close();
+        });
     }
   });
   send({ type: 'ready' });

@@ -37,8 +37,9 @@ export interface NativeSampler {
   /** Sums over CPUs in the order of `COUNTERS`. */
   counters(): Float64Array;
   mapDescriptor(name: string): number;
-  /** Makes the kernel count run time as long as this object lives. */
+  /** Makes the kernel count run time, until it is disabled or as long as this object lives. */
   enableRunStats(): void;
+  disableRunStats(): void;
   runStats(): RunStats[];
   /** Bytes that the kernel holds for maps and rings. */
   mapMemory(): number;
@@ -58,6 +59,8 @@ export interface Addon {
   readMemory(pid: number, address: number, into: Uint8Array): number;
   /** Descriptor of a path inside the root of a process, links kept inside. */
   openInRoot(pid: number, path: string): number;
+  /** False when another process has the lock; it lasts until the descriptor is closed. */
+  lockFile(fd: number): boolean;
   /** The same below a directory that is open. */
   openBelow(root: number, path: string): number;
   /** Gives an unnamed file a name that is free. */

@@ -141,6 +141,10 @@ export class LiveCapture {
     this.#sampler.enableRunStats();
   }
 
+  disableRunStats(): void {
+    this.#sampler.disableRunStats();
+  }
+
   runStats(): RunStats[] {
     return this.#sampler.runStats();
   }

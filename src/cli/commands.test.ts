@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -51,7 +51,7 @@ function said(child: ChildProcess, stream: 'stdout' | 'stderr', what: string): P
 }
 
 test('every command has a manual with examples and exit codes on standard output', async () => {
-  for (const name of ['agent', 'record', 'doctor']) {
+  for (const name of ['agent', 'record', 'config', 'doctor']) {
     const { code, stdout } = await run([name, '--help']);
     assert.equal(code, 0);
     for (const part of [`Usage: flametap ${name}`, 'Options:', 'Examples:', 'Exit codes:'])
@@ -86,6 +86,12 @@ test('wrong usage ends with 2 and names what is allowed', async () => {
     [['agent', '--listen', 'localhost'], /--listen: 'localhost' is not HOST:PORT/],
     [['agent', '--listen', '127.0.0.1:70000'], /is not HOST:PORT/],
     [['agent', 'now'], /agent takes no 'now'/],
+    [['agent', '--hz', '0'], /--hz: '0' is not a whole number from 1 to 10000/],
+    [['agent', '--set', 'captur.hz=1'], /captur: unknown key; did you mean 'capture'\?/],
+    [['agent', '--config', '/nonexistent/x'], /\/nonexistent\/x: there is no such file/],
+    [['config'], /config needs an action: write config check or config print/],
+    [['config', 'prin'], /takes no 'prin': .*; did you mean 'print'\?/],
+    [['config', 'check', '--set', 'log.level=x'], /--set log\.level: 'x' is not one of trace/],
     [['doctor', 'now'], /doctor takes no 'now'/],
   ];
   for (const [args, message] of cases) {
@@ -316,6 +322,129 @@ test('the agent serves, writes pprof files, and ends with 0 at SIGTERM', async (
     files.join(),
   );
   rmSync(join(folder, 'profiles'), { recursive: true });
+});
+
+test('config print shows what is in force on standard output', async () => {
+  const { code, stdout, stderr } = await run(['config', 'print', '--set', 'capture.hz=49']);
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.match(stdout, /^capture:\n {2}hz: 49 +# --set capture\.hz\n/);
+});
+
+test('config check says that all is right, or everything that is wrong with 2', async () => {
+  const file = join(folder, 'flametap.yaml');
+  writeFileSync(file, 'log: { level: debug }\n');
+  const right = await run(['config', 'check', '--config', file]);
+  assert.deepEqual([right.code, right.stdout], [0, '']);
+  assert.match(right.stderr, /flametap\.yaml is right/);
+  writeFileSync(file, 'log: { level: loud }\ncaptur: {}\n');
+  const wrong = await run(['config', 'check', '--config', file]);
+  assert.deepEqual([wrong.code, wrong.stdout], [2, '']);
+  assert.match(wrong.stderr, /flametap\.yaml:1: log\.level: .*\n.*flametap\.yaml:2: captur: /);
+  rmSync(file);
+});
+
+test('the configuration reaches the profiler, options beat it', async () => {
+  const file = join(folder, 'flametap.yaml');
+  writeFileSync(
+    file,
+    [
+      'capture: { hz: 19, max_depth: 100, ring_bytes_per_cpu: 1MiB, scope: { include: [pid=1, comm: x] } }',
+      'symbols: { debuginfod_urls: [http://127.0.0.1:1/], cache_dir: /cache, max_cache_bytes: 1MiB }',
+      'profile: { labels: [goroutine] }',
+    ].join('\n'),
+  );
+  const more = ['--no-kernel', '--hz', '29', '--listen', '127.0.0.1:0'];
+  const { child, ended } = start(['agent', '--config', file, ...more], 'print');
+  await said(child, 'stderr', 'open http');
+  child.kill('SIGTERM');
+  const { code, stderr } = await ended;
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(JSON.parse(/^options (.*)$/m.exec(stderr)?.[1] ?? ''), {
+    hz: 29,
+    scope: { pids: [1], followChildren: true, comm: 'x' },
+    threads: false,
+    kernelStacks: false,
+    maxDepth: 100,
+    ringBytes: 2 ** 20,
+    labels: ['goroutine'],
+    symbols: {
+      debuginfodUrls: ['http://127.0.0.1:1/'],
+      cacheDir: '/cache',
+      maxCacheBytes: 2 ** 20,
+    },
+    steady: true,
+  });
+  rmSync(file);
+});
+
+test('the agent follows its file: sampling anew, the rest as it goes, a wrong file changes nothing', async () => {
+  const file = join(folder, 'flametap.yaml');
+  const kept = join(folder, 'kept');
+  writeFileSync(file, 'capture: { hz: 19 }\n');
+  const { child, ended } = start(
+    ['agent', '--config', file, '--listen', '127.0.0.1:0', '--interval', '50ms'],
+    'print',
+  );
+  await said(child, 'stderr', 'open http');
+  writeFileSync(
+    file,
+    `capture: { hz: 29 }\nexporters: [files: { directory: ${kept}, max_bytes: 1MiB }]\n`,
+  );
+  const anew = said(child, 'stderr', 'sampling at 29 Hz');
+  child.kill('SIGHUP');
+  await anew;
+  writeFileSync(file, 'capture: { hz: many }\n');
+  const refused = said(child, 'stderr', 'the old one stays in force');
+  // Not within the time in which two signals are one: the file's own change is enough.
+  await refused;
+  writeFileSync(
+    file,
+    'capture: { hz: 29 }\nlog: { level: error }\nviewer: { listen: "127.0.0.1:1" }\n',
+  );
+  const applied = said(child, 'stderr', '"changed":["log.level","exporters.0"]');
+  await applied;
+  child.kill('SIGTERM');
+  const { code, stderr } = await ended;
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr.match(/^options /gm)?.length, 2, 'sampling was started twice');
+  assert.doesNotMatch(stderr, /stopping/, 'that is below the level in force');
+  assert.ok(readdirSync(kept).some((name) => name.endsWith('.pb.gz')));
+  rmSync(kept, { recursive: true });
+  rmSync(file);
+});
+
+test('without a file SIGHUP ends the agent as a terminal that goes away does', async () => {
+  const { child, ended } = start(['agent', '--listen', '127.0.0.1:0']);
+  await said(child, 'stderr', 'open http');
+  child.kill('SIGHUP');
+  const { code, stderr } = await ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /SIGHUP: stopping/);
+});
+
+test('a receiver that is not there holds up nothing, and what it should have got waits on disk', async () => {
+  const queue = join(folder, 'queue');
+  const { child, ended } = start([
+    'agent',
+    '--listen',
+    '127.0.0.1:0',
+    '--interval',
+    '100ms',
+    '--set',
+    'exporters.0.otlp.endpoint=http://127.0.0.1:1',
+    '--set',
+    'exporters.0.otlp.protocol=http/protobuf',
+    '--set',
+    `exporters.0.otlp.queue.directory=${queue}`,
+  ]);
+  await said(child, 'stderr', '"taken":7');
+  child.kill('SIGTERM');
+  const { code, stderr } = await ended;
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr.match(/"cause":"send_failed"/g)?.length, 1, 'told once');
+  assert.match(stderr, /"requests":\d+,"msg":"waits on disk for the next start"/);
+  assert.ok(readdirSync(join(queue, 'otlp')).length > 0);
+  rmSync(queue, { recursive: true });
 });
 
 test('an address that others can reach needs a token', async () => {

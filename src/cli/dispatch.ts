@@ -1,8 +1,7 @@
 /** Finds the command, runs it, and turns what it throws into a message and an exit code. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { MachineError } from '../agent/machine-error.ts';
 import { RecordingError } from '../capture/recording.ts';
+import { ConfigError, problemText } from '../config/problem.ts';
 import type { Command, Surroundings } from './command.ts';
 import {
   CommandError,
@@ -12,6 +11,7 @@ import {
   EXIT_USAGE,
   UsageError,
 } from './errors.ts';
+import { versionOf } from './installation.ts';
 import { columns, manualText } from './manual.ts';
 import { suggestion } from './suggestion.ts';
 
@@ -37,13 +37,6 @@ function overview(commands: readonly Command[]): string {
     '  flametap record -- some-program',
     '',
   ].join('\n');
-}
-
-/** @param root folder with package.json */
-function version(root: string): string {
-  const found: unknown = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const text = found && typeof found === 'object' && 'version' in found ? found.version : '';
-  return `flametap ${text}\n`;
 }
 
 /** Wants help: `--help` before any `--`, so that a command's own --help stays its own. */
@@ -76,7 +69,7 @@ export async function dispatch(
       await stdout.write(manualText(command.manual));
       return EXIT_DONE;
     }
-    if (name === '--version' || name === '-V') await stdout.write(version(root));
+    if (name === '--version' || name === '-V') await stdout.write(`flametap ${versionOf(root)}\n`);
     else if (name === '--help' || name === '-h' || name === 'help')
       await stdout.write(helpFor(commands, rest[0]));
     else
@@ -107,6 +100,10 @@ async function report(
   if (error instanceof UsageError) {
     await say(error.message);
     await say(`see flametap ${command === undefined ? '' : `${command} `}--help`);
+    return EXIT_USAGE;
+  }
+  if (error instanceof ConfigError) {
+    for (const problem of error.problems) await say(problemText(problem));
     return EXIT_USAGE;
   }
   if (error instanceof MachineError) {

@@ -1,5 +1,5 @@
 /** Where this installation lives: the same for sources and for the bundle. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /**
@@ -14,4 +14,10 @@ export function findRoot(from: string): string {
     folder = parent;
   }
   return folder;
+}
+
+/** @param root folder with package.json */
+export function versionOf(root: string): string {
+  const found: unknown = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  return found && typeof found === 'object' && 'version' in found ? String(found.version) : '';
 }

@@ -2,12 +2,12 @@
 import pino from 'pino';
 import pretty from 'pino-pretty';
 
-export type Log = Pick<pino.Logger, 'info' | 'warn' | 'error'>;
+export type Log = Pick<pino.Logger, 'info' | 'warn' | 'error' | 'level'>;
 
-export function createLog(isTerminal: boolean): Log {
-  if (!isTerminal) return pino({ base: null }, pino.destination({ dest: 2, sync: true }));
+export function createLog(isTerminal: boolean, level = 'info'): Log {
+  if (!isTerminal) return pino({ base: null, level }, pino.destination({ dest: 2, sync: true }));
   return pino(
-    { base: null },
+    { base: null, level },
     pretty({ destination: 2, sync: true, translateTime: 'SYS:HH:MM:ss', colorize: true }),
   );
 }

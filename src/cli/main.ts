@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import { startProfiler } from '../agent/profiler.ts';
 import { agentCommand } from './agent.ts';
+import { configCommand } from './config.ts';
 import { dispatch } from './dispatch.ts';
 import { doctorCommand } from './doctor.ts';
 import { findRoot } from './installation.ts';
@@ -10,7 +11,7 @@ import { onStopSignal, terminal } from './terminal.ts';
 
 // A bundle in CommonJS has no await at its top.
 void dispatch(
-  [agentCommand, recordCommand, doctorCommand],
+  [agentCommand, recordCommand, configCommand, doctorCommand],
   process.argv.slice(2),
   findRoot(dirname(import.meta.filename)),
   {

@@ -71,7 +71,7 @@ export const EXIT_CODES = {
   lines: [
     '0  done',
     '1  failed',
-    '2  wrong usage: the message names the option and what is allowed',
+    '2  wrong usage or configuration: the message names the option or key and what is allowed',
     '3  this machine or these privileges cannot do it: see `flametap doctor`',
   ],
 } as const;

@@ -16,6 +16,12 @@ export interface ProfilerOptions {
   readonly kernelStacks: boolean;
   /** User frames at most. */
   readonly maxDepth: number;
+  /** Of each CPU's ring, a power of two; absent: 512 KiB. */
+  readonly ringBytes?: number;
+  /** Keys of the labels that samples keep, the thread aside; absent: all. */
+  readonly labels?: readonly string[];
+  /** Absent: as the environment says. */
+  readonly symbols?: SymbolSources;
   /** File that raw records are saved to. */
   readonly saveRecords?: string;
   /** File of raw records to read instead of sampling. */
@@ -25,6 +31,14 @@ export interface ProfilerOptions {
   /** Profiles follow one another: names that take time may come with a later one. */
   readonly steady?: boolean;
   onWaiting?(waiting: Waiting): void;
+}
+
+/** Where debug information comes from that is not on the machine. */
+export interface SymbolSources {
+  readonly debuginfodUrls: readonly string[];
+  /** Folder of what was downloaded; '' = the usual place. */
+  readonly cacheDir: string;
+  readonly maxCacheBytes: number;
 }
 
 /** Why a profile takes long: debug information of `files` is wanted, `downloads` are on their way. */
@@ -43,6 +57,10 @@ export interface LiveCounts {
   readonly processes: number | undefined;
   /** Memory that the kernel holds for BPF maps and rings, bytes. */
   readonly mapBytes?: number;
+  /** Of these, unwind tables; undefined before the first profile. */
+  readonly tableBytes?: number | undefined;
+  /** CPU time of our BPF programs; undefined where it is not measured. */
+  readonly kernelCpuSeconds?: number | undefined;
 }
 
 export interface Profiler {

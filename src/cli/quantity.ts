@@ -1,34 +1,19 @@
 /** Durations, sizes and numbers as people type and read them. */
+import { readDuration, readSize } from '../config/quantity.ts';
 import { type Bytes, bytes } from '../units/units.ts';
 import { UsageError } from './errors.ts';
 
 /** Milliseconds; a whole number of at least 1. */
 export type Milliseconds = number;
 
-const DURATION_UNITS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
-const SIZE_UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-};
 /** A day: beyond it a profile says nothing, and timers overflow at 24.8 days. */
 const LONGEST_MS = 24 * 3_600_000;
 
-/** @throws UsageError unless `text` is like 500ms, 10s, 1.5m or 2h */
+/** @throws UsageError unless `text` is like 500ms, 10s, 1m30s or 2h */
 export function parseDuration(text: string): Milliseconds {
-  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text);
-  if (!match) throw new UsageError(`'${text}' is not a duration: write 500ms, 10s, 2m or 1h`);
-  const milliseconds = Math.round(Number(match[1]) * (DURATION_UNITS[match[2] ?? ''] ?? 0));
+  const milliseconds = text === '0' ? undefined : readDuration(text);
+  if (milliseconds === undefined)
+    throw new UsageError(`'${text}' is not a duration: write 500ms, 10s, 2m or 1h`);
   if (milliseconds < 1 || milliseconds > LONGEST_MS)
     throw new UsageError(`'${text}' is out of range: from 1ms to 24h`);
   return milliseconds;
@@ -36,9 +21,9 @@ export function parseDuration(text: string): Milliseconds {
 
 /** @throws UsageError unless `text` is like 64MiB, 512KiB, 1GB or a number of bytes */
 export function parseSize(text: string): Bytes {
-  const match = /^(\d{1,9}(?:\.\d{1,3})?)(|B|KB|MB|GB|KiB|MiB|GiB)$/.exec(text);
-  if (!match) throw new UsageError(`'${text}' is not a size: write 64MiB, 512KiB or 1GB`);
-  const size = Math.round(Number(match[1]) * (SIZE_UNITS[match[2] ?? ''] ?? 0));
+  const size = readSize(text);
+  if (size === undefined)
+    throw new UsageError(`'${text}' is not a size: write 64MiB, 512KiB or 1GB`);
   if (size < 1) throw new UsageError(`'${text}' is out of range: at least 1 byte`);
   return bytes(size);
 }

@@ -7,6 +7,7 @@ import { MachineError } from '../agent/machine-error.ts';
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { agentCommand } from './agent.ts';
+import { configCommand } from './config.ts';
 import { dispatch } from './dispatch.ts';
 import { doctorCommand } from './doctor.ts';
 import { findRoot } from './installation.ts';
@@ -95,7 +96,7 @@ async function startProfiler(options: ProfilerOptions): Promise<Profiler> {
 
 process.exit(
   await dispatch(
-    [agentCommand, recordCommand, doctorCommand],
+    [agentCommand, recordCommand, configCommand, doctorCommand],
     process.argv.slice(2),
     findRoot(import.meta.dirname),
     {

@@ -22,11 +22,13 @@ export function terminal(stream: NodeJS.WriteStream): Terminal {
 const SAME_SIGNAL_MS = 250;
 
 export const onStopSignal: Surroundings['onStopSignal'] = (listener) => {
-  let last = Number.NEGATIVE_INFINITY;
+  // SIGHUP may mean something else: it does not hide the others.
+  const last = { other: Number.NEGATIVE_INFINITY, hangUp: Number.NEGATIVE_INFINITY };
   const onSignal = (signal: NodeJS.Signals) => {
     const now = performance.now();
-    if (now - last >= SAME_SIGNAL_MS) listener(signal);
-    last = now;
+    const which = signal === 'SIGHUP' ? 'hangUp' : 'other';
+    if (now - last[which] >= SAME_SIGNAL_MS) listener(signal);
+    last[which] = now;
   };
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
   return () => {

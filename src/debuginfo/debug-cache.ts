@@ -32,7 +32,7 @@ export interface CacheLimits {
   readonly marks: number;
 }
 
-const LIMITS: CacheLimits = { bytes: 2 ** 30, unnamedBytes: 256 << 20, marks: 4096 };
+export const CACHE_LIMITS: CacheLimits = { bytes: 2 ** 30, unnamedBytes: 256 << 20, marks: 4096 };
 const FILE = '.debug';
 const MARK = '.until';
 const PART = '.part';
@@ -79,7 +79,12 @@ export class DebugCache {
   #room = 0;
 
   /** @param clock milliseconds of the calendar, as files have them */
-  constructor(folder: string, linkFile: LinkFile, limits = LIMITS, clock: () => number = Date.now) {
+  constructor(
+    folder: string,
+    linkFile: LinkFile,
+    limits = CACHE_LIMITS,
+    clock: () => number = Date.now,
+  ) {
     this.#linkFile = linkFile;
     this.#limits = limits;
     this.#clock = clock;

@@ -77,6 +77,18 @@ export function goroutineLabels(
   return { sets, missing };
 }
 
+/** @returns only those that are wanted; where none is, none is missing */
+export function selectedLabels(
+  { sets, missing }: GoroutineLabels,
+  wanted: ReadonlySet<string>,
+): GoroutineLabels {
+  const isAny = [GOROUTINE_KEY, CREATOR_KEY, KIND_KEY].some((key) => wanted.has(key));
+  return {
+    sets: sets.map((labels) => labels.filter(({ key }) => wanted.has(key))),
+    missing: isAny ? missing : missing.map(() => undefined),
+  };
+}
+
 function reasonOf(code: number): string | undefined {
   if (code === GOROUTINE_OVERFLOW) return 'labels_overflow';
   const state = GO_STATES[code] ?? 'go_state_unknown';

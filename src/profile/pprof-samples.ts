@@ -8,6 +8,13 @@ import { processText } from './frame.ts';
 import { GOROUTINE_KEY } from './goroutine-labels.ts';
 import type { Profile } from './model.ts';
 
+/**
+ * What is written: everything, as a file has to stand alone; or what Pyroscope
+ * makes a series of: CPU time only, without the process, whose name the series
+ * has, and ids of goroutines as texts, because it drops numbers.
+ */
+export type PprofContent = 'file' | 'series';
+
 /** `Profile.sample`: field 2, length-delimited. */
 const sampleTag = (2 << 3) | 2;
 
@@ -16,9 +23,13 @@ const sampleTag = (2 << 3) | 2;
  * it: fields of a protobuf message may come in any order. Location i of the
  * profile has id i + 1. Rows without samples are left out.
  */
-export function encodeSamples(profile: Profile, strings: StringTable): Uint8Array {
+export function encodeSamples(
+  profile: Profile,
+  strings: StringTable,
+  content: PprofContent,
+): Uint8Array {
   const { length, count } = profile.samples;
-  const parts = new SampleParts(profile, strings);
+  const parts = new SampleParts(profile, strings, content);
   const lengths = new Uint32Array(length);
   let total = 0;
   for (let row = 0; row < length; row++) {
@@ -44,6 +55,7 @@ export function encodeSamples(profile: Profile, strings: StringTable): Uint8Arra
 class SampleParts {
   readonly #profile: Profile;
   readonly #strings: StringTable;
+  readonly #content: PprofContent;
   readonly #period: number;
   readonly #stacks = new Map<number, Uint8Array>();
   readonly #values = new Map<number, Uint8Array>();
@@ -51,9 +63,10 @@ class SampleParts {
   readonly #threads = new Map<number, Uint8Array>();
   readonly #labelSets = new Map<number, Uint8Array>();
 
-  constructor(profile: Profile, strings: StringTable) {
+  constructor(profile: Profile, strings: StringTable, content: PprofContent) {
     this.#profile = profile;
     this.#strings = strings;
+    this.#content = content;
     this.#period = Math.round(profile.period);
   }
 
@@ -76,10 +89,12 @@ class SampleParts {
   readonly #value = (count: number): Uint8Array => {
     const product = count * this.#period;
     const exact = Number.isSafeInteger(product) ? product : BigInt(count) * BigInt(this.#period);
-    return new PprofSample({ value: [count, exact] }).encode();
+    const value = this.#content === 'file' ? [count, exact] : [exact];
+    return new PprofSample({ value }).encode();
   };
 
   readonly #process = (index: number): Uint8Array => {
+    if (this.#content === 'series') return encodeLabels([]);
     const process = this.#profile.processes[index]!;
     const pid = new PprofLabel({ key: this.#strings.dedup('pid'), num: process.pid });
     return encodeLabels([...this.#label('process', processText(process)), pid]);
@@ -98,7 +113,8 @@ class SampleParts {
     if (key === '' || value === '') return [];
     const name = this.#strings.dedup(key);
     // A number, as the pid: receivers make a series of each text.
-    if (key === GOROUTINE_KEY) return [new PprofLabel({ key: name, num: Number(value) })];
+    if (key === GOROUTINE_KEY && this.#content === 'file')
+      return [new PprofLabel({ key: name, num: Number(value) })];
     return [new PprofLabel({ key: name, str: this.#strings.dedup(value) })];
   }
 }

@@ -15,7 +15,7 @@ import {
 } from 'pprof-format';
 import { type Frame, framesOf, isNamed } from './frame.ts';
 import type { Location, Profile } from './model.ts';
-import { encodeSamples } from './pprof-samples.ts';
+import { encodeSamples, type PprofContent } from './pprof-samples.ts';
 import { tallyLines } from './tally.ts';
 
 /** The gzipped file, as `go tool pprof` reads it. */
@@ -24,15 +24,16 @@ export function encodePprof(profile: Profile): Uint8Array {
 }
 
 /** The message before compression. */
-export function encodePprofMessage(profile: Profile): Uint8Array {
+export function encodePprofMessage(profile: Profile, content: PprofContent = 'file'): Uint8Array {
   const strings = new StringTable();
   const cpu = { type: strings.dedup('cpu'), unit: strings.dedup('nanoseconds') };
   const samples = { type: strings.dedup('samples'), unit: strings.dedup('count') };
   const locations = new LocationEncoder(profile, strings);
   // Before the rest, which ends with the table of all strings.
-  const sampleFields = encodeSamples(profile, strings);
+  const sampleFields = encodeSamples(profile, strings, content);
+  const comments = content === 'file' ? tallyLines(profile.tally) : [];
   const rest = new PprofProfile({
-    sampleType: [new ValueType(samples), new ValueType(cpu)],
+    sampleType: (content === 'file' ? [samples, cpu] : [cpu]).map((type) => new ValueType(type)),
     location: profile.locations.map((location, index) => locations.encode(location, index + 1)),
     mapping: mainBinaryFirst(profile, encodeMappings(profile, strings)),
     function: locations.functions,
@@ -40,7 +41,7 @@ export function encodePprofMessage(profile: Profile): Uint8Array {
     durationNanos: Math.round(profile.duration),
     periodType: new ValueType(cpu),
     period: Math.round(profile.period),
-    comment: tallyLines(profile.tally).map((line) => strings.dedup(line)),
+    comment: comments.map((line) => strings.dedup(line)),
     defaultSampleType: cpu.type,
     stringTable: strings,
   });

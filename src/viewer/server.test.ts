@@ -250,3 +250,40 @@ test('a failure inside is a 500 without details, and is reported', async () => {
     await broken.close();
   }
 });
+
+test('metrics are served as Prometheus asks for them, behind the token like all else', async () => {
+  const metrics = () => '# HELP a x\n# TYPE a gauge\na 1\n';
+  assert.equal((await ask(viewer.url, '/metrics')).status, 404, 'nobody gave any');
+  const open = await start({ metrics });
+  const closed = await start({ metrics, token: 'a-token-of-sixteen' });
+  try {
+    const { status, headers, body } = await ask(open.url, '/metrics');
+    assert.equal(status, 200);
+    assert.equal(headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
+    assert.equal(body.toString(), metrics());
+    assert.equal((await ask(open.url, '/metrics?name[]=a')).status, 400);
+    assert.equal((await ask(closed.url, '/metrics')).status, 401);
+    const bearer = { authorization: 'Bearer a-token-of-sixteen' };
+    assert.equal((await ask(closed.url, '/metrics', bearer)).status, 200);
+  } finally {
+    await Promise.all([open.close(), closed.close()]);
+  }
+});
+
+test('probes get 200 or 503 with the reason, without the token, and nothing else', async () => {
+  assert.equal((await ask(viewer.url, '/healthz')).status, 404, 'nobody knows');
+  const health = {
+    live: { ok: true, words: 'sampling' },
+    ready: { ok: false, words: 'no profile has been made yet' },
+  };
+  const probed = await start({ health, token: 'a-token-of-sixteen' });
+  try {
+    const live = await ask(probed.url, '/healthz');
+    assert.deepEqual([live.status, live.body.toString()], [200, 'sampling\n']);
+    const ready = await ask(probed.url, '/readyz');
+    assert.deepEqual([ready.status, ready.body.toString()], [503, `${health.ready.words}\n`]);
+    assert.equal((await ask(probed.url, '/healthz/')).status, 401);
+  } finally {
+    await probed.close();
+  }
+});

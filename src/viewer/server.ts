@@ -6,6 +6,8 @@
  *   GET /api/processes        [{name, samples}], most first; ?seconds=
  *   GET /api/status           versions, tally, memory, what the agent says of itself
  *   GET /api/profile.pb.gz    pprof of the window; ?seconds= &process=…
+ *   GET /metrics              Prometheus text
+ *   GET /healthz, /readyz     200 or 503 and a line that says why; without the token
  */
 import { createHash } from 'node:crypto';
 import {
@@ -21,6 +23,8 @@ import { gunzip, gzip } from 'node:zlib';
 import { flameTreeJson } from '../profile/flame-tree.ts';
 import type { Profile } from '../profile/model.ts';
 import { encodePprof } from '../profile/pprof.ts';
+import { EXPOSITION_TYPE } from '../telemetry/exposition.ts';
+import type { Verdict } from '../telemetry/health.ts';
 import { TokenGate } from './access.ts';
 import {
   inUrl,
@@ -43,6 +47,10 @@ export interface ViewerOptions {
    * kernelNsPerSample, rssBytes, mapBytes.
    */
   readonly status?: () => unknown;
+  /** Prometheus text; without it there is no /metrics. */
+  readonly metrics?: () => string;
+  /** Without it there is neither /healthz nor /readyz. */
+  readonly health?: { readonly live: Verdict; readonly ready: Verdict };
   /** At least 16 characters; then every request needs it. */
   readonly token?: string;
   /** Default: the page that the build made. */
@@ -201,6 +209,10 @@ class RequestHandler {
     // The base only makes the path parsable; what a client calls this host plays no part.
     const url = URL.parse(request.url!, 'http://viewer.invalid');
     if (url?.host !== 'viewer.invalid') return failure(400, 'the address must be a path');
+    const { health } = this.#options;
+    // Probes of Kubernetes come from another address and have no secret.
+    if (health && url.pathname === '/healthz') return probe(url, health.live);
+    if (health && url.pathname === '/readyz') return probe(url, health.ready);
     if (this.#gate) {
       const access = this.#gate.check(request, url, this.#port);
       if (access === 'denied') {
@@ -235,6 +247,8 @@ class RequestHandler {
         return json(this.#status());
       case '/api/profile.pb.gz':
         return this.#profile(url);
+      case '/metrics':
+        return this.#metrics(url);
       default:
         return failure(404, 'no such page');
     }
@@ -294,6 +308,13 @@ class RequestHandler {
     };
   }
 
+  #metrics(url: URL): Answer {
+    const { metrics } = this.#options;
+    if (!metrics) return failure(404, 'no such page');
+    parseQuery(url.searchParams, []);
+    return { status: 200, type: EXPOSITION_TYPE, body: metrics() };
+  }
+
   #status(): unknown {
     const { store, status } = this.#options;
     return {
@@ -326,6 +347,11 @@ class RequestHandler {
     });
     response.end(request.method === 'HEAD' ? undefined : body);
   }
+}
+
+function probe(url: URL, { ok, words }: Verdict): Answer {
+  parseQuery(url.searchParams, []);
+  return { status: ok ? 200 : 503, type: 'text/plain; charset=utf-8', body: `${words}\n` };
 }
 
 const json = (value: unknown): Answer => ({

@@ -52,7 +52,7 @@ const ROW = 5;
 const COUNT = 4;
 
 export class ProfileStore {
-  readonly #options: Required<StoreOptions>;
+  #options: Required<StoreOptions>;
   #segments: Segment[] = [];
   #tables = new InternedTables();
   #segmentBytes = 0;
@@ -62,6 +62,12 @@ export class ProfileStore {
 
   constructor(options: StoreOptions) {
     this.#options = { now: Date.now, ...options };
+  }
+
+  /** Other limits from now on. */
+  limit(limits: Pick<StoreOptions, 'maxBytes' | 'retentionMs'>): void {
+    this.#options = { ...this.#options, ...limits };
+    this.#evict();
   }
 
   /** End of the newest profile, milliseconds since 1970; 0 = none yet. */

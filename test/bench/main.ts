@@ -4,7 +4,7 @@
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
  *                   record, short, first-second, replay, debug-names, go-names, symbols,
- *                   otlp-encode
+ *                   otlp-encode, delivery
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -25,6 +25,7 @@ import {
   shortProcesses,
 } from './cases.ts';
 import { debugNames } from './debug-names.ts';
+import { delivery } from './delivery.ts';
 import { goNames } from './go-names.ts';
 import { LOADS } from './loads.ts';
 import { enableBpfStats } from './meter.ts';
@@ -68,6 +69,7 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['first-second', () => firstSecond(setting)],
   ['replay', () => replay(setting)],
   ['otlp-encode', otlpEncode],
+  ['delivery', delivery],
   ['debug-names', debugNames],
   ['go-names', goNames],
   ['symbols', async () => symbolFigures()],

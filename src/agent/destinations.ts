@@ -1,0 +1,108 @@
+/** What the configuration says of an exporter, as a destination and how it is sent to. */
+import type {
+  ExporterConfig,
+  FilesExporter,
+  OtlpExporter,
+  PyroscopeExporter,
+} from '../config/exporter-schema.ts';
+import type { Config } from '../config/schema.ts';
+import type { ExporterSettings } from '../export/exporter.ts';
+import { filesDestination } from '../export/files.ts';
+import { otlpDestination } from '../export/otlp.ts';
+import type { Auth } from '../export/push-transport.ts';
+import { PUSH_LIMITS, pyroscopeDestination } from '../export/pyroscope.ts';
+import type { Destination } from '../export/transport.ts';
+import { readTls, WatchedFiles } from '../export/watched-files.ts';
+
+/** Of the configuration beside the exporter itself. */
+export type Attributes = Config['resource']['attributes'];
+
+/** Files take what is given to them: a queue of them helps as long as the disk is full. */
+const FILES_SETTINGS: ExporterSettings = {
+  queue: { directory: undefined, maxBytes: 8 << 20, maxAgeMs: 0 },
+  retry: { initialMs: 1_000, maxMs: 60_000, maxElapsedMs: 0 },
+  timeoutMs: 60_000,
+};
+
+export function destinationOf(exporter: ExporterConfig, attributes: Attributes): Destination {
+  switch (exporter.kind) {
+    case 'files':
+      return filesOf(exporter, attributes);
+    case 'pyroscope':
+      return pyroscopeOf(exporter, attributes);
+    case 'otlp':
+      return otlpOf(exporter, attributes);
+  }
+}
+
+export function settingsOf(exporter: ExporterConfig): ExporterSettings {
+  if (exporter.kind === 'files') return FILES_SETTINGS;
+  const { queue, retry, timeout } = exporter;
+  return {
+    queue: {
+      directory: queue.directory === '' ? undefined : queue.directory,
+      maxBytes: queue.maxBytes,
+      maxAgeMs: queue.maxAge,
+    },
+    retry: { initialMs: retry.initial, maxMs: retry.max, maxElapsedMs: retry.maxElapsed },
+    timeoutMs: timeout,
+  };
+}
+
+function filesOf(exporter: FilesExporter, attributes: Attributes): Destination {
+  const { name, directory, format, maxBytes, maxAge } = exporter;
+  const maxAgeMs = maxAge === 0 ? Number.POSITIVE_INFINITY : maxAge;
+  const otlp = { goroutines: false, attributes };
+  return filesDestination({ name, directory, format, otlp, maxBytes, maxAgeMs, now: Date.now });
+}
+
+function otlpOf(exporter: OtlpExporter, attributes: Attributes): Destination {
+  const { name, endpoint, profilesEndpoint, protocol, headers, compression, timeout, tls } =
+    exporter;
+  const watched = new WatchedFiles();
+  return otlpDestination({
+    name,
+    endpoint: profilesEndpoint === '' ? endpoint : profilesEndpoint,
+    isWholeUrl: profilesEndpoint !== '',
+    protocol,
+    headers,
+    compression,
+    timeoutMs: timeout,
+    tls: () => readTls(watched, tls),
+    insecure: tls.insecure,
+    maxRequestBytes: exporter.maxRequestBytes,
+    encoding: { goroutines: false, attributes },
+    now: Date.now,
+  });
+}
+
+function pyroscopeOf(exporter: PyroscopeExporter, attributes: Attributes): Destination {
+  const { name, url, tenant, headers, timeout, tls, maxRequestBytes } = exporter;
+  const watched = new WatchedFiles();
+  return pyroscopeDestination({
+    name,
+    endpoint: new URL(url),
+    tenant,
+    auth: authOf(exporter, watched),
+    headers,
+    compression: 'gzip',
+    timeoutMs: timeout,
+    tls: () => readTls(watched, tls),
+    series: { pid: false, goroutines: false, labels: attributes },
+    limits: { ...PUSH_LIMITS, requestBytes: maxRequestBytes },
+    now: Date.now,
+  });
+}
+
+function authOf(exporter: PyroscopeExporter, watched: WatchedFiles): Auth {
+  const { basicAuth, bearerToken, bearerTokenFile } = exporter;
+  /** The last line of a file mostly ends, which is not part of the secret. */
+  const secret = (file: string, text: string) => () =>
+    file === '' ? text : watched.read(file).toString().trim();
+  if (basicAuth.username !== '') {
+    const password = secret(basicAuth.passwordFile, basicAuth.password);
+    return { kind: 'basic', user: basicAuth.username, password };
+  }
+  if (bearerToken === '' && bearerTokenFile === '') return { kind: 'none' };
+  return { kind: 'bearer', token: secret(bearerTokenFile, bearerToken) };
+}

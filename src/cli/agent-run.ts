@@ -1,0 +1,375 @@
+/** The running agent: samples, keeps and serves profiles, and follows its configuration. */
+import { dirname, join, resolve } from 'node:path';
+import type { Delivery, DeliveryEvents } from '../agent/delivery.ts';
+import { SelfObservation } from '../agent/self-observation.ts';
+import { cgroupScope } from '../capture/cgroup.ts';
+import type { ExporterConfig } from '../config/exporter-schema.ts';
+import type { Loaded } from '../config/load.ts';
+import { problemText } from '../config/problem.ts';
+import { Reloader } from '../config/reload.ts';
+import type { Config } from '../config/schema.ts';
+import { makeFolder } from '../export/profile-folder.ts';
+import type { Profile } from '../profile/model.ts';
+import type { Viewer } from '../viewer/server.ts';
+import type { ProfileStore } from '../viewer/store.ts';
+import type { Surroundings } from './command.ts';
+import { CommandError, reasonOf } from './errors.ts';
+import { findRoot, versionOf } from './installation.ts';
+import type { Log } from './log.ts';
+import { openOutput } from './output-file.ts';
+import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
+
+/** A secret would be seen by all in the list of processes if it were an option. */
+export const TOKEN_VARIABLE = 'FLAMETAP_TOKEN';
+/** Of the first profile. */
+const FIRST_INTERVAL_MS = 500;
+/** At the end, for what waits in the queues; told in the manual. */
+const LAST_SENDING_MS = 5_000;
+
+export interface AgentSources {
+  /** Watched when there is one. */
+  readonly file: string | undefined;
+  /** Reads all sources anew. @throws ConfigError */
+  load(): Loaded;
+  /** Gets each profile as a pprof file, beside the configured exporters. */
+  readonly writePprof: string | undefined;
+}
+
+/** What the configuration says of sampling. */
+export function profilerOptions({ capture, profile, symbols }: Config): ProfilerOptions {
+  const named = (kind: string) =>
+    capture.scope.include
+      .filter((one) => one.startsWith(`${kind}=`))
+      .map((one) => one.slice(kind.length + 1));
+  const [comm] = named('comm');
+  const [cgroupPath] = named('cgroup');
+  return {
+    hz: capture.hz,
+    scope: {
+      pids: named('pid').map(Number),
+      followChildren: true,
+      ...(comm === undefined ? {} : { comm }),
+      ...(cgroupPath === undefined ? {} : { cgroupPath }),
+    },
+    threads: profile.labels.includes('thread'),
+    kernelStacks: capture.kernelStacks,
+    maxDepth: capture.maxDepth,
+    ringBytes: capture.ringBytesPerCpu,
+    labels: profile.labels,
+    symbols,
+    steady: true,
+  };
+}
+
+const restartsSampling = (path: string): boolean =>
+  path.startsWith('capture.') || path.startsWith('symbols.') || path === 'profile.labels';
+
+const changesDelivery = (path: string): boolean =>
+  path.startsWith('exporters.') || path === 'resource.attributes';
+
+export class Agent {
+  readonly #surroundings: Surroundings;
+  readonly #sources: AgentSources;
+  readonly #stopped: Promise<NodeJS.Signals>;
+  readonly #log: Log;
+  readonly #store: ProfileStore;
+  readonly #reloader: Reloader | undefined;
+  #config: Config;
+  readonly #delivery: Delivery;
+  readonly #observation: SelfObservation;
+  #profiler: Profiler | undefined;
+  #isRunning = true;
+  /** Changes that wait for their turn between two profiles. */
+  #changed: string[] = [];
+  #wake = (): void => {};
+
+  private constructor(
+    surroundings: Surroundings,
+    sources: AgentSources,
+    stopped: Promise<NodeJS.Signals>,
+    {
+      loaded,
+      log,
+      store,
+      makeDelivery,
+    }: {
+      loaded: Loaded;
+      log: Log;
+      store: ProfileStore;
+      makeDelivery: (events: DeliveryEvents) => Delivery;
+    },
+  ) {
+    this.#surroundings = surroundings;
+    this.#sources = sources;
+    this.#stopped = stopped;
+    this.#log = log;
+    this.#store = store;
+    this.#config = loaded.config;
+    const version = versionOf(findRoot(dirname(import.meta.filename)));
+    this.#observation = new SelfObservation(version, loaded.config.profile.interval, log);
+    this.#delivery = makeDelivery({
+      onWarning: (exporter, cause, message) =>
+        this.#observation.warn(`${exporter} ${cause}`, { exporter, cause }, message),
+    });
+    if (sources.file !== undefined) this.#reloader = this.#watch(sources.file, loaded);
+    void stopped.then(() => {
+      this.#isRunning = false;
+      this.#wake();
+    });
+  }
+
+  /** @throws ConfigError */
+  static async create(
+    surroundings: Surroundings,
+    sources: AgentSources,
+    stopped: Promise<NodeJS.Signals>,
+  ): Promise<Agent> {
+    const loaded = sources.load();
+    // Loaded here: `record` and `doctor` need neither.
+    const [{ createLog }, { ProfileStore }, { Delivery }] = await Promise.all([
+      import('./log.ts'),
+      import('../viewer/store.ts'),
+      import('../agent/delivery.ts'),
+    ]);
+    const makeDelivery = (events: DeliveryEvents) => new Delivery(events);
+    const { viewer, log: logged } = loaded.config;
+    const log = createLog(surroundings.stderr.isTTY, logged.level);
+    for (const warning of loaded.warnings) log.warn(warning);
+    const store = new ProfileStore({ retentionMs: viewer.retention, maxBytes: viewer.maxBytes });
+    return new Agent(surroundings, sources, stopped, { loaded, log, store, makeDelivery });
+  }
+
+  /** Reads the configuration anew; without a file there is nothing to read. */
+  reload(): void {
+    this.#reloader?.reload();
+  }
+
+  /** Resolves when it was told to stop and all is put away. */
+  async run(): Promise<void> {
+    checkTargets(this.#config);
+    await this.#deliverTo(this.#config);
+    // Before sampling: a port in use should be known first.
+    const viewer = await this.#serve();
+    try {
+      this.#profiler = await this.#surroundings.startProfiler(profilerOptions(this.#config));
+      this.#log.info(`sampling at ${this.#config.capture.hz} Hz; open ${viewer.url}`);
+      this.#observation.health.sampling();
+      this.#reloader?.start();
+      await this.#flushUntilStopped();
+      this.#log.info(`${await this.#stopped}: stopping`);
+      this.#observation.health.stopping();
+      this.#keep(await this.#profiler.stop());
+    } finally {
+      this.#reloader?.stop();
+      await this.#endDelivery();
+      await viewer.close();
+    }
+  }
+
+  async #serve(): Promise<Viewer> {
+    const { startViewer } = await import('../viewer/server.ts');
+    const token = process.env[TOKEN_VARIABLE];
+    return startViewer({
+      listen: this.#config.viewer.listen,
+      store: this.#store,
+      status: () => ({
+        hz: this.#config.capture.hz,
+        rssBytes: process.memoryUsage.rss(),
+        ...this.#profiler?.counts(),
+      }),
+      metrics: () =>
+        this.#observation.metrics({
+          counts: this.#profiler?.counts(),
+          hz: this.#config.capture.hz,
+          exporters: this.#delivery.readings,
+        }),
+      health: this.#observation.health,
+      onError: (error) => this.#log.error(error, 'a request failed'),
+      ...(token === undefined ? {} : { token }),
+    }).catch((error: unknown) => {
+      throw new CommandError(`cannot serve the page: ${reasonOf(error)}`);
+    });
+  }
+
+  async #flushUntilStopped(): Promise<void> {
+    // Something to look at soon after the start; then ever less often.
+    let step = Math.min(this.#config.profile.interval, FIRST_INTERVAL_MS);
+    let next = performance.now() + step;
+    for (;;) {
+      await this.#pause(Math.max(0, next - performance.now()));
+      if (!this.#isRunning) return;
+      if (this.#changed.length > 0) {
+        const isAnew = await this.#apply(this.#changed.splice(0));
+        const latest = performance.now() + this.#config.profile.interval;
+        next = isAnew ? latest : Math.min(next, latest);
+        continue;
+      }
+      this.#keep(await this.#profiler!.flush());
+      // After a pause longer than the interval (a stopped machine), do not catch up.
+      step = Math.min(this.#config.profile.interval, step * 2);
+      next = Math.max(next + step, performance.now());
+    }
+  }
+
+  /** Resolves after the time, or at once when there is something else to do. */
+  #pause(milliseconds: number): Promise<void> {
+    if (!this.#isRunning || this.#changed.length > 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** Takes each profile where it belongs. */
+  #keep(profile: Profile): void {
+    const { taken, exported, lost, eventsLost, problems } = profile.tally;
+    this.#log.info({ taken, exported, processes: profile.processes.length }, 'profile');
+    if (Object.keys(lost).length + Object.keys(eventsLost).length > 0) {
+      const reasons = [...Object.keys(lost), ...Object.keys(eventsLost)].sort();
+      this.#observation.warn(
+        `lost ${reasons.join()}`,
+        { lost, eventsLost },
+        'samples or process events were lost in this interval',
+      );
+    }
+    if (Object.keys(problems).length > 0) {
+      this.#observation.warn(
+        `problems ${Object.keys(problems).sort().join()}`,
+        { problems },
+        'files could not be read in full: names or callers may be missing',
+      );
+    }
+    this.#store.add(profile);
+    this.#delivery.accept(profile);
+    this.#observation.flushed(profile);
+  }
+
+  /** @throws CommandError when a folder cannot be written; then the exporters are as they were */
+  async #deliverTo(config: Config): Promise<void> {
+    const { writePprof } = this.#sources;
+    if (writePprof !== undefined) await tryFolder(writePprof, '--write-pprof');
+    for (const [i, exporter] of config.exporters.entries())
+      if (exporter.kind === 'files') await tryFolder(exporter.directory, `exporters.${i}.files`);
+    const exporters =
+      writePprof === undefined
+        ? config.exporters
+        : [...config.exporters, pprofExporter(resolve(writePprof))];
+    await this.#delivery.apply({ exporters, attributes: config.resource.attributes });
+    this.#observation.health.exportersOpen();
+  }
+
+  async #endDelivery(): Promise<void> {
+    await this.#delivery.close(LAST_SENDING_MS);
+    this.#observation.tellRest();
+    for (const { exporter, queueSize, dropped } of this.#delivery.readings) {
+      if (queueSize > 0)
+        this.#log.info({ exporter, requests: queueSize }, 'waits on disk for the next start');
+      if (dropped.shutdown)
+        this.#log.warn({ exporter, requests: dropped.shutdown }, 'could not be sent and is lost');
+    }
+  }
+
+  #watch(file: string, loaded: Loaded): Reloader {
+    return new Reloader(file, loaded, () => this.#sources.load(), {
+      onChange: (next, changed) => {
+        for (const warning of next.warnings) this.#log.warn(warning);
+        this.#changed.push(...changed);
+        this.#wake();
+      },
+      onProblem: ({ problems }) => {
+        const said = problems.map(problemText);
+        this.#log.error(
+          { problems: said },
+          'the configuration is wrong; the old one stays in force',
+        );
+      },
+      onSame: () => this.#log.info('the configuration says what is in force already'),
+    });
+  }
+
+  /** Brings what runs in line with the newest configuration. @returns whether sampling began anew */
+  async #apply(changed: readonly string[]): Promise<boolean> {
+    const next = this.#reloader!.current.config;
+    const before = this.#config;
+    this.#log.info({ changed }, 'the configuration has changed');
+    this.#log.level = next.log.level;
+    this.#store.limit({ retentionMs: next.viewer.retention, maxBytes: next.viewer.maxBytes });
+    this.#observation.health.expect(next.profile.interval);
+    if (changed.some(changesDelivery)) await this.#changeDelivery(next);
+    this.#config = next;
+    if (changed.includes('viewer.listen'))
+      this.#log.warn('viewer.listen: waits for a restart of the agent');
+    return changed.some(restartsSampling) && (await this.#restartSampling(before));
+  }
+
+  async #changeDelivery(next: Config): Promise<void> {
+    try {
+      await this.#deliverTo(next);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      this.#log.error(`${error.message}; the exporters stay as they were`);
+    }
+  }
+
+  /** Ends sampling and starts it anew; when that fails, as it was before. */
+  async #restartSampling(before: Config): Promise<boolean> {
+    try {
+      checkTargets(this.#config);
+    } catch (error) {
+      this.#log.error(`${reasonOf(error)}; sampling goes on as before`);
+      this.#config = { ...this.#config, capture: before.capture };
+      return false;
+    }
+    const last = await this.#profiler!.stop();
+    this.#profiler = undefined;
+    this.#keep(last);
+    const { startProfiler } = this.#surroundings;
+    try {
+      this.#profiler = await startProfiler(profilerOptions(this.#config));
+    } catch (error) {
+      this.#log.error(`cannot sample so: ${reasonOf(error)}; sampling goes on as before`);
+      const { capture, symbols } = before;
+      const profile = { ...this.#config.profile, labels: before.profile.labels };
+      this.#config = { ...this.#config, capture, symbols, profile };
+      this.#profiler = await startProfiler(profilerOptions(this.#config));
+    }
+    this.#log.info(`sampling at ${this.#config.capture.hz} Hz`);
+    return true;
+  }
+}
+
+/** @throws CommandError when something to be sampled is not there */
+function checkTargets({ capture }: Config): void {
+  for (const one of capture.scope.include) {
+    if (!one.startsWith('cgroup=')) continue;
+    try {
+      cgroupScope(one.slice('cgroup='.length));
+    } catch (error) {
+      throw new CommandError(`capture.scope.include: ${reasonOf(error)}`);
+    }
+  }
+}
+
+/** Makes the folder and tries it. @param asked the option or key it comes from. @throws CommandError */
+async function tryFolder(path: string, asked: string): Promise<void> {
+  try {
+    await makeFolder(resolve(path));
+  } catch (error) {
+    throw new CommandError(`${asked}: cannot make ${path}: ${reasonOf(error)}`);
+  }
+  const trial = await openOutput(join(path, 'flametap-trial'));
+  await trial.abandon();
+}
+
+/** What --write-pprof stands for: nothing is removed. */
+const pprofExporter = (directory: string): ExporterConfig => ({
+  kind: 'files',
+  name: '--write-pprof',
+  directory,
+  format: 'pprof',
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxAge: 0,
+});

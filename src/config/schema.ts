@@ -1,0 +1,123 @@
+/** Every key that the agent obeys: type, default, unit, meaning. */
+import type { ExporterConfig } from './exporter-schema.ts';
+import {
+  address,
+  duration,
+  oneOf,
+  path,
+  size,
+  text,
+  trueOrFalse,
+  webAddress,
+  wholeNumber,
+} from './kind.ts';
+import { list, section, single, table, type ValueOf } from './setting.ts';
+
+/** Kinds of label that samples of one stack are told apart by. */
+export const LABELS = ['thread', 'goroutine', 'goroutine_created_by', 'goroutine_kind'] as const;
+
+const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value));
+
+/** As bpf/process.h tells processes apart; a comm has 15 bytes. */
+const scopeMember = text(
+  'pid=NUMBER, comm=NAME (at most 15 bytes) or cgroup=FOLDER, a path below /sys/fs/cgroup',
+  (value) => {
+    const [, kind, what = ''] = /^(pid|comm|cgroup)=(.+)$/.exec(value) ?? [];
+    if (kind === 'pid') return /^[1-9]\d{0,6}$/.test(what) && Number(what) <= 4_194_304;
+    if (kind === 'comm') return Buffer.byteLength(what) <= 15;
+    return kind === 'cgroup' && what.startsWith('/');
+  },
+);
+
+const attributeName = text('an attribute name', (name) => name.length > 0 && name.length <= 1024);
+/** Longer ones are refused by receivers. */
+const attributeValue = text(
+  'a text of at most 2048 bytes',
+  (value) => Buffer.byteLength(value) <= 2048,
+);
+
+export const schema = section('', {
+  capture: section('Sampling', {
+    hz: single(wholeNumber(1, 10_000), 99, 'samples per second and CPU'),
+    kernel_stacks: single(trueOrFalse, true, 'whether stacks have their frames in the kernel'),
+    max_depth: single(wholeNumber(1, 1024), 1024, 'user frames of a stack at most'),
+    ring_bytes_per_cpu: single(
+      size('128KiB', '8MiB', 'a power of two', isPowerOfTwo),
+      512 * 2 ** 10,
+      'memory for samples on their way out of the kernel, for each CPU',
+    ),
+    scope: section('What is sampled', {
+      include: list(
+        scopeMember,
+        [],
+        'empty: the whole machine; any number of pid (with the processes they start), one comm, one cgroup; where several are given, all must be true',
+        { pairs: true },
+      ),
+    }),
+  }),
+  symbols: section('Names from debug information', {
+    debuginfod_urls: list(
+      webAddress,
+      [],
+      'servers to ask for what is not on the machine; also $DEBUGINFOD_URLS',
+    ),
+    cache_dir: single(
+      path('flametap/debuginfo in $XDG_CACHE_HOME, or in ~/.cache'),
+      '',
+      'where downloads are kept',
+    ),
+    max_cache_bytes: single(size('1MiB', '1024GiB'), 2 ** 30, 'of all downloads that are kept'),
+  }),
+  profile: section('What a profile is', {
+    interval: single(duration('1ms', '24h'), 10_000, 'a new profile this often'),
+    labels: list(
+      oneOf(...LABELS),
+      LABELS.filter((label) => label !== 'thread'),
+      'what samples of one stack are told apart by',
+    ),
+  }),
+  resource: section('Attributes of what is exported', {
+    attributes: table(
+      attributeName,
+      attributeValue,
+      'added to every resource; also $OTEL_RESOURCE_ATTRIBUTES and $OTEL_SERVICE_NAME',
+    ),
+  }),
+  viewer: section('The page', {
+    listen: single(
+      address,
+      '127.0.0.1:7099',
+      'where it is served; an address that others can reach needs $FLAMETAP_TOKEN',
+    ),
+    retention: single(duration('1s', '24h'), 3_600_000, 'how far back it can look'),
+    max_bytes: single(size('1MiB', '64GiB'), 256 * 2 ** 20, 'memory for kept profiles'),
+  }),
+  log: section('Log on standard error', {
+    level: single(
+      oneOf('trace', 'debug', 'info', 'warn', 'error'),
+      'info',
+      'this and what is worse',
+    ),
+  }),
+});
+
+/** The configuration, with values from all sources. Durations in milliseconds, sizes in bytes. */
+export type Config = ValueOf<typeof schema> & { readonly exporters: readonly ExporterConfig[] };
+
+/** Planned keys whose feature is not built: told apart from misspelt ones. */
+export const PLANNED: ReadonlySet<string> = new Set([
+  'capture.event',
+  'capture.scope.exclude',
+  'off_cpu',
+  'profile.timestamps',
+  'resource.kubernetes',
+  'resource.containers',
+  'transform',
+  'limits',
+  'opamp',
+]);
+/** Planned values, by key. */
+export const PLANNED_VALUES: Readonly<Record<string, RegExp>> = {
+  'capture.scope.include': /^(exe|container|namespace|service)=/,
+  'profile.labels': /^(trace_id|span_id)$/,
+};

@@ -1,0 +1,187 @@
+/** Queue and sender of one destination. Exporters share nothing: none holds up another. */
+import { join } from 'node:path';
+import type { Profile } from '../profile/model.ts';
+import type { RetryLimits } from './backoff.ts';
+import type { BreakerLimits, BreakerState } from './circuit-breaker.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { DropCounts } from './drops.ts';
+import { Queue, type QueueLimits, type Warn } from './queue.ts';
+import { FolderRefused, folderName, openQueueFolder, type QueueFolder } from './queue-folder.ts';
+import { Sender } from './sender.ts';
+import type { Destination } from './transport.ts';
+
+export interface ExporterSettings {
+  readonly queue: {
+    /** Of all queues; each has a folder of its own in it. Undefined = in memory. */
+    readonly directory: string | undefined;
+    readonly maxBytes: number;
+    /** 0 = no limit. */
+    readonly maxAgeMs: number;
+    /** When the disk takes nothing; 8 MiB unless it is given. */
+    readonly memoryBytes?: number;
+    /** 1 s unless it is given. */
+    readonly syncIntervalMs?: number;
+  };
+  readonly retry: RetryLimits;
+  /** 5 failures, and retry.maxMs, unless it is given. */
+  readonly breaker?: BreakerLimits;
+  /** For one attempt, hanging transports included. */
+  readonly timeoutMs: number;
+}
+
+/** What an exporter takes from around it. */
+export interface ExporterHost {
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Called at every occurrence: whoever logs it says it once in a while. */
+  readonly warn: Warn;
+  readonly openFolder: (path: string) => QueueFolder;
+}
+
+/** recovered + accepted + split = sent + dropped + queueSize, in requests. */
+export interface ExporterStats {
+  readonly accepted: number;
+  /** Requests waiting, the one in flight included. */
+  readonly queueSize: number;
+  readonly queueBytes: number;
+  /** In bytes. */
+  readonly queueCapacity: number;
+  readonly queueOnDisk: boolean;
+  /** Of an earlier agent. */
+  readonly recovered: number;
+  readonly sent: number;
+  /** Attempts that will be made again. */
+  readonly sendFailed: number;
+  /** By reason, as drops.ts names them. */
+  readonly dropped: Record<string, number>;
+  /** What peers rejected of requests that they took. */
+  readonly rejected: number;
+  readonly split: number;
+  /** Handed to the transport, repeats included. */
+  readonly requestBytes: number;
+  readonly breaker: BreakerState;
+  readonly inFlight: number;
+}
+
+const MEMORY_BYTES = 8 << 20;
+const SYNC_INTERVAL_MS = 1000;
+const BREAKER_FAILURES = 5;
+/** The oldest gives way by 1/32 of the queue, but not by less than a request or so. */
+const SEGMENTS = 32;
+const MAX_SEGMENT_BYTES = 16 << 20;
+
+export class Exporter {
+  readonly #destination: Destination;
+  readonly #queue: Queue;
+  readonly #sender: Sender;
+  readonly #warn: Warn;
+  #accepted = 0;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Starts sending what an earlier agent left. Never throws: without a usable
+   * folder it queues in memory, and says so.
+   */
+  static open(
+    destination: Destination,
+    settings: ExporterSettings,
+    host: Partial<ExporterHost> = {},
+  ): Exporter {
+    return new Exporter(destination, settings, {
+      clock: systemClock,
+      random: Math.random,
+      warn: () => {},
+      openFolder: openQueueFolder,
+      ...host,
+    });
+  }
+
+  private constructor(destination: Destination, settings: ExporterSettings, host: ExporterHost) {
+    this.#destination = destination;
+    this.#warn = host.warn;
+    this.#queue = openQueue(destination.name, settings, host);
+    const { retry, timeoutMs } = settings;
+    const breaker = settings.breaker ?? { failures: BREAKER_FAILURES, openMs: retry.maxMs };
+    const limits = { retry, breaker, timeoutMs };
+    const { clock, random, warn } = host;
+    this.#sender = new Sender(this.#queue, destination, limits, clock, random, warn);
+    this.#sender.wake();
+  }
+
+  /** Encodes and queues. Never throws; what cannot be had is counted. */
+  accept(profile: Profile): void {
+    try {
+      for (const request of this.#destination.encode(profile)) this.#queueRequest(request);
+    } catch (cause) {
+      this.#accepted++;
+      this.#queue.dropped.add('encoding');
+      this.#warn('encoding', String(cause));
+    }
+    this.#sender.wake();
+  }
+
+  #queueRequest(request: Uint8Array): void {
+    this.#accepted++;
+    this.#queue.append(request);
+  }
+
+  stats(): ExporterStats {
+    const { sent, sendFailed, rejected, split, requestBytes, breaker, inFlight } = this.#sender;
+    return {
+      accepted: this.#accepted,
+      queueSize: this.#queue.size + this.#sender.extraParts,
+      queueBytes: this.#queue.bytes,
+      queueCapacity: this.#queue.capacity,
+      queueOnDisk: this.#queue.isOnDisk,
+      recovered: this.#queue.recovered,
+      sent,
+      sendFailed,
+      dropped: this.#queue.dropped.toRecord(),
+      rejected,
+      split,
+      requestBytes,
+      breaker,
+      inFlight,
+    };
+  }
+
+  /**
+   * Sends for so many milliseconds what it can, and leaves the rest in the
+   * queue, where the next agent finds it. Never rejects.
+   */
+  close(deadlineMs: number): Promise<void> {
+    this.#closing ??= this.#close(deadlineMs);
+    return this.#closing;
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    await this.#sender.close(deadlineMs);
+    this.#destination.transport.close();
+    await this.#queue.close();
+  }
+}
+
+function openQueue(name: string, settings: ExporterSettings, host: ExporterHost): Queue {
+  const { directory, maxBytes, maxAgeMs } = settings.queue;
+  const limits: QueueLimits = {
+    maxBytes,
+    maxAgeMs: maxAgeMs > 0 ? maxAgeMs : Number.POSITIVE_INFINITY,
+    memoryBytes: settings.queue.memoryBytes ?? MEMORY_BYTES,
+    segmentBytes: Math.min(MAX_SEGMENT_BYTES, Math.floor(maxBytes / SEGMENTS)),
+    syncIntervalMs: settings.queue.syncIntervalMs ?? SYNC_INTERVAL_MS,
+  };
+  const { clock, warn } = host;
+  const dropped = new DropCounts();
+  let folder: QueueFolder | undefined;
+  try {
+    folder =
+      directory === undefined ? undefined : host.openFolder(join(directory, folderName(name)));
+    return new Queue(folder, limits, clock, dropped, warn);
+  } catch (cause) {
+    folder?.close();
+    const why = cause instanceof FolderRefused ? cause.message : String(cause);
+    warn('queue_in_memory', `${why}; what ${name} cannot send is kept in memory only`);
+    return new Queue(undefined, limits, clock, dropped, warn);
+  }
+}

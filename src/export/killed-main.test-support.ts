@@ -1,0 +1,25 @@
+/** An agent to be killed: accepts numbered requests, says which it accepted and which arrived. Arguments: folder, first number, whether the backend answers, or `drain`. */
+import { writeSync } from 'node:fs';
+import { Backend, DELIVERED, DOWN, openExporter, profileOf } from './backend.test-support.ts';
+
+const [directory, first, answers] = process.argv.slice(2);
+const backend = new Backend();
+backend.answer = (request) => {
+  if (answers === 'false') return DOWN;
+  writeSync(1, `arrived ${Number(request.slice(0, 9))}\n`);
+  return DELIVERED;
+};
+const exporter = openExporter(
+  backend,
+  { warn: (cause, message) => cause.startsWith('queue') && writeSync(1, `${cause} ${message}\n`) },
+  { queue: { directory: directory!, maxBytes: 64 << 20, maxAgeMs: 0 } },
+);
+if (answers === 'drain') {
+  await exporter.close(20_000);
+} else {
+  for (let number = Number(first); ; number++) {
+    exporter.accept(profileOf(String(number).padStart(9, '0').padEnd(20_000, '.')));
+    writeSync(1, `accepted ${number}\n`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}

@@ -1,0 +1,88 @@
+/** Sends requests of Pyroscope's push API. */
+import type { OutgoingHttpHeaders } from 'node:http';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { outcomeOfPush } from './connect-outcome.ts';
+import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
+import { countSeries } from './push-message.ts';
+import type { Outcome, Transport } from './transport.ts';
+
+export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
+  /** Such as http://pyroscope:4040, or with a path before the API's own. */
+  readonly endpoint: URL;
+  /** X-Scope-OrgID; '' = the server's only tenant. */
+  readonly tenant: string;
+  readonly auth: Auth;
+  /** Further ones; these win. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly compression: 'gzip' | 'none';
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export type Auth =
+  | { readonly kind: 'none' }
+  /** Secrets are asked for with each request, so that a file may be read anew. */
+  | { readonly kind: 'basic'; readonly user: string; readonly password: () => string }
+  | { readonly kind: 'bearer'; readonly token: () => string };
+
+const METHOD = 'push.v1.PusherService/Push';
+
+const compress = promisify(gzip);
+
+export class PushTransport implements Transport {
+  readonly #settings: PushTransportSettings;
+  readonly #poster: Poster;
+
+  constructor(settings: PushTransportSettings) {
+    this.#settings = settings;
+    this.#poster = createPoster({ ...settings, url: methodUrl(settings.endpoint) });
+  }
+
+  async send(request: Uint8Array, signal: AbortSignal): Promise<Outcome> {
+    const { compression, now } = this.#settings;
+    let headers: OutgoingHttpHeaders;
+    try {
+      headers = requestHeaders(this.#settings);
+    } catch {
+      return { kind: 'retry', reason: 'credentials_unreadable' };
+    }
+    const body = compression === 'gzip' ? await compress(request) : request;
+    const answer = await this.#poster.post(body, headers, signal);
+    const sent = { series: countSeries(request), bytes: request.length };
+    if ('status' in answer) return outcomeOfPush(answer, sent, now());
+    return { kind: 'retry', reason: answer.reason };
+  }
+
+  close(): void {
+    this.#poster.close();
+  }
+}
+
+function methodUrl(endpoint: URL): URL {
+  const url = new URL(endpoint);
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/${METHOD}`;
+  url.username = '';
+  url.password = '';
+  return url;
+}
+
+function requestHeaders(settings: PushTransportSettings): OutgoingHttpHeaders {
+  const { auth, tenant, compression, headers } = settings;
+  return {
+    'content-type': 'application/proto',
+    'connect-protocol-version': '1',
+    'user-agent': 'flametap',
+    ...(compression === 'gzip' ? { 'content-encoding': 'gzip' } : {}),
+    ...(tenant === '' ? {} : { 'x-scope-orgid': tenant }),
+    ...(auth.kind === 'none' ? {} : { authorization: credentials(auth) }),
+    ...Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
+    ),
+  };
+}
+
+function credentials(auth: Exclude<Auth, { kind: 'none' }>): string {
+  if (auth.kind === 'bearer') return `Bearer ${auth.token().trim()}`;
+  return `Basic ${Buffer.from(`${auth.user}:${auth.password()}`).toString('base64')}`;
+}

@@ -1,0 +1,93 @@
+/** Labels as Pyroscope takes them: what breaks a rule makes it refuse the whole series. */
+import { moduleText, processText } from '../profile/frame.ts';
+import { isGoroutineLabel } from '../profile/goroutine-labels.ts';
+import type { Label, Process } from '../profile/model.ts';
+
+export interface SeriesOptions {
+  /** Makes a series of each process; without, those of one program are added up. */
+  readonly pid: boolean;
+  /** Sends the labels about goroutines: each goroutine becomes a series of its own. */
+  readonly goroutines: boolean;
+  /** On every series. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Defaults of Pyroscope's `-validation.max-label-…`. */
+const MAX_NAMES = 30;
+const MAX_NAME_BYTES = 1024;
+const MAX_VALUE_BYTES = 2048;
+
+const TRACE_ID = /^[0-9a-f]{32}$/;
+const SPAN_ID = /^[0-9a-f]{16}$/;
+const ZEROS = /^0*$/;
+
+/** Labels of a process's series, by name. */
+export function seriesLabels(
+  process: Process,
+  host: string,
+  options: SeriesOptions,
+): ReadonlyMap<string, string> {
+  const labels = new Map<string, string>();
+  const add = (name: string, value: string): void => {
+    // What its owner has said goes before what was found out.
+    if (value !== '' && labels.size < MAX_NAMES && !labels.has(name))
+      labels.set(name, fitting(value, MAX_VALUE_BYTES));
+  };
+  // Its name for CPU time; without one the series is refused.
+  add('__name__', 'process_cpu');
+  if (!Object.keys(options.labels).some((name) => labelName(name) === 'service_name'))
+    add('service_name', moduleText(process.executable) || processText(process));
+  for (const [name, value] of Object.entries(options.labels)) add(labelName(name), value);
+  add('host', host);
+  add('process', processText(process));
+  if (options.pid) add('pid', String(process.pid));
+  return new Map([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * What is sent of a sample's labels. `trace_id` and `span_id` are columns of
+ * their own in Pyroscope; every other label makes a series.
+ */
+export function sampleLabels(
+  labels: readonly Label[],
+  series: ReadonlyMap<string, string>,
+  options: SeriesOptions,
+): readonly Label[] {
+  const sent = new Map<string, string>();
+  let names = series.size;
+  for (const { key, value } of labels) {
+    if (value === '' || (isGoroutineLabel(key) && !options.goroutines)) continue;
+    if (key === 'trace_id' || key === 'span_id') {
+      if (isId(key, value)) sent.set(key, value);
+      continue;
+    }
+    const name = labelName(key);
+    // The series' own label would win, and hide this one.
+    if (series.has(name)) continue;
+    if (!sent.has(name) && ++names > MAX_NAMES) continue;
+    sent.set(name, fitting(value, MAX_VALUE_BYTES));
+  }
+  return [...sent].map(([key, value]) => ({ key, value }));
+}
+
+function isId(key: string, value: string): boolean {
+  return (key === 'trace_id' ? TRACE_ID : SPAN_ID).test(value) && !ZEROS.test(value);
+}
+
+/**
+ * Of letters, digits and `_`, as OpenTelemetry's names are commonly turned into
+ * Prometheus's: Pyroscope 2 takes other names too but does not list them, and
+ * older ones refuse them. Names with two underscores are its own.
+ */
+function labelName(key: string): string {
+  const name = key.replace(/[^a-zA-Z0-9_]/g, '_').replace(/^_{2,}/, '_');
+  return fitting(/^[0-9]/.test(name) || name === '' ? `_${name}` : name, MAX_NAME_BYTES);
+}
+
+/** As much of a text as `maxBytes` hold, and valid UTF-8. */
+function fitting(text: string, maxBytes: number): string {
+  const formed = text.toWellFormed();
+  if (formed.length * 3 <= maxBytes || Buffer.byteLength(formed) <= maxBytes) return formed;
+  const { read } = new TextEncoder().encodeInto(formed, new Uint8Array(maxBytes));
+  return formed.slice(0, read);
+}

@@ -1,0 +1,193 @@
+/** The agent's metrics: totals out of each profile's tally, and what is read when somebody asks. */
+import { COUNTERS, END_REASONS } from '../capture/record.ts';
+import { isNamed } from '../profile/frame.ts';
+import type { FrameType, Profile } from '../profile/model.ts';
+import { addCounts, sumOf } from '../profile/tally.ts';
+import { type ExporterReading, exporterFamilies } from './exporter-metrics.ts';
+import { byLabel, type Family, renderFamilies, type Sample } from './exposition.ts';
+
+/** What is known at this moment; undefined = not known, and then not told. */
+export interface Readings {
+  readonly processes: number | undefined;
+  /** Of unwind tables in the kernel. */
+  readonly tableBytes: number | undefined;
+  /** Of the agent's process, user and system. */
+  readonly userCpuSeconds: number;
+  /** Of our BPF programs. */
+  readonly kernelCpuSeconds: number | undefined;
+  readonly rssBytes: number;
+  /** Of BPF maps and rings. */
+  readonly mapBytes: number | undefined;
+  /** Per CPU; 0 = not sampling. */
+  readonly hz: number;
+  readonly exporters: readonly ExporterReading[];
+}
+
+export interface BuildInfo {
+  readonly version: string;
+  /** Of Node. */
+  readonly runtime: string;
+}
+
+/** From the kernel side: samples that left no record, and records that were not whole. */
+const LOST_REASONS = [
+  ...COUNTERS.filter((name) => /^(ring_full|no_ring|no_scratch|nested)$/.test(name)),
+  'malformed_record',
+];
+/** Ends at which a stack is whole. */
+const WHOLE_ENDS: ReadonlySet<string> = new Set(['root', 'no_user']);
+
+/** Zeros, so that the first loss is an increase that an alert sees. */
+const zeros = (names: readonly string[]): Record<string, number> =>
+  Object.fromEntries(names.map((name) => [name, 0]));
+
+export class AgentMetrics {
+  readonly #build: BuildInfo;
+  #exported = 0;
+  #truncated = 0;
+  readonly #lost = zeros(LOST_REASONS);
+  readonly #unwindErrors = zeros(END_REASONS.filter((reason) => !WHOLE_ENDS.has(reason)));
+  readonly #frames = new Map<FrameType, { named: number; unnamed: number }>();
+  readonly #eventsLost = zeros(['event_ring_full', 'mapping_ring_full']);
+  #profiles = 0;
+
+  constructor(build: BuildInfo) {
+    this.#build = build;
+  }
+
+  /** Adds what a flush has brought. */
+  add(profile: Profile): void {
+    const { tally } = profile;
+    this.#profiles++;
+    this.#exported += tally.exported;
+    this.#truncated += sumOf(tally.truncated);
+    addCounts(this.#lost, tally.lost);
+    addCounts(this.#unwindErrors, tally.truncated);
+    addCounts(this.#eventsLost, tally.eventsLost);
+    this.#addFrames(profile);
+  }
+
+  /** Prometheus text. */
+  render(readings: Readings): string {
+    return renderFamilies(this.#families(readings));
+  }
+
+  /** Weighted by samples, as the tally's framesNamed and framesUnnamed. */
+  #addFrames({ samples, stacks, locations, functions, mappings }: Profile): void {
+    const weights = new Float64Array(locations.length);
+    for (let row = 0; row < samples.length; row++) {
+      const count = samples.count[row]!;
+      for (const location of stacks[samples.stack[row]!]!) weights[location]! += count;
+    }
+    for (const [index, location] of locations.entries()) {
+      if (location.type === 'marker' || weights[index] === 0) continue;
+      let counts = this.#frames.get(location.type);
+      if (!counts) {
+        counts = { named: 0, unnamed: 0 };
+        this.#frames.set(location.type, counts);
+      }
+      const named = isNamed({ functions, locations, mappings }, location);
+      counts[named ? 'named' : 'unnamed'] += weights[index]!;
+    }
+  }
+
+  *#families(readings: Readings): Iterable<Family> {
+    yield {
+      name: 'flametap_build_info',
+      help: 'Which Flametap runs, on which Node; always 1.',
+      type: 'gauge',
+      samples: [{ labels: { ...this.#build }, value: 1 }],
+    };
+    yield {
+      name: 'flametap_profiles_total',
+      help: 'Profiles made, one per interval.',
+      type: 'counter',
+      samples: [{ value: this.#profiles }],
+    };
+    yield* this.#sampleFamilies();
+    yield* readingFamilies(readings);
+    yield* exporterFamilies(readings.exporters);
+  }
+
+  *#sampleFamilies(): Iterable<Family> {
+    yield {
+      name: 'flametap_samples_total',
+      help: 'Samples that the kernel side took up, by what became of them: in a profile with their whole stack, in a profile with a part of it, or lost.',
+      type: 'counter',
+      samples: byLabel('outcome', {
+        whole: this.#exported - this.#truncated,
+        truncated: this.#truncated,
+        lost: sumOf(this.#lost),
+      }),
+    };
+    yield {
+      name: 'flametap_samples_lost_total',
+      help: 'Samples that are in no profile, by reason.',
+      type: 'counter',
+      samples: byLabel('reason', this.#lost),
+    };
+    yield {
+      name: 'flametap_unwind_errors_total',
+      help: 'Samples whose user stack does not reach its root, by reason.',
+      type: 'counter',
+      samples: byLabel('reason', this.#unwindErrors),
+    };
+    yield {
+      name: 'flametap_events_lost_total',
+      help: 'Process and mapping events that did not arrive, by reason.',
+      type: 'counter',
+      samples: byLabel('reason', this.#eventsLost),
+    };
+    yield {
+      name: 'flametap_frames_total',
+      help: 'Frames of all samples, by who runs their code and whether a name was found.',
+      type: 'counter',
+      samples: [...this.#frames].flatMap(([type, { named, unnamed }]) => [
+        { labels: { type, named: 'true' }, value: named },
+        { labels: { type, named: 'false' }, value: unnamed },
+      ]),
+    };
+  }
+}
+
+function* readingFamilies(readings: Readings): Iterable<Family> {
+  yield {
+    name: 'flametap_processes',
+    help: 'Running processes that are known.',
+    type: 'gauge',
+    samples: known({}, readings.processes),
+  };
+  yield {
+    name: 'flametap_unwind_tables_bytes',
+    help: 'Unwind tables in the kernel.',
+    type: 'gauge',
+    samples: known({}, readings.tableBytes),
+  };
+  yield {
+    name: 'flametap_cpu_seconds_total',
+    help: 'CPU time that Flametap itself took: its BPF programs (kernel, estimated from one second in each minute) and its process (user, its system calls included).',
+    type: 'counter',
+    samples: [
+      ...known({ where: 'kernel' }, readings.kernelCpuSeconds),
+      ...known({ where: 'user' }, readings.userCpuSeconds),
+    ],
+  };
+  yield {
+    name: 'flametap_memory_bytes',
+    help: 'Memory that Flametap itself holds: resident (rss), and in the kernel for BPF maps and rings (maps).',
+    type: 'gauge',
+    samples: [
+      ...known({ where: 'rss' }, readings.rssBytes),
+      ...known({ where: 'maps' }, readings.mapBytes),
+    ],
+  };
+  yield {
+    name: 'flametap_sampling_hz',
+    help: 'Samples per second and CPU; 0 while nothing is sampled.',
+    type: 'gauge',
+    samples: [{ value: readings.hz }],
+  };
+}
+
+const known = (labels: Record<string, string>, value: number | undefined): Sample[] =>
+  value === undefined ? [] : [{ labels, value }];

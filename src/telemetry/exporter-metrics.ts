@@ -1,0 +1,86 @@
+/** The metrics of the exporters, each under its name. */
+import type { Family, Sample } from './exposition.ts';
+
+/** As of now; counts are since the start. */
+export interface ExporterReading {
+  readonly exporter: string;
+  /** Requests that wait. */
+  readonly queueSize: number;
+  readonly queueBytes: number;
+  /** Bytes that may wait at most. */
+  readonly queueCapacity: number;
+  /** Requests that arrived. */
+  readonly sent: number;
+  /** Attempts that failed; most are made again. */
+  readonly sendFailed: number;
+  /** Requests given up, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
+  /** Of what arrived, before compression. */
+  readonly requestBytes: number;
+  readonly breaker: 'closed' | 'open' | 'half_open';
+  readonly inFlight: number;
+}
+
+const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
+
+export function* exporterFamilies(exporters: readonly ExporterReading[]): Iterable<Family> {
+  const family = (
+    name: string,
+    help: string,
+    type: Family['type'],
+    samplesOf: (reading: ExporterReading) => Sample[],
+  ): Family => ({
+    name: `flametap_exporter_${name}`,
+    help,
+    type,
+    samples: exporters.flatMap((reading) =>
+      samplesOf(reading).map(({ labels, value }) => ({
+        labels: { exporter: reading.exporter, ...labels },
+        value,
+      })),
+    ),
+  });
+  const plain = (value: number): Sample[] => [{ value }];
+
+  yield family('queue_size', 'Requests that wait in the queue.', 'gauge', (reading) =>
+    plain(reading.queueSize),
+  );
+  yield family('queue_bytes', 'Bytes that wait in the queue.', 'gauge', (reading) =>
+    plain(reading.queueBytes),
+  );
+  yield family(
+    'queue_capacity',
+    'Bytes that may wait in the queue before the oldest are dropped.',
+    'gauge',
+    (reading) => plain(reading.queueCapacity),
+  );
+  yield family('sent_total', 'Requests that the receiver has taken.', 'counter', (reading) =>
+    plain(reading.sent),
+  );
+  yield family(
+    'send_failed_total',
+    'Attempts to send that failed; most requests are sent again.',
+    'counter',
+    (reading) => plain(reading.sendFailed),
+  );
+  yield family('dropped_total', 'Requests given up, by reason.', 'counter', (reading) =>
+    Object.entries(reading.dropped).map(([reason, value]) => ({ labels: { reason }, value })),
+  );
+  yield family(
+    'request_bytes_total',
+    'Bytes of requests sent, before compression.',
+    'counter',
+    (reading) => plain(reading.requestBytes),
+  );
+  yield family('in_flight', 'Requests being sent.', 'gauge', (reading) => plain(reading.inFlight));
+  yield family(
+    'breaker_state',
+    'Circuit breaker: 1 at the state it is in (open: nothing is sent for a while).',
+    'gauge',
+    (reading) =>
+      BREAKER_STATES.map((state) => ({
+        labels: { state },
+        value: reading.breaker === state ? 1 : 0,
+      })),
+  );
+}

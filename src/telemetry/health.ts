@@ -1,0 +1,68 @@
+/** Is the agent alive, and is it doing its work? For the probes of Kubernetes and systemd. */
+
+export interface Verdict {
+  readonly ok: boolean;
+  /** One line, for people. */
+  readonly words: string;
+}
+
+/** Flushes may take long (names of a large program), but not this many intervals. */
+const INTERVALS = 3;
+const LEAST_PATIENCE_MS = 60_000;
+
+export class Health {
+  readonly #now: () => number;
+  #patienceMs = LEAST_PATIENCE_MS;
+  #state: 'starting' | 'sampling' | 'stopping' = 'starting';
+  #lastFlush: number | undefined;
+  #since: number;
+  #exporters = false;
+
+  /** @param now milliseconds of a clock that only goes forward */
+  constructor(intervalMs: number, now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#since = now();
+    this.expect(intervalMs);
+  }
+
+  /** A profile this often. */
+  expect(intervalMs: number): void {
+    this.#patienceMs = Math.max(INTERVALS * intervalMs, LEAST_PATIENCE_MS);
+  }
+
+  sampling(): void {
+    this.#state = 'sampling';
+    this.#since = this.#now();
+  }
+
+  flushed(): void {
+    this.#lastFlush = this.#now();
+  }
+
+  exportersOpen(): void {
+    this.#exporters = true;
+  }
+
+  stopping(): void {
+    this.#state = 'stopping';
+  }
+
+  /** A restart would help when this is not ok: profiles have stopped coming. */
+  get live(): Verdict {
+    const silence = this.#now() - (this.#lastFlush ?? this.#since);
+    if (this.#state === 'sampling' && silence > this.#patienceMs) {
+      return no(`no profile for ${Math.round(silence / 1000)} s`);
+    }
+    return { ok: true, words: this.#state };
+  }
+
+  /** Sampling, and the first profile has been made and has somewhere to go. */
+  get ready(): Verdict {
+    if (this.#state !== 'sampling') return no(this.#state);
+    if (!this.#exporters) return no('exporters are not open yet');
+    if (this.#lastFlush === undefined) return no('no profile has been made yet');
+    return this.live;
+  }
+}
+
+const no = (words: string): Verdict => ({ ok: false, words });

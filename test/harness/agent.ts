@@ -1,0 +1,75 @@
+/** `flametap agent` as an operator starts it: a file, a signal at the end. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CLI } from './record.ts';
+
+const START_MS = 30_000;
+
+/** A line of its log. */
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export interface RunningAgent {
+  /** Of the page, with / at its end. */
+  readonly url: string;
+  readonly pid: number;
+  /** So far. */
+  readonly log: readonly LogLine[];
+  /** SIGTERM. @returns exit code, once all is put away */
+  stop(): Promise<number | null>;
+}
+
+/**
+ * @param folder gets the configuration file
+ * @param configuration keys as in the file; the page listens on a free port
+ */
+export async function startAgent(folder: string, configuration: object): Promise<RunningAgent> {
+  const file = join(folder, 'flametap.yaml');
+  // JSON is YAML too.
+  writeFileSync(file, JSON.stringify({ viewer: { listen: '127.0.0.1:0' }, ...configuration }));
+  const child = spawn(CLI, ['agent', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  const log: LogLine[] = [];
+  const opened = Promise.withResolvers<string>();
+  let rest = '';
+  let text = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+    const lines = (rest + chunk.toString()).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      if (!line.startsWith('{')) continue;
+      const entry = JSON.parse(line) as LogLine;
+      log.push(entry);
+      const url = /open (http:\S+)/.exec(entry.msg)?.[1];
+      if (url) opened.resolve(url);
+    }
+  });
+  const failed = (): void => opened.reject(new Error(`the agent did not start:\n${text}`));
+  void closed.then(failed);
+  const timer = setTimeout(() => {
+    child.kill('SIGKILL');
+    failed();
+  }, START_MS);
+  const url = await opened.promise;
+  clearTimeout(timer);
+  return {
+    url,
+    pid: child.pid!,
+    log,
+    async stop() {
+      child.kill('SIGTERM');
+      const [code] = await closed;
+      return code;
+    },
+  };
+}
+
+/** Sum of a field over the lines that tell of a profile. */
+export const sumOfProfiles = (log: readonly LogLine[], field: 'taken' | 'exported'): number =>
+  log.filter(({ msg }) => msg === 'profile').reduce((sum, line) => sum + Number(line[field]), 0);
