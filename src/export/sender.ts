@@ -97,7 +97,7 @@ export class Sender {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#closing = { promise, resolve };
     this.#cancelDeadline = this.#clock.after(deadlineMs, () => this.#stop());
-    if (this.#state === 'idle') {
+    if (this.#state === 'idle' || deadlineMs <= 0) {
       this.#stop();
     } else if (this.#state === 'waiting') {
       this.#cancel?.();
