@@ -2,11 +2,13 @@
 import type {
   ExporterConfig,
   FilesExporter,
+  OtlpExporter,
   PyroscopeExporter,
 } from '../config/exporter-schema.ts';
 import type { Config } from '../config/schema.ts';
 import type { ExporterSettings } from '../export/exporter.ts';
 import { filesDestination } from '../export/files.ts';
+import { otlpDestination } from '../export/otlp.ts';
 import type { Auth } from '../export/push-transport.ts';
 import { PUSH_LIMITS, pyroscopeDestination } from '../export/pyroscope.ts';
 import type { Destination } from '../export/transport.ts';
@@ -25,11 +27,11 @@ const FILES_SETTINGS: ExporterSettings = {
 export function destinationOf(exporter: ExporterConfig, attributes: Attributes): Destination {
   switch (exporter.kind) {
     case 'files':
-      return filesOf(exporter);
+      return filesOf(exporter, attributes);
     case 'pyroscope':
       return pyroscopeOf(exporter, attributes);
     case 'otlp':
-      throw new Error('not yet');
+      return otlpOf(exporter, attributes);
   }
 }
 
@@ -47,9 +49,31 @@ export function settingsOf(exporter: ExporterConfig): ExporterSettings {
   };
 }
 
-function filesOf({ name, directory, format, maxBytes, maxAge }: FilesExporter): Destination {
+function filesOf(exporter: FilesExporter, attributes: Attributes): Destination {
+  const { name, directory, format, maxBytes, maxAge } = exporter;
   const maxAgeMs = maxAge === 0 ? Number.POSITIVE_INFINITY : maxAge;
-  return filesDestination({ name, directory, format, maxBytes, maxAgeMs, now: Date.now });
+  const otlp = { goroutines: false, attributes };
+  return filesDestination({ name, directory, format, otlp, maxBytes, maxAgeMs, now: Date.now });
+}
+
+function otlpOf(exporter: OtlpExporter, attributes: Attributes): Destination {
+  const { name, endpoint, profilesEndpoint, protocol, headers, compression, timeout, tls } =
+    exporter;
+  const watched = new WatchedFiles();
+  return otlpDestination({
+    name,
+    endpoint: profilesEndpoint === '' ? endpoint : profilesEndpoint,
+    isWholeUrl: profilesEndpoint !== '',
+    protocol,
+    headers,
+    compression,
+    timeoutMs: timeout,
+    tls: () => readTls(watched, tls),
+    insecure: tls.insecure,
+    maxRequestBytes: exporter.maxRequestBytes,
+    encoding: { goroutines: false, attributes },
+    now: Date.now,
+  });
 }
 
 function pyroscopeOf(exporter: PyroscopeExporter, attributes: Attributes): Destination {

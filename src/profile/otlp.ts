@@ -22,7 +22,14 @@ import { OtlpTables } from './otlp-tables.ts';
 import { ProtobufWriter } from './protobuf-writer.ts';
 import { tallyEntries } from './tally.ts';
 
-export type OtlpOptions = RowOptions;
+export interface OtlpOptions extends RowOptions {
+  /** Of every resource; those win over what was found out. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** Added to start times: requests of one profile must not have the same. */
+  readonly laterNs?: bigint;
+  /** Whether the first profile carries the tally; absent: it does. */
+  readonly tally?: boolean;
+}
 
 /** Pyroscope refuses a profile with more; one process with more gets several. */
 const MAX_SAMPLES = 16_000;
@@ -42,12 +49,14 @@ export function encodeOtlp(
 
 class RequestEncoder {
   readonly #profile: Profile;
+  readonly #options: OtlpOptions;
   readonly #strings = new OtlpStrings();
   readonly #tables: OtlpTables;
   readonly #rows: OtlpRows;
 
   constructor(profile: Profile, options: OtlpOptions) {
     this.#profile = profile;
+    this.#options = options;
     this.#tables = new OtlpTables(profile, this.#strings);
     this.#rows = otlpRows(profile, options, this.#strings, this.#tables);
   }
@@ -79,7 +88,10 @@ class RequestEncoder {
     const opened = writer.open(REQUEST.resource_profiles);
     const resource = writer.open(RESOURCE_PROFILES.resource);
     const process = this.#profile.processes[samples.process[this.#rows.order[first]!]!]!;
-    for (const [key, value] of resourceAttributes(process, this.#profile.host)) {
+    const { attributes = {} } = this.#options;
+    const found = resourceAttributes(process, this.#profile.host);
+    // Keys may not be there twice.
+    for (const [key, value] of new Map([...found, ...Object.entries(attributes)])) {
       writeAttribute(writer, key, value);
     }
     writer.close(resource);
@@ -100,13 +112,13 @@ class RequestEncoder {
     const opened = writer.open(SCOPE_PROFILES.profiles);
     this.#writeType(writer, PROFILE.sample_type, 'samples', 'count');
     this.#writeSamples(writer, first, end);
-    writer.fixed64(PROFILE.time_unix_nano, startTime + part);
+    writer.fixed64(PROFILE.time_unix_nano, startTime + part + (this.#options.laterNs ?? 0n));
     writer.count(PROFILE.duration_nano, Math.round(duration));
     this.#writeType(writer, PROFILE.period_type, 'cpu', 'nanoseconds');
     writer.count(PROFILE.period, Math.round(period));
     writer.bytes(PROFILE.profile_id, new Uint8Array(ID_BYTES));
     writer.mark();
-    if (first === 0) {
+    if (first === 0 && this.#options.tally !== false) {
       const attributes = tallyEntries(tally).map(([key, value]) =>
         this.#strings.attribute(key, value),
       );

@@ -1,0 +1,116 @@
+/** OTLP over gRPC. */
+import type { Client, ServiceError } from '@grpc/grpc-js';
+import { VERSION_HEADER } from './otlp-http.ts';
+import { grpcOutcome, retryDelayMs, successOutcome } from './otlp-outcome.ts';
+import type { Outcome, Transport } from './transport.ts';
+
+export interface TlsContents {
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+export interface OtlpGrpcSettings {
+  /** host:port */
+  readonly target: string;
+  readonly compression: 'gzip' | 'none';
+  readonly headers: Readonly<Record<string, string>>;
+  /** Of a whole request; 0 = for ever. */
+  readonly timeoutMs: number;
+  /** Asked for each request; undefined = without TLS. */
+  readonly tls: (() => TlsContents) | undefined;
+}
+
+const METHOD = '/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export';
+/** grpc.default_compression_algorithm */
+const GZIP = 2;
+/** A dead connection is noticed by the request's own time limit; more pings are answered with GOAWAY. */
+const CHANNEL = {
+  'grpc.primary_user_agent': 'flametap',
+  'grpc.max_reconnect_backoff_ms': 10_000,
+  'grpc.initial_reconnect_backoff_ms': 500,
+};
+
+type Grpc = typeof import('@grpc/grpc-js');
+
+export class OtlpGrpcTransport implements Transport {
+  readonly #settings: OtlpGrpcSettings;
+  /** Loaded at the first request: 5 MiB that other agents do without. */
+  #grpc: Promise<Grpc> | undefined;
+  #client: Client | undefined;
+  /** What the client was made with. */
+  #tls: TlsContents | undefined;
+  #isClosed = false;
+
+  constructor(settings: OtlpGrpcSettings) {
+    this.#settings = settings;
+  }
+
+  async send(request: Uint8Array, signal: AbortSignal): Promise<Outcome> {
+    try {
+      this.#grpc ??= import('@grpc/grpc-js');
+      const grpc = await this.#grpc;
+      if (this.#isClosed || signal.aborted) return { kind: 'retry', reason: 'cancelled' };
+      return await this.#call(grpc, this.#clientOf(grpc), request, signal);
+    } catch (error) {
+      // Certificates that cannot be read or used now may be mended.
+      return { kind: 'retry', reason: (error as NodeJS.ErrnoException).code ?? String(error) };
+    }
+  }
+
+  #call(grpc: Grpc, client: Client, request: Uint8Array, signal: AbortSignal): Promise<Outcome> {
+    const { headers, timeoutMs } = this.#settings;
+    const metadata = new grpc.Metadata();
+    for (const [name, value] of Object.entries({ ...VERSION_HEADER, ...headers }))
+      metadata.set(name.toLowerCase(), value);
+    const options = timeoutMs > 0 ? { deadline: Date.now() + timeoutMs } : {};
+    return new Promise((resolve) => {
+      const call = client.makeUnaryRequest(
+        METHOD,
+        (message: Uint8Array) => Buffer.from(message.buffer, message.byteOffset, message.length),
+        (bytes: Buffer) => bytes,
+        request,
+        metadata,
+        options,
+        (error: ServiceError | null, response?: Buffer) => {
+          signal.removeEventListener('abort', cancel);
+          resolve(error ? outcomeOf(error) : successOutcome('', response ?? Buffer.alloc(0)));
+        },
+      );
+      const cancel = (): void => call.cancel();
+      signal.addEventListener('abort', cancel, { once: true });
+    });
+  }
+
+  /** A new one when the certificates are others. */
+  #clientOf(grpc: Grpc): Client {
+    const { target, compression, tls } = this.#settings;
+    const contents = tls?.();
+    const isSame =
+      this.#tls?.ca === contents?.ca &&
+      this.#tls?.cert === contents?.cert &&
+      this.#tls?.key === contents?.key;
+    if (this.#client && isSame) return this.#client;
+    this.#client?.close();
+    const credentials = contents
+      ? grpc.credentials.createSsl(contents.ca, contents.key, contents.cert)
+      : grpc.credentials.createInsecure();
+    this.#client = new grpc.Client(target, credentials, {
+      ...CHANNEL,
+      ...(compression === 'gzip' ? { 'grpc.default_compression_algorithm': GZIP } : {}),
+    });
+    this.#tls = contents;
+    return this.#client;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#client?.close();
+  }
+}
+
+function outcomeOf(error: ServiceError): Outcome {
+  const [details] = error.metadata.get('grpc-status-details-bin');
+  const delay = typeof details === 'object' ? retryDelayMs(details) : undefined;
+  return grpcOutcome({ code: error.code, message: error.details, retryDelayMs: delay });
+}

@@ -1,0 +1,179 @@
+/**
+ * What an answer to an OTLP export means for what was sent. The tables are the
+ * protocol's; where receivers really do otherwise, it says so.
+ */
+import { protobufFields } from '../profile/protobuf-reader.ts';
+import type { Outcome } from './transport.ts';
+
+/** Of opentelemetry-proto, docs/specification.md#otlphttp-response. */
+const RETRYABLE_STATUS: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+const CONTENT_TOO_LARGE = 413;
+
+/** Codes of gRPC that OTLP names retryable; RESOURCE_EXHAUSTED only with a RetryInfo. */
+const GRPC = {
+  ok: 0,
+  cancelled: 1,
+  deadlineExceeded: 4,
+  resourceExhausted: 8,
+  aborted: 10,
+  outOfRange: 11,
+  unavailable: 14,
+  dataLoss: 15,
+} as const;
+const RETRYABLE_CODES: ReadonlySet<number> = new Set([
+  GRPC.cancelled,
+  GRPC.deadlineExceeded,
+  GRPC.aborted,
+  GRPC.outOfRange,
+  GRPC.unavailable,
+  GRPC.dataLoss,
+]);
+
+/** Go's limits of a body (which the Collector answers with 400) and of a gRPC message. */
+const TOO_LARGE = /request body too large|message larger than max/i;
+const MAX_MESSAGE = 200;
+
+export interface HttpAnswer {
+  readonly status: number;
+  /** Of the header Retry-After. */
+  readonly retryAfter: string | undefined;
+  readonly contentType: string;
+  readonly body: Uint8Array;
+}
+
+/** @param now milliseconds since 1970, for a Retry-After that names a date */
+export function httpOutcome(answer: HttpAnswer, now: number): Outcome {
+  const { status, retryAfter, contentType, body } = answer;
+  if (status >= 200 && status < 300) return successOutcome(contentType, body);
+  const text = new TextDecoder().decode(body);
+  const reason = `http_${status}`;
+  const message = `HTTP ${status} ${oneLine(text)}`.trimEnd();
+  if (RETRYABLE_STATUS.has(status)) {
+    const afterMs = retryAfterMs(retryAfter, now);
+    return { kind: 'retry', reason, ...(afterMs === undefined ? {} : { afterMs }) };
+  }
+  if (status === CONTENT_TOO_LARGE || (status === 400 && TOO_LARGE.test(text))) {
+    return { kind: 'too_large', message };
+  }
+  return { kind: 'refused', reason, message };
+}
+
+export interface GrpcAnswer {
+  readonly code: number;
+  readonly message: string;
+  /** `retry_delay` of google.rpc.RetryInfo, when the status has one. */
+  readonly retryDelayMs: number | undefined;
+}
+
+/** For codes other than 0. */
+export function grpcOutcome({ code, message: text, retryDelayMs }: GrpcAnswer): Outcome {
+  const reason = `grpc_${code}`;
+  const message = `gRPC ${code} ${oneLine(text)}`.trimEnd();
+  const isExhausted = code === GRPC.resourceExhausted;
+  if (isExhausted && TOO_LARGE.test(text)) return { kind: 'too_large', message };
+  if (RETRYABLE_CODES.has(code) || (isExhausted && retryDelayMs !== undefined)) {
+    const after = retryDelayMs === undefined ? {} : { afterMs: retryDelayMs };
+    return { kind: 'retry', reason, ...after };
+  }
+  return { kind: 'refused', reason, message };
+}
+
+/** An empty partial success, which the Collector always sends, is success; so is an answer that cannot be read. */
+export function successOutcome(contentType: string, body: Uint8Array): Outcome {
+  const nothing: Outcome = { kind: 'delivered', rejected: 0, message: '' };
+  try {
+    const { rejected, message } = contentType.startsWith('application/json')
+      ? jsonPartialSuccess(body)
+      : partialSuccess(body);
+    if (rejected <= 0 && message === '') return nothing;
+    return { kind: 'delivered', rejected: Math.max(0, rejected), message: oneLine(message) };
+  } catch {
+    return nothing;
+  }
+}
+
+interface PartialSuccess {
+  readonly rejected: number;
+  readonly message: string;
+}
+
+/** ExportProfilesServiceResponse.partial_success: rejected_profiles = 1, error_message = 2. */
+function partialSuccess(body: Uint8Array): PartialSuccess {
+  let rejected = 0;
+  let message = '';
+  for (const { number, wire, value } of protobufFields(body)) {
+    if (number !== 1 || wire !== 2) continue;
+    for (const field of protobufFields(value)) {
+      if (field.number === 1 && field.wire === 0) rejected = Number(BigInt.asIntN(64, field.value));
+      if (field.number === 2 && field.wire === 2) message = new TextDecoder().decode(field.value);
+    }
+  }
+  return { rejected, message };
+}
+
+function jsonPartialSuccess(body: Uint8Array): PartialSuccess {
+  const parsed = JSON.parse(new TextDecoder().decode(body)) as {
+    partialSuccess?: { rejectedProfiles?: unknown; errorMessage?: unknown };
+  } | null;
+  const { rejectedProfiles, errorMessage } = parsed?.partialSuccess ?? {};
+  return {
+    rejected: Number(rejectedProfiles ?? 0) || 0,
+    message: typeof errorMessage === 'string' ? errorMessage : '',
+  };
+}
+
+/**
+ * Milliseconds that a Retry-After asks for: whole seconds, or an HTTP date.
+ * @returns undefined for anything else
+ */
+export function retryAfterMs(header: string | undefined, now: number): number | undefined {
+  const text = header?.trim() ?? '';
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
+  // Date.parse takes much more than HTTP does.
+  if (!/^[A-Z][a-z]{2,8},? .* GMT$/.test(text)) return undefined;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/**
+ * `retry_delay` (1: seconds = 1, nanos = 2) of the RetryInfo among the details
+ * (3) of a google.rpc.Status, the content of grpc-status-details-bin.
+ */
+export function retryDelayMs(status: Uint8Array): number | undefined {
+  try {
+    for (const detail of protobufFields(status)) {
+      if (detail.number !== 3 || detail.wire !== 2) continue;
+      let type = '';
+      let content: Uint8Array = new Uint8Array();
+      for (const field of protobufFields(detail.value)) {
+        if (field.wire !== 2) continue;
+        if (field.number === 1) type = new TextDecoder().decode(field.value);
+        if (field.number === 2) content = field.value;
+      }
+      if (type.endsWith('/google.rpc.RetryInfo')) return delayMs(content);
+    }
+  } catch {
+    // Not readable: as if it were not there.
+  }
+  return undefined;
+}
+
+function delayMs(retryInfo: Uint8Array): number {
+  let milliseconds = 0;
+  for (const delay of protobufFields(retryInfo)) {
+    if (delay.number !== 1 || delay.wire !== 2) continue;
+    for (const { number, wire, value } of protobufFields(delay.value)) {
+      if (wire !== 0) continue;
+      const count = Number(BigInt.asIntN(64, value));
+      if (number === 1) milliseconds += count * 1000;
+      if (number === 2) milliseconds += Math.ceil(count / 1e6);
+    }
+  }
+  return Math.max(0, milliseconds);
+}
+
+/** Text of a receiver, fit for a log. */
+function oneLine(text: string): string {
+  const line = text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
+  return line.length > MAX_MESSAGE ? `${line.slice(0, MAX_MESSAGE)}…` : line;
+}

@@ -1,0 +1,76 @@
+/** An OTLP receiver as a destination: a Collector, Pyroscope, others. */
+import type { OtlpOptions } from '../profile/otlp.ts';
+import { OtlpGrpcTransport, type TlsContents } from './otlp-grpc.ts';
+import { OtlpHttpTransport } from './otlp-http.ts';
+import { encodeRequests, RESOURCES_OF_REQUEST, splitRequest } from './otlp-requests.ts';
+import type { Destination, Transport } from './transport.ts';
+
+export interface OtlpSettings {
+  readonly name: string;
+  /** As configured: a URL, or host:port for gRPC. */
+  readonly endpoint: string;
+  /** Over HTTP: the endpoint is the whole URL, nothing is appended. */
+  readonly isWholeUrl: boolean;
+  readonly protocol: 'grpc' | 'http/protobuf' | 'http/json';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly compression: 'gzip' | 'zstd' | 'none';
+  /** Of an attempt; 0 = for ever. */
+  readonly timeoutMs: number;
+  /** Asked for each request. */
+  readonly tls: () => TlsContents;
+  /** No TLS where the endpoint has no scheme. */
+  readonly insecure: boolean;
+  /** Of one request before compression. */
+  readonly maxRequestBytes: number;
+  readonly encoding: OtlpOptions;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+const PATH = 'v1development/profiles';
+
+export function otlpDestination(settings: OtlpSettings): Destination {
+  const limits = { bytes: settings.maxRequestBytes, resources: RESOURCES_OF_REQUEST };
+  return {
+    name: settings.name,
+    kind: 'otlp',
+    encode: (profile) => encodeRequests(profile, settings.encoding, limits),
+    split: splitRequest,
+    transport: settings.protocol === 'grpc' ? overGrpc(settings) : overHttp(settings),
+  };
+}
+
+function overGrpc(settings: OtlpSettings): Transport {
+  const { endpoint, headers, compression, timeoutMs, tls, insecure } = settings;
+  const [, scheme, rest] = /^(https?):\/\/(.*)$/i.exec(endpoint) ?? [undefined, '', endpoint];
+  const isSecure = scheme === '' ? !insecure : scheme?.toLowerCase() === 'https';
+  return new OtlpGrpcTransport({
+    target: withPort(rest ?? '', isSecure),
+    // gRPC knows no zstd.
+    compression: compression === 'none' ? 'none' : 'gzip',
+    headers,
+    timeoutMs,
+    tls: isSecure ? tls : undefined,
+  });
+}
+
+/** The path of a URL means nothing to gRPC; the ports of schemes are the usual ones. */
+function withPort(rest: string, isSecure: boolean): string {
+  const host = rest.replace(/[/?#].*$/, '');
+  return /:\d+$/.test(host) ? host : `${host}:${isSecure ? 443 : 80}`;
+}
+
+function overHttp(settings: OtlpSettings): Transport {
+  const { endpoint, isWholeUrl, protocol, headers, compression, timeoutMs, tls, now } = settings;
+  const url = new URL(endpoint);
+  if (!isWholeUrl) url.pathname = `${url.pathname.replace(/\/+$/, '')}/${PATH}`;
+  return new OtlpHttpTransport({
+    url,
+    format: protocol === 'http/json' ? 'json' : 'protobuf',
+    headers,
+    compression,
+    timeoutMs,
+    tls,
+    now,
+  });
+}
