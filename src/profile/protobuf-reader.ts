@@ -18,11 +18,34 @@ export class ProtobufError extends Error {
   override readonly name = 'ProtobufError';
 }
 
+/** Numbers of 32 bits, as a packed field has them. @throws ProtobufError when one is cut or larger */
+export function packedNumbers(bytes: Uint8Array): number[] {
+  const numbers: number[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    let value = 0;
+    for (let unit = 1; ; unit *= 128) {
+      const byte = bytes[at++];
+      if (byte === undefined) throw new ProtobufError('a number is cut');
+      value += (byte & 127) * unit;
+      if (value > 0xffff_ffff) throw new ProtobufError('a number of more than 32 bits');
+      if (byte < 128) break;
+    }
+    numbers.push(value);
+  }
+  return numbers;
+}
+
 /** `raw` is the field as it stands, tag included. @throws ProtobufError when the message is not whole */
 export function* protobufFields(bytes: Uint8Array): Generator<ProtobufField> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
   const varint = (): bigint => {
+    // Nearly all are short.
+    const first = bytes[at];
+    if (first !== undefined && first < 128) {
+      at++;
+      return BigInt(first);
+    }
     let value = 0n;
     for (let shift = 0n; shift < 70n; shift += 7n) {
       const byte = bytes[at++];
