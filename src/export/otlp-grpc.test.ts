@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import * as http2 from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { makeCertificates } from './certificates.test-support.ts';
 import { type OtlpGrpcSettings, OtlpGrpcTransport, type TlsContents } from './otlp-grpc.ts';
@@ -147,7 +149,7 @@ test('given up by the caller, before and while it is sent', async (context) => {
 });
 
 test('a receiver that cuts connections, or talks garbage', async (context) => {
-  const services: readonly ((socket: import('node:net').Socket) => void)[] = [
+  const services: readonly ((socket: Socket) => void)[] = [
     (socket) => socket.destroy(),
     (socket) => socket.once('data', () => socket.resetAndDestroy()),
     (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'),
@@ -157,6 +159,31 @@ test('a receiver that cuts connections, or talks garbage', async (context) => {
     const port = await rawReceiver(context, serve);
     await retried(send(transport(context, port, { timeoutMs: 5_000 })), /^gRPC /);
   }
+});
+
+test('streams that end without a status are tried again, whatever the reset says', async (context) => {
+  const server = http2.createServer();
+  let code = 0;
+  server.on('stream', (stream) => {
+    stream.on('error', () => {});
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+    // After the headers, so that it is in the middle of the answer.
+    setImmediate(() => stream.close(code));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const to = transport(context, (server.address() as AddressInfo).port);
+  const { NGHTTP2_PROTOCOL_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } =
+    http2.constants;
+  const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
+  for (code of [
+    NGHTTP2_PROTOCOL_ERROR,
+    NGHTTP2_INTERNAL_ERROR,
+    NGHTTP2_REFUSED_STREAM,
+    NGHTTP2_CANCEL,
+    NGHTTP2_ENHANCE_YOUR_CALM,
+  ])
+    await retried(send(to), /^gRPC /);
+  server.close();
 });
 
 test('TLS, with a certificate of our own where it is asked for', async (context) => {
