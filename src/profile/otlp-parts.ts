@@ -23,15 +23,11 @@ import {
   STACK,
   VALUE_TYPE,
 } from './otlp-fields.ts';
-import {
-  ProtobufError,
-  type ProtobufField,
-  packedNumbers,
-  protobufFields,
-} from './protobuf-reader.ts';
+import { FieldCursor, ProtobufError } from './protobuf-reader.ts';
 import { ProtobufWriter } from './protobuf-writer.ts';
 
 type Table = keyof typeof DICTIONARY;
+const TABLES = Object.keys(DICTIONARY) as readonly Table[];
 /** What a field refers to by index, or the message in it, by field number. */
 type References = ReadonlyMap<number, Table | References>;
 
@@ -81,43 +77,76 @@ const ENTRY_REFERENCES: Readonly<Record<Table, References>> = {
  * @throws ProtobufError when it is not whole
  */
 export function partsOfRequest(request: Uint8Array, count: number): Uint8Array<ArrayBuffer>[] {
-  const whole = new WholeRequest(request);
-  const samples = whole.countSamples();
+  const whole = readRequest(request);
+  const samples = whole.resources.reduce((sum, resource) => sum + resource.samples, 0);
   const parts = Math.min(Math.max(1, count), samples);
   return Array.from({ length: parts }, (_, part) => {
+    const first = Math.floor((samples * part) / parts);
     const end = Math.floor((samples * (part + 1)) / parts);
-    return new Part(whole, Math.floor((samples * part) / parts), end, request.length).encode();
+    return new Part(whole, first, end, request.length / parts).encode();
   });
 }
 
-class WholeRequest {
-  readonly resources: Uint8Array[] = [];
-  readonly tables = {} as Record<Table, Uint8Array[]>;
+/** A message of the request: `from` to before `to`. */
+interface Place {
+  readonly from: number;
+  readonly to: number;
+}
 
-  constructor(request: Uint8Array) {
-    const names = new Map<number, Table>();
-    for (const table of Object.keys(DICTIONARY) as Table[]) {
-      this.tables[table] = [];
-      names.set(DICTIONARY[table], table);
-    }
-    for (const field of protobufFields(request)) {
-      if (field.number === REQUEST.resource_profiles) this.resources.push(content(field));
-      if (field.number !== REQUEST.dictionary) continue;
-      for (const entry of protobufFields(content(field))) {
+interface Counted extends Place {
+  readonly samples: number;
+}
+
+interface WholeRequest {
+  readonly bytes: Uint8Array;
+  readonly resources: readonly Counted[];
+  readonly tables: Readonly<Record<Table, readonly Place[]>>;
+}
+
+function readRequest(bytes: Uint8Array): WholeRequest {
+  const resources: Counted[] = [];
+  const tables: Record<Table, Place[]> = {
+    mapping_table: [],
+    location_table: [],
+    function_table: [],
+    link_table: [],
+    string_table: [],
+    attribute_table: [],
+    stack_table: [],
+  };
+  const names = new Map(TABLES.map((table) => [DICTIONARY[table] as number, table]));
+  for (const field = new FieldCursor(bytes, 0, bytes.length); field.next(); ) {
+    if (field.number === REQUEST.resource_profiles) {
+      const place = field.content();
+      resources.push({ ...place, samples: samplesOfResource(bytes, place) });
+    } else if (field.number === REQUEST.dictionary) {
+      const { from, to } = field.content();
+      for (const entry = new FieldCursor(bytes, from, to); entry.next(); ) {
         const table = names.get(entry.number);
-        if (table !== undefined) this.tables[table].push(content(entry));
+        if (table !== undefined) tables[table].push(entry.content());
       }
     }
   }
+  return { bytes, resources, tables };
+}
 
-  countSamples(): number {
-    let samples = 0;
-    for (const resource of this.resources)
-      for (const scope of within(resource, RESOURCE_PROFILES.scope_profiles))
-        for (const profile of within(scope, SCOPE_PROFILES.profiles))
-          samples += countSamples(profile);
-    return samples;
+function samplesOfResource(bytes: Uint8Array, { from, to }: Place): number {
+  let samples = 0;
+  for (const scope = new FieldCursor(bytes, from, to); scope.next(); ) {
+    if (scope.number !== RESOURCE_PROFILES.scope_profiles) continue;
+    const place = scope.content();
+    for (const profile = new FieldCursor(bytes, place.from, place.to); profile.next(); )
+      if (profile.number === SCOPE_PROFILES.profiles)
+        samples += samplesOfProfile(bytes, profile.content());
   }
+  return samples;
+}
+
+function samplesOfProfile(bytes: Uint8Array, { from, to }: Place): number {
+  let samples = 0;
+  for (const field = new FieldCursor(bytes, from, to); field.next(); )
+    if (field.number === PROFILE.samples) samples++;
+  return samples;
 }
 
 /** The request with the samples from `first` to before `end`, counted through the whole one. */
@@ -134,31 +163,28 @@ class Part {
     this.#whole = whole;
     this.#first = first;
     this.#end = end;
-    this.#writer = new ProtobufWriter(expectedBytes / 4);
+    this.#writer = new ProtobufWriter(expectedBytes);
     this.#tables = Object.fromEntries(
-      Object.entries(whole.tables).map(([table, entries]) => [table, new PartTable(entries)]),
+      TABLES.map((table) => [table, new PartTable(table, whole.tables[table])]),
     ) as Record<Table, PartTable>;
   }
 
   encode(): Uint8Array<ArrayBuffer> {
-    for (const table of Object.keys(DICTIONARY) as Table[]) this.#refer(table, 0);
+    // Index 0 of each table stands for nothing.
+    for (const table of TABLES) this.#refer(this.#tables[table], 0);
     for (const resource of this.#whole.resources) this.#addResource(resource);
     const opened = this.#writer.open(REQUEST.dictionary);
-    for (const { writer } of Object.values(this.#tables)) this.#writer.raw(writer.finish().message);
+    for (const table of TABLES) this.#writer.raw(this.#tables[table].writer.finish().message);
     this.#writer.close(opened);
     return this.#writer.finish().message;
   }
 
-  #addResource(resource: Uint8Array): void {
-    let samples = 0;
-    for (const scope of within(resource, RESOURCE_PROFILES.scope_profiles))
-      for (const profile of within(scope, SCOPE_PROFILES.profiles))
-        samples += countSamples(profile);
+  #addResource({ from, to, samples }: Counted): void {
     if (!this.#overlaps(samples)) return;
     const opened = this.#writer.open(REQUEST.resource_profiles);
-    for (const field of protobufFields(resource)) {
-      if (field.number === RESOURCE_PROFILES.scope_profiles) this.#addScope(content(field));
-      else this.#writer.raw(field.raw);
+    for (const field = this.#fields(from, to); field.next(); ) {
+      if (field.number === RESOURCE_PROFILES.scope_profiles) this.#addScope(field.content());
+      else this.#writer.raw(field.raw());
     }
     this.#writer.close(opened);
   }
@@ -170,40 +196,42 @@ class Part {
     return false;
   }
 
-  /** Ours have one scope, which so is in the part when the resource is. */
-  #addScope(scope: Uint8Array): void {
+  /** A resource of ours has one, which so is in the part when the resource is. */
+  #addScope({ from, to }: Place): void {
     const opened = this.#writer.open(RESOURCE_PROFILES.scope_profiles);
-    for (const field of protobufFields(scope)) {
-      if (field.number === SCOPE_PROFILES.profiles) this.#addProfile(content(field));
-      else this.#writer.raw(field.raw);
+    for (const field = this.#fields(from, to); field.next(); ) {
+      if (field.number === SCOPE_PROFILES.profiles) this.#addProfile(field.content());
+      else this.#writer.raw(field.raw());
     }
     this.#writer.close(opened);
   }
 
-  #addProfile(profile: Uint8Array): void {
-    const samples = countSamples(profile);
+  #addProfile(place: Place): void {
+    const samples = samplesOfProfile(this.#whole.bytes, place);
     if (!this.#overlaps(samples)) return;
     const first = Math.max(0, this.#first - this.#passed);
     const end = Math.min(samples, this.#end - this.#passed);
     this.#passed += samples;
     const opened = this.#writer.open(SCOPE_PROFILES.profiles);
-    if (end - first === samples) this.#copy(this.#writer, profile, PROFILE_REFERENCES);
-    else this.#addPartOfProfile(profile, first, end);
+    if (end - first === samples) this.#copy(this.#writer, place, PROFILE_REFERENCES);
+    else this.#addPartOfProfile(place, first, end);
     this.#writer.close(opened);
   }
 
-  #addPartOfProfile(profile: Uint8Array, first: number, end: number): void {
+  #addPartOfProfile({ from, to }: Place, first: number, end: number): void {
     let sample = 0;
-    for (const field of protobufFields(profile)) {
-      const { number, wire, value } = field;
+    for (const field = this.#fields(from, to); field.next(); ) {
+      const { number } = field;
       if (number === PROFILE.samples) {
         if (sample >= first && sample < end)
           this.#copyField(this.#writer, field, PROFILE_REFERENCES);
         sample++;
-      } else if (number === PROFILE.time_unix_nano && wire === 1) {
-        this.#writer.fixed64(number, value + BigInt(first));
+      } else if (number === PROFILE.time_unix_nano) {
+        this.#writer.fixed64(number, field.fixed64() + BigInt(first));
       } else if (number === PROFILE.profile_id) {
-        this.#writer.bytes(number, partId(content(field), first, end));
+        const id = field.content();
+        const bytes = this.#whole.bytes.subarray(id.from, id.to);
+        this.#writer.bytes(number, partId(bytes, first, end));
       } else if (number !== PROFILE.attribute_indices || first === 0) {
         // The tally, which counts once.
         this.#copyField(this.#writer, field, PROFILE_REFERENCES);
@@ -211,72 +239,70 @@ class Part {
     }
   }
 
-  #copy(writer: ProtobufWriter, message: Uint8Array, known: References): void {
-    for (const field of protobufFields(message)) this.#copyField(writer, field, known);
+  #fields(from: number, to: number): FieldCursor {
+    return new FieldCursor(this.#whole.bytes, from, to);
   }
 
-  #copyField(writer: ProtobufWriter, field: ProtobufField, known: References): void {
+  #copy(writer: ProtobufWriter, { from, to }: Place, known: References): void {
+    for (const field = this.#fields(from, to); field.next(); )
+      this.#copyField(writer, field, known);
+  }
+
+  #copyField(writer: ProtobufWriter, field: FieldCursor, known: References): void {
     const { number } = field;
     const reference = known.get(number);
     if (reference === undefined) {
-      writer.raw(field.raw);
+      writer.raw(field.raw());
     } else if (typeof reference === 'object') {
       const opened = writer.open(number);
-      this.#copy(writer, content(field), reference);
+      this.#copy(writer, field.content(), reference);
       writer.close(opened);
-    } else if (field.wire === 2) {
-      const moved = packedNumbers(field.value).map((index) => this.#refer(reference, index));
-      writer.packed(number, moved);
     } else {
-      writer.count(number, this.#refer(reference, Number(field.value)));
+      const table = this.#tables[reference];
+      if (field.isNumber) writer.count(number, this.#refer(table, field.value));
+      else
+        writer.packed(
+          number,
+          field.packed().map((index) => this.#refer(table, index)),
+        );
     }
   }
 
   /** @returns the index in this part */
-  #refer(name: Table, index: number): number {
-    const table = this.#tables[name];
+  #refer(table: PartTable, index: number): number {
     const known = table.indices[index];
-    if (known === undefined) throw new ProtobufError(`no entry ${index} in ${name}`);
+    if (known === undefined) throw new ProtobufError(`no entry ${index} in ${table.name}`);
     if (known >= 0) return known;
     const moved = table.length++;
     table.indices[index] = moved;
-    // No entry refers to one of its own table, so that nothing comes between.
-    const opened = table.writer.open(DICTIONARY[name]);
     const entry = table.entries[index]!;
-    const within = ENTRY_REFERENCES[name];
-    if (within.size === 0) table.writer.raw(entry);
-    else this.#copy(table.writer, entry, within);
-    table.writer.close(opened);
+    const { writer } = table;
+    const within = ENTRY_REFERENCES[table.name];
+    if (within.size === 0) {
+      writer.bytes(DICTIONARY[table.name], this.#whole.bytes.subarray(entry.from, entry.to));
+    } else {
+      // No entry refers to one of its own table, so that nothing comes between.
+      const opened = writer.open(DICTIONARY[table.name]);
+      this.#copy(writer, entry, within);
+      writer.close(opened);
+    }
     return moved;
   }
 }
 
 class PartTable {
-  readonly entries: readonly Uint8Array[];
+  readonly name: Table;
+  readonly entries: readonly Place[];
   readonly writer = new ProtobufWriter(1024);
   /** In the part, by index in the whole; -1 = not there so far. */
   readonly indices: Int32Array;
   length = 0;
 
-  constructor(entries: readonly Uint8Array[]) {
+  constructor(name: Table, entries: readonly Place[]) {
+    this.name = name;
     this.entries = entries;
     this.indices = new Int32Array(entries.length).fill(-1);
   }
-}
-
-function content(field: ProtobufField): Uint8Array {
-  if (field.wire !== 2) throw new ProtobufError(`field ${field.number} is no message`);
-  return field.value;
-}
-
-function* within(message: Uint8Array, number: number): Generator<Uint8Array> {
-  for (const field of protobufFields(message)) if (field.number === number) yield content(field);
-}
-
-function countSamples(profile: Uint8Array): number {
-  let samples = 0;
-  for (const { number } of protobufFields(profile)) if (number === PROFILE.samples) samples++;
-  return samples;
 }
 
 function partId(id: Uint8Array, first: number, end: number): Uint8Array {
