@@ -48,6 +48,11 @@ export class JitMaps {
     }
   }
 
+  /** Closes all files. */
+  close(): void {
+    for (const [key, followed] of this.#followed) this.#forget(key, followed);
+  }
+
   lookup(process: Process, address: ProcessAddress): JitSymbol | undefined {
     const followed = this.#of(process);
     if (followed.flush !== this.#flush) {

@@ -91,6 +91,8 @@ export interface Waiting {
 
 export type FromResolver =
   | { readonly type: 'ready' }
+  /** All files are closed: the thread can be ended. */
+  | { readonly type: 'stopped' }
   /** Finished samples (FT_RECORD_SAMPLE) made of deferred ones. */
   | { readonly type: 'samples'; readonly records: Uint8Array<ArrayBuffer> }
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }

@@ -29,6 +29,9 @@ export interface ResolvedQueries {
   readonly processes: readonly (ProcessInformation | undefined)[];
 }
 
+/** Longer than a file of usual size takes to be read. */
+const STOP_MS = 1_000;
+
 interface Asked {
   resolve(message: FromResolver): void;
   reject(error: Error): void;
@@ -46,6 +49,8 @@ export class ResolverClient {
   /** By number, as the resolver gave them. */
   #locations: (ResolvedLocation | undefined)[] = [undefined];
   readonly #ready = Promise.withResolvers<void>();
+  readonly #stopped = Promise.withResolvers<void>();
+  #isStarted = false;
   #nextId = 1;
   #failure: Error | undefined;
 
@@ -62,6 +67,7 @@ export class ResolverClient {
       else if (message.type === 'snapshot') events.onSnapshot(message.snapshot);
       else if (message.type === 'waiting') events.onWaiting(message.waiting);
       else if (message.type === 'ready') this.#ready.resolve();
+      else if (message.type === 'stopped') this.#stopped.resolve();
       else this.#answer(message);
     });
     const fail = (error: Error) => {
@@ -69,6 +75,7 @@ export class ResolverClient {
       for (const { reject } of this.#waiting.values()) reject(error);
       this.#waiting.clear();
       this.#ready.reject(error);
+      this.#stopped.resolve();
       events.onFailure(error);
     };
     this.#worker.on('error', (cause) => {
@@ -78,6 +85,7 @@ export class ResolverClient {
 
   /** Resolves once the thread takes batches. */
   start(setup: ResolverSetup): Promise<void> {
+    this.#isStarted = true;
     this.#post({ type: 'start', setup });
     return this.#ready.promise;
   }
@@ -112,8 +120,17 @@ export class ResolverClient {
     this.#post({ type: 'hurry' });
   }
 
+  /** Ends the thread once it has closed its files, which would stay open without it; busy, it is not waited for long. */
   async close(): Promise<void> {
-    this.#post({ type: 'stop' });
+    if (this.#isStarted && !this.#failure) {
+      this.#post({ type: 'stop' });
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise((resolve) => {
+        timer = setTimeout(resolve, STOP_MS);
+      });
+      await Promise.race([this.#stopped.promise, late]);
+      clearTimeout(timer);
+    }
     await this.#worker.terminate();
   }
 

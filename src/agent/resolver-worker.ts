@@ -121,7 +121,12 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         break;
       case 'stop':
         debugInfo.close();
-        port.close();
+        void turn.then(() => {
+          jit.close();
+          resolver.close();
+          send({ type: 'stopped' });
+          port.close();
+        });
     }
   });
   send({ type: 'ready' });

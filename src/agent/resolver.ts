@@ -195,6 +195,11 @@ export class Resolver {
     }
   }
 
+  /** Closes all files; nothing can be named after it. */
+  close(): void {
+    this.#files.close();
+  }
+
   stats(): ResolverStats {
     const problems = { ...this.#pastProblems };
     addProblems(problems, this.tracker.problems);

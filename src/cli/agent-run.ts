@@ -199,8 +199,9 @@ export class Agent {
       await this.#pause(Math.max(0, next - performance.now()));
       if (!this.#isRunning) return;
       if (this.#changed.length > 0) {
-        await this.#apply(this.#changed.splice(0));
-        next = Math.min(next, performance.now() + this.#config.profile.interval);
+        const isAnew = await this.#apply(this.#changed.splice(0));
+        const latest = performance.now() + this.#config.profile.interval;
+        next = isAnew ? latest : Math.min(next, latest);
         continue;
       }
       this.#keep(await this.#profiler!.flush());
@@ -289,8 +290,8 @@ export class Agent {
     });
   }
 
-  /** Brings what runs in line with the newest configuration. */
-  async #apply(changed: readonly string[]): Promise<void> {
+  /** Brings what runs in line with the newest configuration. @returns whether sampling began anew */
+  async #apply(changed: readonly string[]): Promise<boolean> {
     const next = this.#reloader!.current.config;
     const before = this.#config;
     this.#log.info({ changed }, 'the configuration has changed');
@@ -299,9 +300,9 @@ export class Agent {
     this.#observation.health.expect(next.profile.interval);
     if (changed.some(changesDelivery)) await this.#changeDelivery(next);
     this.#config = next;
-    if (changed.some(restartsSampling)) await this.#restartSampling(before);
     if (changed.includes('viewer.listen'))
       this.#log.warn('viewer.listen: waits for a restart of the agent');
+    return changed.some(restartsSampling) && (await this.#restartSampling(before));
   }
 
   async #changeDelivery(next: Config): Promise<void> {
@@ -314,13 +315,13 @@ export class Agent {
   }
 
   /** Ends sampling and starts it anew; when that fails, as it was before. */
-  async #restartSampling(before: Config): Promise<void> {
+  async #restartSampling(before: Config): Promise<boolean> {
     try {
       checkTargets(this.#config);
     } catch (error) {
       this.#log.error(`${reasonOf(error)}; sampling goes on as before`);
       this.#config = { ...this.#config, capture: before.capture };
-      return;
+      return false;
     }
     const last = await this.#profiler!.stop();
     this.#profiler = undefined;
@@ -336,6 +337,7 @@ export class Agent {
       this.#profiler = await startProfiler(profilerOptions(this.#config));
     }
     this.#log.info(`sampling at ${this.#config.capture.hz} Hz`);
+    return true;
   }
 }
 

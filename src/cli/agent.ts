@@ -60,10 +60,10 @@ const manual: Manual = {
       lines: [
         `${TOKEN_VARIABLE}  at least 16 characters that every request must carry;`,
         '                needed to listen on an address that others can reach',
-        'FLAMETAP_…      any key of the configuration: FLAMETAP_CAPTURE_HZ for capture.hz',
-        'OTEL_…          as OpenTelemetry has them; see docs/configuration.md',
         'DEBUGINFOD_URLS debuginfod servers, separated by spaces, that are asked for debug',
         '                information which this machine lacks; unset: nobody is asked',
+        'FLAMETAP_…      any key of the configuration: FLAMETAP_CAPTURE_HZ for capture.hz',
+        'OTEL_…          as OpenTelemetry has them; see docs/configuration.md',
       ],
     },
     EXIT_CODES,

@@ -422,14 +422,29 @@ test('without a file SIGHUP ends the agent as a terminal that goes away does', a
   assert.match(stderr, /SIGHUP: stopping/);
 });
 
-test('exporters that cannot be served yet are told before sampling', async () => {
-  const { code, stderr } = await run([
+test('a receiver that is not there holds up nothing, and what it should have got waits on disk', async () => {
+  const queue = join(folder, 'queue');
+  const { child, ended } = start([
     'agent',
+    '--listen',
+    '127.0.0.1:0',
+    '--interval',
+    '100ms',
     '--set',
-    'exporters.0.otlp.endpoint=127.0.0.1:4317',
+    'exporters.0.otlp.endpoint=http://127.0.0.1:1',
+    '--set',
+    'exporters.0.otlp.protocol=http/protobuf',
+    '--set',
+    `exporters.0.otlp.queue.directory=${queue}`,
   ]);
-  assert.equal(code, 1);
-  assert.match(stderr, /exporters\.0\.otlp: this version cannot write to it yet/);
+  await said(child, 'stderr', '"taken":7');
+  child.kill('SIGTERM');
+  const { code, stderr } = await ended;
+  assert.equal(code, 0, stderr);
+  assert.equal(stderr.match(/"cause":"send_failed"/g)?.length, 1, 'told once');
+  assert.match(stderr, /"requests":\d+,"msg":"waits on disk for the next start"/);
+  assert.ok(readdirSync(join(queue, 'otlp')).length > 0);
+  rmSync(queue, { recursive: true });
 });
 
 test('an address that others can reach needs a token', async () => {

@@ -23,9 +23,9 @@ const neededPath = text('an absolute path', (value) => /^(\/|$)/.test(value));
 const anyText = text('a text');
 
 const name = single(
-  text("a name of a-z, 0-9, '-' and '_', or ''", (value) => /^[a-z0-9_-]{0,64}$/.test(value)),
+  text('a name of a-z, 0-9, - and _, or ""', (value) => /^[a-z0-9_-]{0,64}$/.test(value)),
   '',
-  "in logs, metrics and as the queue's folder; '' = its type, numbered from the second on",
+  "in logs, metrics and as the queue's folder; empty: its type, numbered from the second on",
 );
 const headers = table(headerName, headerValue, 'sent with every request; never shown', {
   secret: true,
@@ -71,7 +71,7 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   endpoint: single(endpoint, '', 'the receiver; over HTTP /v1development/profiles is appended', {
     example: 'http://127.0.0.1:4317',
   }),
-  profiles_endpoint: single(endpoint, '', "used as it is instead of endpoint, when it is not ''"),
+  profiles_endpoint: single(endpoint, '', 'used as it is, instead of endpoint'),
   protocol: single(oneOf('grpc', 'http/protobuf', 'http/json'), 'grpc', 'how it is sent'),
   headers,
   compression: single(oneOf('gzip', 'zstd', 'none'), 'gzip', 'of requests'),
@@ -89,13 +89,13 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
 export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   name,
   url: single(neededWebAddress, '', 'the server', { example: 'http://127.0.0.1:4040' }),
-  tenant: single(headerValue, '', "X-Scope-OrgID; '' = not sent"),
+  tenant: single(headerValue, '', 'X-Scope-OrgID; empty: not sent'),
   basic_auth: section('HTTP basic authentication', {
-    username: single(anyText, '', "'' = none"),
+    username: single(anyText, '', 'empty: none'),
     password: single(anyText, '', 'never shown', { secret: true }),
     password_file: single(path('none'), '', 'read when it changes, instead of password'),
   }),
-  bearer_token: single(headerValue, '', "never shown; '' = none", { secret: true }),
+  bearer_token: single(headerValue, '', 'never shown; empty: none', { secret: true }),
   bearer_token_file: single(path('none'), '', 'read when it changes, instead of bearer_token'),
   headers,
   timeout,

@@ -127,7 +127,7 @@ export function text(allowed: string, fits: (text: string) => boolean = () => tr
 /** @param empty what '' stands for; undefined when a path is needed */
 export const path = (empty?: string): Kind<string> =>
   text(
-    `an absolute path${empty === undefined ? '' : `, or '': ${empty}`}`,
+    `an absolute path${empty === undefined ? '' : `, or "": ${empty}`}`,
     (value) => value.startsWith('/') || (value === '' && empty !== undefined),
   );
 

@@ -50,7 +50,7 @@ export const schema = section('', {
       include: list(
         scopeMember,
         [],
-        '[] = the whole machine; any number of pid (with the processes they start), one comm, one cgroup; where several are given, all must be true',
+        'empty: the whole machine; any number of pid (with the processes they start), one comm, one cgroup; where several are given, all must be true',
         { pairs: true },
       ),
     }),

@@ -4,7 +4,6 @@ import { parse } from 'yaml';
 /** Plain where that is the same text in every YAML, else in double quotes as in JSON. */
 export function scalarText(value: string | number | boolean): string {
   if (typeof value !== 'string') return String(value);
-  if (value === '') return "''";
   const isPlain = /^[A-Za-z0-9_/.][\w/.:@+=-]*$/.test(value) && !/:$/.test(value);
   return isPlain && parse(value) === value ? value : JSON.stringify(value);
 }

@@ -48,7 +48,7 @@ export class Backend implements Destination {
       signal.addEventListener('abort', () => this.aborted.push(request));
       const answer = this.answer(request);
       const outcome = answer === 'hangs' ? await new Promise<Outcome>(() => {}) : await answer;
-      if (outcome.kind === 'delivered') this.received.push(request);
+      if (outcome.kind === 'delivered' && !signal.aborted) this.received.push(request);
       return outcome;
     },
     close: (): void => {

@@ -31,19 +31,42 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
 const SIZE =
   /message size \d+ is larger than|payload size exceeds limit|exceeds the size limit|exceeds the samples count limit/;
 
-/** Pyroscope hands on errors of its parts as texts, with code `unknown`. */
+/**
+ * A request larger than what a tenant may send at once is refused for ever, also in
+ * part: of sixty series twenty-eight, other ones each time. Small ones pass with time.
+ */
+const RATE = /push rate limit/;
+const SMALL_BYTES = 262_144;
+
+/** Of all series of a request alike. */
+const OUTDATED = /outside of ingestion window/;
+
+/** Pyroscope hands on errors of its parts as texts, with code `unknown`: a restarting writer is none of ours. */
 const INNER_PASSING = /code = (Aborted|Canceled|DeadlineExceeded|ResourceExhausted|Unavailable)\b/;
 
 const MAX_MESSAGE = 500;
 
-/** @param now milliseconds since 1970 */
-export function outcomeOfPush({ status, headers, body }: Answer, now: number): Outcome {
+/**
+ * A refusal names one of the series, while the others may be stored or not. Such
+ * a request is called too large, so that it is divided until the guilty series is
+ * alone; what is stored already counts once.
+ * @param sent series and bytes of the request before compression
+ * @param now milliseconds since 1970
+ */
+export function outcomeOfPush(
+  { status, headers, body }: Answer,
+  sent: { readonly series: number; readonly bytes: number },
+  now: number,
+): Outcome {
   if (status === 200) return { kind: 'delivered', rejected: 0, message: '' };
   const text = new TextDecoder().decode(body);
   const error = connectError(text);
   const code = error?.code ?? CODE_OF_STATUS[status] ?? `http_${status}`;
   const message = (error?.message ?? text).trim().slice(0, MAX_MESSAGE) || `HTTP status ${status}`;
   if (status === 413 || SIZE.test(error?.message ?? '')) return { kind: 'too_large', message };
+  if (code === 'invalid_argument' && sent.series > 1 && !OUTDATED.test(message))
+    return { kind: 'too_large', message };
+  if (RATE.test(message) && sent.bytes > SMALL_BYTES) return { kind: 'too_large', message };
   if (!PASSING.has(code) && !INNER_PASSING.test(message))
     return { kind: 'refused', reason: code, message };
   const afterMs = retryAfterMs(headers['retry-after'], now);

@@ -39,7 +39,7 @@ export interface ExporterHost {
   readonly openFolder: (path: string) => QueueFolder;
 }
 
-/** Requests in = accepted + split = sent + dropped + queueSize. */
+/** recovered + accepted + split = sent + dropped + queueSize, in requests. */
 export interface ExporterStats {
   readonly accepted: number;
   /** Requests waiting, the one in flight included. */
@@ -48,7 +48,7 @@ export interface ExporterStats {
   /** In bytes. */
   readonly queueCapacity: number;
   readonly queueOnDisk: boolean;
-  /** Found in the queue at start. */
+  /** Of an earlier agent. */
   readonly recovered: number;
   readonly sent: number;
   /** Attempts that will be made again. */
@@ -76,7 +76,6 @@ export class Exporter {
   readonly #queue: Queue;
   readonly #sender: Sender;
   readonly #warn: Warn;
-  readonly #recovered: number;
   #accepted = 0;
   #closing: Promise<void> | undefined;
 
@@ -102,7 +101,6 @@ export class Exporter {
     this.#destination = destination;
     this.#warn = host.warn;
     this.#queue = openQueue(destination.name, settings, host);
-    this.#recovered = this.#queue.size;
     const { retry, timeoutMs } = settings;
     const breaker = settings.breaker ?? { failures: BREAKER_FAILURES, openMs: retry.maxMs };
     const limits = { retry, breaker, timeoutMs };
@@ -136,7 +134,7 @@ export class Exporter {
       queueBytes: this.#queue.bytes,
       queueCapacity: this.#queue.capacity,
       queueOnDisk: this.#queue.isOnDisk,
-      recovered: this.#recovered,
+      recovered: this.#queue.recovered,
       sent,
       sendFailed,
       dropped: this.#queue.dropped.toRecord(),

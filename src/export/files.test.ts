@@ -147,9 +147,12 @@ test('a folder that cannot be written is worth another attempt, and works once i
   const blocked = join(folder, 'file');
   writeFileSync(blocked, '');
   const refused = await write(profileAt(START_MS), { directory: blocked });
-  assert.deepEqual(refused, { kind: 'retry', reason: 'EEXIST' });
+  assert.deepEqual(refused, { kind: 'retry', reason: 'ENOTDIR' });
   rmSync(blocked);
-  assert.deepEqual(await write(profileAt(START_MS), { directory: blocked }), delivered);
+  const deep = { directory: join(blocked, 'deep', 'er') };
+  assert.deepEqual(await write(profileAt(START_MS), deep), delivered);
+  const nowhere = await write(profileAt(START_MS), { directory: '/proc/flametap/profiles' });
+  assert.deepEqual(nowhere, { kind: 'retry', reason: 'ENOENT' });
 });
 
 test('a full disk is worth another attempt, and leaves nothing half-written', async () => {

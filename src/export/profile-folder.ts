@@ -3,7 +3,7 @@
  * Whatever else is in it is left alone and does not count.
  */
 import { lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type FileFormat, fileName, isTemporary, startOf, temporaryName } from './file-name.ts';
 
 export interface FolderLimits {
@@ -58,7 +58,7 @@ export class ProfileFolder {
       throw new TooLargeError(
         `${content.length} bytes, but the folder may hold ${this.#limits.maxBytes}`,
       );
-    await mkdir(this.#directory, { recursive: true });
+    await makeFolder(this.#directory);
     const name = await this.#freeName(content, startMs, format);
     if (name !== undefined) {
       await this.#makeRoom(content.length);
@@ -130,6 +130,19 @@ export class ProfileFolder {
       await removeFile(temporary).catch(() => undefined);
       throw error;
     }
+  }
+}
+
+/** With those above it. Node's own `recursive` never ends where nothing can be made, as in /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path);
   }
 }
 

@@ -64,6 +64,13 @@ export function decodePush(request: Uint8Array): PushedSeries[] {
   });
 }
 
+/** Number of series in what `encodePush` wrote. */
+export function countSeries(request: Uint8Array): number {
+  let count = 0;
+  for (const _ of fieldsOf(request)) count++;
+  return count;
+}
+
 function textOf(bytes: Uint8Array = new Uint8Array()): string {
   return new TextDecoder().decode(bytes);
 }

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { outcomeOfPush } from './connect-outcome.ts';
 import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
+import { countSeries } from './push-message.ts';
 import type { Outcome, Transport } from './transport.ts';
 
 export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
@@ -21,8 +22,8 @@ export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
 
 export type Auth =
   | { readonly kind: 'none' }
+  /** Secrets are asked for with each request, so that a file may be read anew. */
   | { readonly kind: 'basic'; readonly user: string; readonly password: () => string }
-  /** Asked for each request, so that a file may be read anew. */
   | { readonly kind: 'bearer'; readonly token: () => string };
 
 const METHOD = 'push.v1.PusherService/Push';
@@ -44,11 +45,12 @@ export class PushTransport implements Transport {
     try {
       headers = requestHeaders(this.#settings);
     } catch {
-      return { kind: 'retry', reason: 'token_unreadable' };
+      return { kind: 'retry', reason: 'credentials_unreadable' };
     }
     const body = compression === 'gzip' ? await compress(request) : request;
     const answer = await this.#poster.post(body, headers, signal);
-    if ('status' in answer) return outcomeOfPush(answer, now());
+    const sent = { series: countSeries(request), bytes: request.length };
+    if ('status' in answer) return outcomeOfPush(answer, sent, now());
     return { kind: 'retry', reason: answer.reason };
   }
 

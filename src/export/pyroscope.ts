@@ -14,6 +14,8 @@ export const PUSH_LIMITS: PushLimits = {
   // A tenant may send 2 MB at once (`-distributor.ingestion-burst-size-mb`): more in one series
   // is refused however often it is sent. Counted are uncompressed profiles and their labels.
   requestBytes: 1_500_000,
+  // `-validation.max-profile-size-bytes`.
+  profileBytes: 4 * 2 ** 20,
   // `-validation.max-profile-stacktrace-samples`.
   samples: 16_000,
   // It takes longer for more than the usual timeout allows: 1 s for 200, 4 s for 1000.
@@ -23,6 +25,8 @@ export const PUSH_LIMITS: PushLimits = {
 export interface PushLimits {
   /** Of a request before compression. */
   readonly requestBytes: number;
+  /** Of a profile before compression. */
+  readonly profileBytes: number;
   /** Of a profile. */
   readonly samples: number;
   /** Of a request. */
@@ -78,7 +82,7 @@ function* encodeSeries(
   if (count <= limits.samples) {
     const profile = encodePprofMessage(series.part(first, end), 'series');
     const pushed = { labels: series.labels, profile };
-    if (count === 1 || pushedBytes(pushed) <= limits.requestBytes) {
+    if (count === 1 || pushedBytes(pushed) <= Math.min(limits.requestBytes, limits.profileBytes)) {
       yield pushed;
       return;
     }

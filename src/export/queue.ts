@@ -51,6 +51,8 @@ export class Queue {
   #taken: Taken | undefined;
   /** The taken one gave way in the meantime: it is dropped when it is not sent. */
   #abandoned: DropReason | undefined;
+  readonly #found: number;
+  #damagedAtStart = 0;
   #nextSequence: number;
   readonly #timeBase: number;
   #cancelSync: (() => void) | undefined;
@@ -72,8 +74,9 @@ export class Queue {
     this.#warn = warn;
     if (folder !== undefined) {
       this.#store = new SegmentStore(folder, limits.segmentBytes, {
-        damaged: (entries, what) => {
+        damaged: (entries, uncounted, what) => {
           this.dropped.add('damaged', entries);
+          if (uncounted) this.#damagedAtStart += entries;
           this.#warn('queue_damaged', `${folder.path}: ${what}`);
         },
         failed: (what, cause) => {
@@ -81,15 +84,22 @@ export class Queue {
         },
       });
     }
+    this.#found = this.#store?.count ?? 0;
     this.#nextSequence = this.#store?.nextSequence ?? 0;
     // Never before what is there already: a clock that was set back makes nothing younger than now.
     this.#timeBase = Math.max(clock.now(), this.#store?.latestTime ?? 0) - clock.monotonic();
+    this.#syncSoon();
   }
 
   /** Requests that came in and have not left. */
   get size(): number {
     const abandoned = this.#abandoned === undefined ? 0 : 1;
     return (this.#store?.count ?? 0) + this.#memory.length + abandoned;
+  }
+
+  /** Requests of an earlier agent, those included that turned out to be damaged. */
+  get recovered(): number {
+    return this.#found + this.#damagedAtStart;
   }
 
   get bytes(): number {

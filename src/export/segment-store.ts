@@ -7,7 +7,7 @@ import type { EntryHeader } from './entry.ts';
 import { HEADER_BYTES } from './entry.ts';
 import { PositionFile } from './position-file.ts';
 import type { QueueFolder } from './queue-folder.ts';
-import { isSegmentName, Segment, segmentName } from './segment.ts';
+import { firstSequence, isSegmentName, Segment, segmentName } from './segment.ts';
 
 const DAMAGED = '.damaged';
 /** For people to look at: a few are enough. */
@@ -21,8 +21,8 @@ export interface StoredEntry {
 }
 
 export interface StoreEvents {
-  /** Entries that can no longer be read; at least that many. */
-  damaged(entries: number, what: string): void;
+  /** Entries that can no longer be read; `uncounted`: they were not in `count`, and are at least that many. */
+  damaged(entries: number, uncounted: boolean, what: string): void;
   /** The disk refuses something without which the queue goes on. */
   failed(what: string, cause: unknown): void;
 }
@@ -117,9 +117,13 @@ export class SegmentStore {
         const request = segment.request(segment.offset, header);
         if (request !== undefined) return { sequence: header.sequence, request };
         this.#keepAside(segment, segment.offset, next);
-        this.#events.damaged(1, `an entry of ${segment.name} is not as it was written`);
+        this.#events.damaged(1, false, `an entry of ${segment.name} is not as it was written`);
       } catch (cause) {
-        this.#events.damaged(1, `an entry of ${segment.name} cannot be read: ${message(cause)}`);
+        this.#events.damaged(
+          1,
+          false,
+          `an entry of ${segment.name} cannot be read: ${message(cause)}`,
+        );
       }
       this.removeFirst();
     }
@@ -148,7 +152,7 @@ export class SegmentStore {
     this.#head = undefined;
     if (segment === this.#active) this.#active = undefined;
     // First the position: a crash in between must not bring back what was counted as dropped.
-    const sequence = next === undefined ? this.#nextSequence : Number.parseInt(next.name, 16);
+    const sequence = next === undefined ? this.#nextSequence : firstSequence(next);
     this.#savePosition(sequence);
     this.#removeSegment();
     return dropped;
@@ -219,10 +223,18 @@ export class SegmentStore {
       }
       at = found.next;
     }
+    // Also of one without entries: if it cannot be removed, its name is taken.
+    this.#nextSequence = Math.max(this.#nextSequence, firstSequence(segment) + 1);
+    if (segment.remaining === 0) {
+      this.#discard(segment);
+      return;
+    }
     this.#segments.push(segment);
     this.#bytes += segment.size;
     this.#count += segment.remaining;
-    if (segment.remaining === 0 && this.#segments[0] === segment) this.#removeSegment();
+    // A killed agent may have had no time to.
+    this.#unsynced.add(segment);
+    this.#namesUnsynced = true;
   }
 
   /** The last entry was begun, but not all of its bytes arrived. */
@@ -243,7 +255,7 @@ export class SegmentStore {
     } catch (cause) {
       this.#events.failed(`cut ${segment.name}`, cause);
     }
-    this.#events.damaged(1, `${bytes} bytes at the end of ${segment.name} are no entry`);
+    this.#events.damaged(1, true, `${bytes} bytes at the end of ${segment.name} are no entry`);
   }
 
   /** For people; when it fails nothing else does. */
@@ -300,13 +312,22 @@ export class SegmentStore {
       }
       if (found.kind === 'damage' && !found.isTail) {
         this.#keepAside(segment, segment.offset, found.next);
-        this.#events.damaged(this.#lostBefore(segment, found.next), `a part of ${segment.name}`);
+        const lost = this.#lostBefore(segment, found.next);
+        this.#events.damaged(lost, true, `a part of ${segment.name} is no entry`);
         segment.offset = found.next;
         return;
       }
-      this.#events.damaged(segment.remaining, `the end of ${segment.name} is no longer there`);
+      this.#events.damaged(
+        segment.remaining,
+        false,
+        `the end of ${segment.name} is no longer there`,
+      );
     } catch (cause) {
-      this.#events.damaged(segment.remaining, `${segment.name} cannot be read: ${message(cause)}`);
+      this.#events.damaged(
+        segment.remaining,
+        false,
+        `${segment.name} cannot be read: ${message(cause)}`,
+      );
     }
     this.dropSegment();
   }

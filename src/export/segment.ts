@@ -24,6 +24,10 @@ export function segmentName(sequence: number): string {
   return sequence.toString(16).padStart(14, '0') + EXTENSION;
 }
 
+export function firstSequence({ name }: Segment): number {
+  return Number.parseInt(name, 16);
+}
+
 export function isSegmentName(name: string): boolean {
   return /^[0-9a-f]{14}\.queue$/.test(name);
 }

@@ -11,8 +11,12 @@ export const settled = (): Promise<void> => new Promise((resolve) => setImmediat
 /** Time passes when the test says so. */
 export class SimulatedClock implements Clock {
   #monotonic = 0;
-  #calendar = Date.UTC(2026, 0, 1);
+  #calendar: number;
   readonly #timers = new Set<Timer>();
+
+  constructor(calendar = Date.UTC(2026, 0, 1)) {
+    this.#calendar = calendar;
+  }
 
   now(): number {
     return this.#calendar + this.#monotonic;

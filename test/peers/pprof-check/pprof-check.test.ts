@@ -8,6 +8,8 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { FileSource } from '../../../src/elf/file-source.ts';
 import { ElfImage } from '../../../src/elf/image.ts';
+import { decodePush } from '../../../src/export/push-message.ts';
+import { encodeRequests, PUSH_LIMITS, splitPush } from '../../../src/export/pyroscope.ts';
 import {
   fuzz,
   hostileText,
@@ -53,8 +55,10 @@ function written(profile: Profile): string {
   return file;
 }
 
-const summaryOf = (profile: Profile): Summary =>
-  JSON.parse(execFileSync(checker, [written(profile)], { encoding: 'utf8' }));
+const summaryOf = (profile: Profile): Summary => summaryOfFile(written(profile));
+
+const summaryOfFile = (file: string): Summary =>
+  JSON.parse(execFileSync(checker, [file], { encoding: 'utf8' }));
 
 function goTool(profile: Profile, ...options: string[]): string {
   return execFileSync('go', ['tool', 'pprof', ...options, written(profile)], {
@@ -179,4 +183,33 @@ test('the disassembler of `go tool pprof` finds the code of a sample, wherever i
     const text = goTool({ ...built, mappings }, '-disasm', 'hot_work');
     assert.match(text, new RegExp(`ms +\\S+ +${address.toString(16)}: `), text);
   }
+});
+
+test('what is pushed to Pyroscope is valid, also when it is divided, and adds up', () => {
+  const samples = Array.from({ length: 40 }, (_, i) => ({
+    ...plainSample,
+    kernel: i % 3 === 0 ? [7] : [],
+    user: [0x1000 + i, 0x2000 + (i % 7)],
+    labels: i % 3,
+    weight: 1 + i,
+  }));
+  const series = { pid: false, goroutines: false, labels: {} };
+  const [request] = encodeRequests(buildProfile(samples), series, PUSH_LIMITS);
+  const halves = splitPush(request!)!.flatMap((half) => splitPush(half)!);
+  const stacksOf = (requests: readonly Uint8Array[]): Map<string, number> => {
+    const sums = new Map<string, number>();
+    for (const { profile } of requests.flatMap(decodePush)) {
+      const file = path.join(directory, 'pushed.pb');
+      writeFileSync(file, profile);
+      const { sampleTypes, stacks } = summaryOfFile(file);
+      assert.deepEqual(sampleTypes, ['cpu/nanoseconds']);
+      for (const [stack, value] of Object.entries(stacks))
+        sums.set(stack, (sums.get(stack) ?? 0) + value);
+    }
+    return new Map([...sums].sort());
+  };
+  const whole = stacksOf([request!]);
+  assert.deepEqual(stacksOf(halves), whole);
+  const sum = [...whole.values()].reduce((a, b) => a + b, 0);
+  assert.equal(sum, 820 * fixtureFacts.period);
 });
