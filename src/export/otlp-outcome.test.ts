@@ -91,6 +91,11 @@ test('what a receiver says is one line of bounded length', () => {
   assert.ok(message.length < 220);
 });
 
+test("grpc-js's empty note is left out", () => {
+  const outcome = grpc(14, 'No connection established. Resolution note: ');
+  assert.deepEqual(outcome, { kind: 'retry', reason: 'gRPC 14 No connection established.' });
+});
+
 test('no bytes of a receiver end in an error', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), fc.string({ maxLength: 40 }), (bytes, type) => {

@@ -72,7 +72,9 @@ export interface GrpcAnswer {
 
 /** For codes other than 0. */
 export function grpcOutcome({ code, message: text, retryDelayMs }: GrpcAnswer): Outcome {
-  const message = `gRPC ${code} ${oneLine(text)}`.trimEnd();
+  // grpc-js ends with this when it has no note.
+  const said = oneLine(text).replace(/ Resolution note:$/, '');
+  const message = `gRPC ${code} ${said}`.trimEnd();
   const isExhausted = code === GRPC.resourceExhausted;
   if (TOO_LARGE.test(text)) return { kind: 'too_large', message };
   const isRetryable =

@@ -58,11 +58,6 @@ test('requests keep the limits and all rules, and have every sample once', () =>
   );
 });
 
-test('a profile without samples is not worth a request', () => {
-  const destination = otlpDestination(settings);
-  assert.deepEqual([...destination.encode(buildProfile([], { threads: false }))], []);
-});
-
 test('what is too large is split until it is a single sample', () => {
   const destination = otlpDestination(settings);
   const samples = [1, 2, 3].map((user) => ({ ...plainSample, user: [user] }));
@@ -74,19 +69,6 @@ test('what is too large is split until it is a single sample', () => {
   );
   assert.equal(destination.split(halves[0]!), undefined);
   assert.equal(destination.split(halves[1]!)!.length, 2);
-});
-
-test('attributes of the configuration win over what was found out', () => {
-  const attributes = { 'service.name': 'shop', region: 'north' };
-  const destination = otlpDestination({ ...settings, encoding: { goroutines: false, attributes } });
-  const [request] = [...destination.encode(buildProfile([plainSample], { threads: false }))];
-  assert.deepEqual(violations(request!), []);
-  const [first] = decodeRequest(type, request!).resource_profiles;
-  const found = new Map(
-    first!.resource!.attributes.map(({ key, value }) => [key, value?.string_value]),
-  );
-  assert.equal(found.get('service.name'), 'shop');
-  assert.equal(found.get('region'), 'north');
 });
 
 test('endpoints of each protocol, with and without scheme and path', async (context) => {
