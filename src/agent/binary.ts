@@ -1,4 +1,6 @@
 /** One opened binary with all that is derived from it, shared by every process that maps it. */
+
+import { insideRoot } from '../debuginfo/paths.ts';
 import { type CfiRules, cfiRules } from '../elf/eh-frame.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { GoFunctions } from '../elf/go-functions.ts';
@@ -9,7 +11,10 @@ import { htlHash } from '../elf/htlhash.ts';
 import type { ElfImage } from '../elf/image.ts';
 import { type ByteSource, fill, ParseError } from '../elf/source.ts';
 import { StartUpRules } from '../elf/start-up-rules.ts';
+import type { OpenedRoot } from '../process/host.ts';
 import type { Opened } from '../process/open-files.ts';
+import type { Process } from '../process/process.ts';
+import { type RootDirectories, reopenedRoots } from '../process/root-directories.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { ElfSymbols } from '../symbolize/elf-symbols.ts';
@@ -18,7 +23,7 @@ import { FunctionBounds } from '../symbolize/function-bounds.ts';
 import { GoSymbols } from '../symbolize/go-symbols.ts';
 import { PltSymbols } from '../symbolize/plt-symbols.ts';
 import type { SymbolSource } from '../symbolize/source-line.ts';
-import { fileOffset, type HostPid, type TextOffset, type VirtualAddress } from '../units/units.ts';
+import { fileOffset, type TextOffset, type VirtualAddress } from '../units/units.ts';
 import { FileTables, type TextSource } from '../unwind/file-tables.ts';
 import { MergedRules } from '../unwind/merged-rules.ts';
 import { Rule } from '../unwind/rule.ts';
@@ -36,6 +41,11 @@ const noRules: RuleSource = {
   problems: new Map(),
 };
 
+/** Roots that a binary's debug files are looked for in: containers of one image have the same. */
+const MAX_ROOTS = 4;
+/** After that long it is looked again for what was not there: somebody may have installed it. */
+const LOOK_AGAIN_MS = 120_000;
+
 /** What all binaries use: memory that one at a time needs, and where tables go. */
 export interface SharedByBinaries {
   readonly store: TableStore;
@@ -43,6 +53,9 @@ export interface SharedByBinaries {
   readonly goPages: GoPages;
   /** For the code of one region, at least MAX_TEXT_READ bytes. */
   readonly text: Uint8Array;
+  readonly roots: RootDirectories;
+  /** Whether the debug-info thread is worth asking for a file's addresses. */
+  readonly mayHaveDebugInfo: (image: ElfImage, path: string, roots: readonly number[]) => boolean;
 }
 
 export class Binary {
@@ -55,26 +68,21 @@ export class Binary {
   readonly #htlHash: string;
   readonly #cfi: CfiRules | undefined;
   readonly #functions: GoFunctions | undefined;
-  readonly #demangle: Demangler;
   readonly #problems = new Map<string, number>();
-  readonly #findDebugInfo: () => DebugInfoFile | undefined;
-  #debugInfo: DebugInfoFile | 'none' | undefined;
+  readonly #shared: SharedByBinaries;
+  readonly #clock: () => number;
+  readonly #roots: OpenedRoot[] = [];
+  #debugInfo: DebugInfoFile | undefined;
+  /** Before that it is not looked for debug information. */
+  #lookAt = 0;
   #symbols: FileSymbols | undefined;
 
-  /**
-   * @param pid a process that maps it
-   * @param mayHaveDebugInfo whether the debug-info thread is worth asking for its addresses
-   */
-  constructor(
-    opened: Opened,
-    shared: SharedByBinaries,
-    pid: HostPid,
-    mayHaveDebugInfo: (image: ElfImage, path: string) => boolean,
-  ) {
+  /** @param clock milliseconds that never go back */
+  constructor(opened: Opened, shared: SharedByBinaries, clock = () => performance.now()) {
     const { image, source } = opened;
     this.opened = opened;
-    this.#demangle = shared.demangle;
-    this.#findDebugInfo = () => debugInfoFile(opened, pid, mayHaveDebugInfo);
+    this.#shared = shared;
+    this.#clock = clock;
     // Now, because the file may be closed when a profile wants it.
     this.#htlHash = this.#guarded(() => htlHash(source)) ?? '';
     this.#cfi = this.#guarded(() => cfiRules(image));
@@ -95,18 +103,29 @@ export class Binary {
   /** Why names or rules of this file are missing, counted. */
   get problems(): ReadonlyMap<string, number> {
     const all = new Map(this.#problems);
-    const debugInfo = this.#debugInfo === 'none' ? undefined : this.#debugInfo;
-    const others = [this.#symbols?.problems(), this.#cfi?.problems, debugInfo?.problems];
+    const others = [this.#symbols?.problems(), this.#cfi?.problems, this.#debugInfo?.problems];
     for (const problems of others) {
       for (const [reason, count] of problems ?? []) all.set(reason, (all.get(reason) ?? 0) + count);
     }
     return all;
   }
 
-  /** Undefined when the file has none that could be found. */
+  /** Undefined when the file has none that could be found so far. */
   get debugInfo(): DebugInfoFile | undefined {
-    this.#debugInfo ??= this.#findDebugInfo() ?? 'none';
-    return this.#debugInfo === 'none' ? undefined : this.#debugInfo;
+    const now = this.#clock();
+    if (this.#debugInfo || now < this.#lookAt) return this.#debugInfo;
+    this.#lookAt = now + LOOK_AGAIN_MS;
+    this.#debugInfo = this.#findDebugInfo();
+    return this.#debugInfo;
+  }
+
+  /** A process maps it, whose root may have debug files: they stay in reach when it has ended. */
+  mappedBy(process: Process): void {
+    if (this.#roots.length >= MAX_ROOTS) return;
+    const root = this.#shared.roots.take(process, this.#roots);
+    if (!root) return;
+    this.#roots.push(root);
+    this.#lookAt = 0;
   }
 
   /** Text offset = process address - bias, for a mapping of the file's `offset` at `start`. */
@@ -166,6 +185,7 @@ export class Binary {
 
   close(): void {
     this.tables.close();
+    for (const root of this.#roots.splice(0)) this.#shared.roots.release(root);
     const { source } = this.opened;
     if (source instanceof FileSource) source.close();
   }
@@ -179,12 +199,29 @@ export class Binary {
     const { image, path } = this.opened;
     const sources: SymbolSource[] = [];
     if (this.#functions) sources.push(new GoSymbols(this.#functions));
-    const own = this.#guarded(() => ElfSymbols.read(image, this.#demangle));
+    const own = this.#guarded(() => ElfSymbols.read(image, this.#shared.demangle));
     if (own) sources.push(own);
-    const stubs = PltSymbols.of(image, this.#demangle);
+    const stubs = PltSymbols.of(image, this.#shared.demangle);
     if (stubs) sources.push(stubs);
     if (this.#cfi) sources.push(new FunctionBounds(this.#cfi, image.textBase, path));
     return sources;
+  }
+
+  #findDebugInfo(): DebugInfoFile | undefined {
+    const { id, path, image, source } = this.opened;
+    if (!(source instanceof FileSource)) return undefined;
+    const pathInside = () =>
+      this.#roots.reduce((inside, root) => insideRoot(inside, root.path), path);
+    const roots = this.#roots.map(({ fd }) => fd);
+    if (!this.#shared.mayHaveDebugInfo(image, pathInside(), roots)) return undefined;
+    return new DebugInfoFile({
+      id,
+      get path() {
+        return pathInside();
+      },
+      roots: () => reopenedRoots(this.#roots),
+      open: () => source.reopen(),
+    });
   }
 
   #goThreadLayout(): GoThreadLayout | undefined {
@@ -208,15 +245,6 @@ export class Binary {
   #problem(reason: string): void {
     this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
   }
-}
-
-function debugInfoFile(
-  { id, path, image, source }: Opened,
-  pid: HostPid,
-  mayHaveDebugInfo: (image: ElfImage, path: string) => boolean,
-): DebugInfoFile | undefined {
-  if (!(source instanceof FileSource) || !mayHaveDebugInfo(image, path)) return undefined;
-  return new DebugInfoFile({ id, path, pid, open: () => source.reopen() });
 }
 
 function textSource(

@@ -14,7 +14,7 @@ let clients: DebugInfoClient[] = [];
 let nextId = 1;
 
 function clientOf(limits: Partial<DebugInfoLimits> = {}): DebugInfoClient {
-  const client = new DebugInfoClient({ replay: false }, { ...DEBUG_INFO_LIMITS, ...limits }, STUB);
+  const client = new DebugInfoClient({ ...DEBUG_INFO_LIMITS, ...limits }, undefined, STUB);
   clients.push(client);
   return client;
 }
@@ -22,7 +22,7 @@ function clientOf(limits: Partial<DebugInfoLimits> = {}): DebugInfoClient {
 /** A file that the stub treats as `behaviour` says, with addresses that occurred. */
 function fileOf(behaviour: string, ...addresses: number[]): DebugInfoFile {
   const open = () => openSync(THIS_FILE, 'r');
-  const file = new DebugInfoFile({ id: nextId++, path: behaviour, pid: process.pid, open });
+  const file = new DebugInfoFile({ id: nextId++, path: behaviour, roots: () => [], open });
   for (const each of addresses) file.occurred(address(each), false);
   return file;
 }
@@ -73,7 +73,7 @@ test('Nothing is asked twice, and a file without debug information never again',
 for (const [behaviour, reason, limits] of [
   ['hangs', 'debug_info_time_limit', { requestMs: 3_000 }],
   ['heap', 'debug_info_memory_limit', { heapMib: 24 }],
-  ['buffers', 'debug_info_memory_limit', { growthBytes: 64 << 20 }],
+  ['buffers', 'debug_info_memory_limit', { threadBytes: 64 << 20 }],
   ['throws', 'debug_info_crash', {}],
   ['exits', 'debug_info_crash', {}],
 ] as const) {
@@ -91,12 +91,58 @@ for (const [behaviour, reason, limits] of [
   });
 }
 
+test('A source that costs too much is left out, and the next one has the answer', async () => {
+  const client = clientOf({ requestMs: 2_000 });
+  const file = fileOf('hangs in its first sources', 1);
+  const begun = performance.now();
+  await client.ask([file]);
+  assert.equal(file.take(address(1))?.lines[0]?.name, 'first,second');
+  assert.equal(file.mayAnswer, true);
+  assert.deepEqual(
+    [...file.problems],
+    [
+      ['debug_info_time_limit', 2],
+      ['stub_problem', 1],
+    ],
+  );
+  const elapsed = performance.now() - begun;
+  assert.ok(elapsed < 3_900, `the second time it had half as long: ${elapsed}`);
+});
+
+test('Hostile files hold the others up for a turn at most, and go last from then on', async () => {
+  const client = clientOf({ requestMs: 20_000, turnMs: 300 });
+  const hostile = [1, 2, 3].map(() => fileOf('hangs', 1));
+  void client.ask(hostile);
+  const good = fileOf('answers', 1);
+  await client.ask([good]);
+  assert.ok(good.hasNews(address(1)));
+  for (const each of hostile) assert.deepEqual([each.rank, each.mayAnswer], [1, true]);
+});
+
+test('A file that is alone has all of its time', async () => {
+  const client = clientOf({ turnMs: 100 });
+  const file = fileOf('slow', 1);
+  await client.ask([file]);
+  assert.deepEqual([file.rank, file.hasNews(address(1))], [0, true]);
+});
+
+test('What other threads take is not the fault of a file', async () => {
+  const client = clientOf({ threadBytes: 64 << 20 });
+  const file = fileOf('slow', 1);
+  const asked = client.ask([file]);
+  await until(() => client.running);
+  const mine = new Uint8Array(256 << 20).fill(1);
+  await asked;
+  assert.deepEqual([...file.problems], [['stub_problem', 1]]);
+  assert.equal(mine.at(-1), 1);
+});
+
 test('A file that was closed meanwhile is given up, the next one served', async () => {
   const client = clientOf();
   const closed = new DebugInfoFile({
     id: nextId++,
     path: 'answers',
-    pid: 1,
+    roots: () => [],
     open() {
       throw new Error('closed');
     },
@@ -163,12 +209,32 @@ test('Answers while a download runs are provisional: it is waited for, then all 
   assert.equal(file.take(address(1))?.lines[0]?.name, 'downloaded');
 });
 
+test('New addresses are answered while a download runs, each once', async () => {
+  const client = clientOf();
+  const file = fileOf('downloads for ever', 1);
+  await client.ask([file]);
+  file.occurred(address(2), false);
+  assert.equal(file.questions, 1);
+  await client.ask([file]);
+  assert.equal(file.take(address(2))?.lines[0]?.name, 'meanwhile');
+  assert.deepEqual([file.questions, file.pending], [0, true]);
+});
+
+test('A thread that only downloads is told to free what it has read', async () => {
+  const client = clientOf({ idleMs: 50 });
+  await client.ask([fileOf('downloads for ever', 1)]);
+  // The stub has no downloads any more when it is told.
+  await until(() => !client.running);
+});
+
 test('When a hostile file ends the thread, downloads of others are asked for anew', async () => {
   const client = clientOf({ requestMs: 3_000 });
   const downloading = fileOf('downloads for ever', 1);
   await client.ask([downloading]);
   assert.equal(downloading.pending, true);
-  await client.ask([fileOf('hangs', 1)]);
+  const hanging = fileOf('hangs', 1);
+  await client.ask([hanging]);
+  assert.equal(hanging.mayAnswer, false);
   assert.equal(downloading.pending, false);
   assert.equal(downloading.mayAnswer, true);
   assert.equal(downloading.questions, 1);

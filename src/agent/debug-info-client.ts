@@ -2,7 +2,8 @@
  * The resolver's side of the debug-info thread. Everything that is heavy or
  * hostile happens there: it is started when there is something to ask, ended
  * when it is idle (that gives its memory back), and killed when a file costs
- * more than it may; then that file alone is not asked again.
+ * more than it may; then that file alone is asked again, later, shorter and
+ * without the source that was at fault.
  */
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
@@ -10,12 +11,14 @@ import type { DebugInfoFile } from './debug-info-file.ts';
 import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
 
 export interface DebugInfoLimits {
-  /** Time for one request. */
+  /** Time for one request of a file; half of it after each time that the thread was lost over the file. */
   readonly requestMs: number;
+  /** How long a file may hold others up before their turn comes. */
+  readonly turnMs: number;
   /** JavaScript heap of the thread. */
   readonly heapMib: number;
-  /** What the whole process may grow by during one request: buffers are outside of the heap. */
-  readonly growthBytes: number;
+  /** Heap and buffers of the thread. */
+  readonly threadBytes: number;
   readonly idleMs: number;
   /**
    * Once ended the thread is not started again before it has rested this many
@@ -26,15 +29,22 @@ export interface DebugInfoLimits {
 
 export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
   requestMs: 30_000,
+  turnMs: 3_000,
   heapMib: 256,
-  growthBytes: 384 << 20,
+  threadBytes: 384 << 20,
   // V8 keeps the pages of an ended thread for 8 s more; all shall be back after 10 s.
   idleMs: 1_000,
   restFactor: 0,
 };
 
-/** 0.5 % of a CPU in the long run, for the addresses that turn up late. */
-export const AGENT_REST_FACTOR = 200;
+export const AGENT_DEBUG_INFO_LIMITS: DebugInfoLimits = {
+  ...DEBUG_INFO_LIMITS,
+  // With its turn and what is left after setbacks a hostile file costs 17 s, once.
+  requestMs: 8_000,
+  // 0.5 % of a CPU in the long run, for the addresses that turn up late.
+  restFactor: 200,
+};
+
 /** Somebody may be looking: lines and inlined calls come no later than this. */
 const MAX_REST_MS = 60_000;
 /** Starting a thread and opening a file, beside the requests themselves. */
@@ -54,8 +64,10 @@ interface Request {
 interface Current extends Request {
   readonly id: number;
   readonly fd: number;
+  readonly roots: readonly number[];
   readonly started: number;
-  readonly base: number;
+  /** What the thread is at. */
+  source: string | undefined;
 }
 
 /** The bundle has the thread's entry beside it, the sources in this folder. */
@@ -65,8 +77,8 @@ function bundledEntry(): URL {
 }
 
 export class DebugInfoClient {
-  readonly #setup: DebugInfoSetup;
   readonly #limits: DebugInfoLimits;
+  readonly #setup: DebugInfoSetup;
   readonly #entry: URL;
   readonly #queue: Request[] = [];
   readonly #pending = new Set<DebugInfoFile>();
@@ -76,16 +88,24 @@ export class DebugInfoClient {
   #current: Current | undefined;
   #watch: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
+  /** Resident memory of the process when the thread was started. */
+  #base = 0;
+  #isWeighing = false;
   #downloads = 0;
+  #isFreed = false;
   #nextId = 1;
   #busyMs = 0;
   #restUntil = 0;
   #closed = false;
 
   /** @param entry module of the thread; tests have others */
-  constructor(setup: DebugInfoSetup, limits = DEBUG_INFO_LIMITS, entry = bundledEntry()) {
-    this.#setup = setup;
+  constructor(
+    limits = DEBUG_INFO_LIMITS,
+    setup: DebugInfoSetup = { symbols: undefined },
+    entry = bundledEntry(),
+  ) {
     this.#limits = limits;
+    this.#setup = setup;
     this.#entry = entry;
   }
 
@@ -146,8 +166,9 @@ export class DebugInfoClient {
   /** One request at a time: when it goes wrong it is known whose fault it is. */
   #next(): void {
     clearTimeout(this.#idle);
+    this.#isFreed = false;
     while (!this.#current) {
-      const request = this.#queue.shift();
+      const request = this.#first();
       if (!request) {
         if (!this.#worker) return;
         this.#idle = setTimeout(() => this.#endIdle(), this.#limits.idleMs);
@@ -157,6 +178,15 @@ export class DebugInfoClient {
       if (request.file.mayAnswer) this.#send(request);
       else this.#finish(request);
     }
+  }
+
+  /** Those that were never slow come first. */
+  #first(): Request | undefined {
+    let first = 0;
+    this.#queue.forEach(({ file }, i) => {
+      if (file.rank < this.#queue[first]!.file.rank) first = i;
+    });
+    return this.#queue.splice(first, 1)[0];
   }
 
   #send(request: Request): void {
@@ -171,23 +201,34 @@ export class DebugInfoClient {
       return;
     }
     const id = this.#nextId++;
+    const roots = file.origin.roots();
     this.#current = {
       ...request,
       id,
       fd,
+      roots,
       started: performance.now(),
-      base: process.memoryUsage.rss(),
+      source: undefined,
     };
     this.#worker ??= this.#start();
     this.#watch ??= setInterval(() => this.#check(), WATCH_MS);
-    const { id: number, path, pid } = file.origin;
-    const message: ToDebugInfo = { type: 'lookup', id, file: number, fd, path, pid, addresses };
-    this.#worker.postMessage(message);
+    const { id: number, path } = file.origin;
+    this.#worker.postMessage({
+      type: 'lookup',
+      id,
+      file: number,
+      fd,
+      path,
+      roots,
+      addresses,
+      skipped: [...file.skipped],
+    } satisfies ToDebugInfo);
   }
 
   #start(): Worker {
     const { heapMib } = this.#limits;
     this.#busyMs += START_COST_MS;
+    this.#base = process.memoryUsage.rss();
     const worker = new Worker(this.#entry, {
       workerData: this.#setup,
       resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: 8 },
@@ -214,6 +255,8 @@ export class DebugInfoClient {
   #take(message: FromDebugInfo): void {
     if (message.type === 'downloads') {
       this.#downloads = message.running;
+    } else if (message.type === 'begins') {
+      if (message.id === this.#current?.id) this.#current.source = message.source;
     } else if (message.type === 'changed') {
       for (const file of this.#pending) {
         if (file.origin.id === message.file) this.#noLongerPending(file);
@@ -222,6 +265,7 @@ export class DebugInfoClient {
       const current = this.#current;
       current.file.learn(current.addresses, message);
       if (current.file.pending) this.#pending.add(current.file);
+      else this.#noLongerPending(current.file);
       this.#finish(current);
       this.#next();
     }
@@ -229,31 +273,65 @@ export class DebugInfoClient {
 
   #check(): void {
     if (!this.#current) return;
-    const { requestMs, growthBytes } = this.#limits;
-    if (performance.now() - this.#current.started > requestMs) {
+    const { requestMs, turnMs, threadBytes } = this.#limits;
+    const { file, started } = this.#current;
+    const elapsed = performance.now() - started;
+    if (elapsed > requestMs / 2 ** file.setbacks) {
       this.#fail('debug_info_time_limit');
-    } else if (process.memoryUsage.rss() - this.#current.base > growthBytes) {
-      this.#fail('debug_info_memory_limit');
+    } else if (elapsed > turnMs && file.rank === 0 && this.#hasOthers(file)) {
+      file.postpone();
+      this.#restart();
+    } else if (process.memoryUsage.rss() - this.#base > threadBytes) {
+      // Other threads grow too.
+      void this.#weigh();
     }
   }
 
-  /** The thread is lost, by its own fault or by ours; who was being served is not served again. */
+  async #weigh(): Promise<void> {
+    const worker = this.#worker;
+    if (!worker || this.#isWeighing) return;
+    this.#isWeighing = true;
+    try {
+      const { total_heap_size: heap, external_memory: buffers } = await worker.getHeapStatistics();
+      const isTooMuch = heap + buffers > this.#limits.threadBytes;
+      if (isTooMuch && worker === this.#worker) this.#fail('debug_info_memory_limit');
+    } catch {
+      // It has ended meanwhile.
+    } finally {
+      this.#isWeighing = false;
+    }
+  }
+
+  #hasOthers(file: DebugInfoFile): boolean {
+    return this.#queue.some((request) => request.file !== file && request.file.rank === 0);
+  }
+
+  /** The thread is lost, by its own fault or by ours. */
   #fail(reason: string): void {
+    this.#current?.file.setBack(reason, this.#current.source);
+    this.#restart();
+  }
+
+  /** Who was being served is served again when its turn comes. */
+  #restart(): void {
     const current = this.#current;
     if (current) {
-      current.file.giveUp(reason);
-      this.#finish(current);
+      const { file, addresses, done } = current;
+      this.#release(current);
+      this.#queue.push({ file, addresses, done });
     }
     this.#drop();
     this.#next();
   }
 
+  #release({ started, fd, roots }: Current): void {
+    this.#busyMs += performance.now() - started;
+    for (const each of [fd, ...roots]) closeSync(each);
+    this.#current = undefined;
+  }
+
   #finish(request: Request): void {
-    if (this.#current?.done === request.done) {
-      this.#busyMs += performance.now() - this.#current.started;
-      closeSync(this.#current.fd);
-      this.#current = undefined;
-    }
+    if (this.#current?.done === request.done) this.#release(this.#current);
     request.file.unanswered(request.addresses);
     request.done();
   }
@@ -261,6 +339,9 @@ export class DebugInfoClient {
   #endIdle(): void {
     if (this.#current || this.#queue.length > 0) return;
     if (this.#downloads > 0) {
+      // A server may take minutes, and what was read is not needed for that.
+      if (!this.#isFreed) this.#worker?.postMessage({ type: 'free' } satisfies ToDebugInfo);
+      this.#isFreed = true;
       this.#idle = setTimeout(() => this.#endIdle(), this.#limits.idleMs);
       this.#idle.unref();
       return;
@@ -284,7 +365,7 @@ export class DebugInfoClient {
   }
 
   #noLongerPending(file: DebugInfoFile): void {
-    this.#pending.delete(file);
+    if (!this.#pending.delete(file)) return;
     file.changed();
     if (this.#pending.size > 0) return;
     for (const resolve of this.#settled) resolve();

@@ -5,15 +5,17 @@ import { type DebugInfoAnswer, unpackLines } from './debug-info-messages.ts';
 
 /** Answers that nobody has come for yet: those that came too late for their flush. */
 const MAX_NEWS = 65_536;
+/** Sources that may fail before all are given up. */
+const MAX_SETBACKS = 4;
 
 /** How the file can be read; descriptors belong to whoever asks for them. */
 export interface DebugInfoOrigin {
   /** Unique in this run of the agent. */
   readonly id: number;
-  /** Path as the process sees it. */
+  /** Path as its processes see it. */
   readonly path: string;
-  /** A process that maps it. */
-  readonly pid: number;
+  /** New descriptors of the roots of processes that map it, or mapped it, where these are not ours. */
+  roots(): number[];
   /** A new descriptor. @throws ParseError when the file was closed. */
   open(): number;
 }
@@ -26,13 +28,18 @@ export class DebugInfoFile {
   readonly #wanted = new Set<VirtualAddress>();
   /** Of these, those that the thread was asked for. */
   readonly #sent = new Set<VirtualAddress>();
+  /** Of the wanted, those that were answered as well as can be before a download has ended. */
+  readonly #provisional = new Set<VirtualAddress>();
   readonly #news = new Map<VirtualAddress, Learned>();
+  readonly #skipped = new Set<string>();
+  #setbacks = 0;
+  #isPostponed = false;
 
   constructor(origin: DebugInfoOrigin) {
     this.origin = origin;
   }
 
-  /** A download is under way: asking again is of no use before it has ended. */
+  /** A download is under way: what was answered is not asked again before it has ended. */
   get pending(): boolean {
     return this.#state === 'pending';
   }
@@ -49,15 +56,47 @@ export class DebugInfoFile {
 
   /** How many addresses the thread is still to be asked for. */
   get questions(): number {
-    return this.#wanted.size - this.#sent.size;
+    return this.#wanted.size - this.#sent.size - this.#provisional.size;
   }
 
   /** Wanted addresses that the thread was not asked for, ascending; they count as asked from now on. */
   takeQuestions(): Float64Array<ArrayBuffer> {
-    if (!this.mayAnswer || this.pending) return new Float64Array();
-    const questions = Float64Array.from([...this.#wanted].filter((each) => !this.#sent.has(each)));
+    if (!this.mayAnswer || this.questions === 0) return new Float64Array();
+    const isNew = (each: VirtualAddress) => !this.#sent.has(each) && !this.#provisional.has(each);
+    const questions = Float64Array.from([...this.#wanted].filter(isNew));
     for (const address of questions) this.#sent.add(address as VirtualAddress);
     return questions.sort();
+  }
+
+  /** Sources that have cost too much. */
+  get skipped(): ReadonlySet<string> {
+    return this.#skipped;
+  }
+
+  /** How often the thread was lost over it. */
+  get setbacks(): number {
+    return this.#setbacks;
+  }
+
+  /** 0 = it was never slow; the greater, the later its turn. */
+  get rank(): number {
+    return this.#setbacks + (this.#isPostponed ? 1 : 0);
+  }
+
+  /** It held others up, and is asked again after them. */
+  postpone(): void {
+    this.#isPostponed = true;
+  }
+
+  /** The thread was lost over one of its sources: the others remain. @param source undefined when it is not known */
+  setBack(reason: string, source: string | undefined): void {
+    this.#count(reason, 1);
+    this.#setbacks++;
+    if (source === undefined || this.#skipped.has(source) || this.#setbacks >= MAX_SETBACKS) {
+      this.#end();
+    } else {
+      this.#skipped.add(source);
+    }
   }
 
   hasNews(address: VirtualAddress): boolean {
@@ -81,13 +120,15 @@ export class DebugInfoFile {
       }
       this.#sent.delete(address);
       if (answer.state === 'ready') this.#wanted.delete(address);
+      else this.#provisional.add(address);
     }
     for (const address of this.#news.keys()) {
       if (this.#news.size <= MAX_NEWS) break;
       this.#news.delete(address);
     }
     if (answer.state === 'none') this.#end();
-    else this.#state = answer.state === 'pending' ? 'pending' : 'asking';
+    else if (answer.state === 'pending') this.#state = 'pending';
+    else this.changed();
   }
 
   /** The thread has ended before it answered: it may be asked again. */
@@ -103,13 +144,16 @@ export class DebugInfoFile {
 
   /** A download has ended, or the thread that waited for it. */
   changed(): void {
-    if (this.#state === 'pending') this.#state = 'asking';
+    if (this.#state !== 'pending') return;
+    this.#state = 'asking';
+    this.#provisional.clear();
   }
 
   #end(): void {
     this.#state = 'over';
     this.#wanted.clear();
     this.#sent.clear();
+    this.#provisional.clear();
   }
 
   #count(reason: string, count: number): void {

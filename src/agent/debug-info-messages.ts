@@ -4,26 +4,31 @@ import type { SourceKind, SourceLine } from '../symbolize/source-line.ts';
 
 /** What the debug-info thread is started with. */
 export interface DebugInfoSetup {
-  /** Records are replayed: the processes that mapped the files are gone, and their pids may be others'. */
-  readonly replay: boolean;
-  /** Absent: as the environment says. */
-  readonly symbols?: SymbolSources | undefined;
+  /** Undefined: as the environment says. */
+  readonly symbols: SymbolSources | undefined;
 }
 
-export type ToDebugInfo = {
+export interface Lookup {
   readonly type: 'lookup';
   readonly id: number;
   /** Unique in this run of the agent. */
   readonly file: number;
   /** Open until the answer is sent; the thread opens the file anew through /proc/self/fd. */
   readonly fd: number;
-  /** Path as the process sees it. */
+  /** Path as its processes see it. */
   readonly path: string;
-  /** A process that maps it. */
-  readonly pid: number;
+  /** Descriptors of the roots where it may be, beside ours; open as long as `fd`. */
+  readonly roots: readonly number[];
   /** Of the file, ascending; return addresses are one less already. */
   readonly addresses: Float64Array<ArrayBuffer>;
-};
+  /** Sources of the file that are not to be used: see SearchWatch. */
+  readonly skipped: readonly string[];
+}
+
+export type ToDebugInfo =
+  | Lookup
+  /** Nothing is asked for a while: files are closed, downloads go on. */
+  | { readonly type: 'free' };
 
 /**
  * `ready`: all that can be had was asked. `pending`: a download is under way,
@@ -46,6 +51,8 @@ export interface DebugInfoAnswer {
 
 export type FromDebugInfo =
   | DebugInfoAnswer
+  /** The work on a source of the file begins; if the thread is lost, it is this one's fault. */
+  | { readonly type: 'begins'; readonly id: number; readonly source: string }
   /** A download has ended: the file is to be asked again. */
   | { readonly type: 'changed'; readonly file: number }
   /** Sent with every change; the thread is not ended while there are any. */

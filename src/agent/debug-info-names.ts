@@ -1,5 +1,10 @@
 /** Names of one file from debug information: its own, a separate file's, a downloaded one's. */
-import type { DebugCandidate, Downloads, SearchedBinary } from '../debuginfo/debug-search.ts';
+import type {
+  DebugCandidate,
+  Downloads,
+  SearchedBinary,
+  SearchWatch,
+} from '../debuginfo/debug-search.ts';
 import { DebugSearch } from '../debuginfo/debug-search.ts';
 import { DebugInfo, type DebugLine } from '../elf/dwarf/debug-info.ts';
 import { ParseError } from '../elf/source.ts';
@@ -33,11 +38,15 @@ export class DebugInfoNames {
   readonly #symbols = new Map<DebugCandidate, ElfSymbols>();
   readonly #problems = new Map<string, number>();
   readonly #told = new Map<string, number>();
+  readonly #watch: SearchWatch;
   #info: DebugInfo | undefined;
+  /** Where that is from. */
+  #source = '';
 
-  private constructor(search: DebugSearch, demangle: Demangler) {
+  private constructor(search: DebugSearch, demangle: Demangler, watch: SearchWatch) {
     this.#search = search;
     this.#demangle = demangle;
+    this.#watch = watch;
   }
 
   /** @throws ParseError when the binary itself cannot be read. */
@@ -45,11 +54,14 @@ export class DebugInfoNames {
     binary: SearchedBinary,
     downloads: Downloads,
     demangle: Demangler,
+    watch: SearchWatch,
   ): Promise<DebugInfoNames> {
-    const names = new DebugInfoNames(new DebugSearch(binary, downloads), demangle);
+    const search = new DebugSearch(binary, downloads, {}, watch);
+    const names = new DebugInfoNames(search, demangle, watch);
     for await (const candidate of names.#search.candidates()) {
       if (candidate.kind !== 'symbols') names.#candidates.push(candidate);
       names.#info = names.#open(candidate);
+      names.#source = candidate.source;
       if (names.#info) break;
     }
     return names;
@@ -60,14 +72,15 @@ export class DebugInfoNames {
     return this.#info || this.#candidates.length > 0 ? 'ready' : 'none';
   }
 
-  /** Whether one of these downloads may have more. */
-  awaitsAny(buildIds: ReadonlySet<string>): boolean {
-    return [...this.#search.awaited].some((buildId) => buildIds.has(buildId));
+  /** Build ids of the downloads that may have more. */
+  get awaited(): ReadonlySet<string> {
+    return this.#search.awaited;
   }
 
   /** @param addresses of the file, ascending */
   lookup(addresses: Float64Array): Found {
     const known: Known = { lines: new Map(), names: new Map(), files: new Map() };
+    if (this.#info) this.#watch.begins(this.#source);
     const chains = this.#info?.lookup(addresses) ?? [];
     const kind = new Uint8Array(addresses.length).fill(SOURCE_QUALITY.indexOf('dwarf'));
     const lines = Array.from(addresses, (address, i): readonly SourceLine[] | undefined => {
@@ -115,6 +128,7 @@ export class DebugInfoNames {
     for (const candidate of this.#candidates) {
       let symbols = this.#symbols.get(candidate);
       if (!symbols) {
+        this.#watch.begins(candidate.source);
         symbols = ElfSymbols.read(candidate.image, this.#demangle);
         this.#symbols.set(candidate, symbols);
       }

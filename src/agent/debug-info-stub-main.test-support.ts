@@ -5,6 +5,7 @@ import {
   type DebugInfoAnswer,
   type DebugInfoState,
   type FromDebugInfo,
+  type Lookup,
   packLines,
   type ToDebugInfo,
   transferables,
@@ -13,8 +14,10 @@ import {
 const port = parentPort!;
 const kept: unknown[] = [];
 const downloaded = new Set<number>();
+/** There is a download that ends when all is to be freed. */
+let endless = false;
 
-function answer({ id, addresses }: ToDebugInfo, state: DebugInfoState, name: string): void {
+function answer({ id, addresses }: Lookup, state: DebugInfoState, name: string): void {
   const chains = Array.from(addresses, (address) =>
     state === 'none'
       ? undefined
@@ -34,12 +37,20 @@ function answer({ id, addresses }: ToDebugInfo, state: DebugInfoState, name: str
 
 const post = (message: FromDebugInfo): void => port.postMessage(message);
 
-const behaviours: Readonly<Record<string, (message: ToDebugInfo) => void>> = {
+const behaviours: Readonly<Record<string, (message: Lookup) => void>> = {
   answers: (message) => answer(message, 'ready', `inode ${fstatSync(message.fd).ino}`),
   none: (message) => answer(message, 'none', ''),
   slow: (message) => void setTimeout(() => answer(message, 'ready', 'late'), 300),
   hangs() {
     for (;;) kept.length = 0;
+  },
+  'hangs in its first sources'(message) {
+    for (const source of ['first', 'second', 'third']) {
+      if (message.skipped.includes(source)) continue;
+      post({ type: 'begins', id: message.id, source });
+      if (source === 'third') return answer(message, 'ready', message.skipped.join());
+      for (;;) kept.length = 0;
+    }
   },
   // Timers, because V8 leaves no place to stop in some endless loops around built-in functions.
   heap: () =>
@@ -68,9 +79,13 @@ const behaviours: Readonly<Record<string, (message: ToDebugInfo) => void>> = {
     post({ type: 'changed', file: message.file });
   },
   'downloads for ever'(message) {
+    endless = true;
     answer(message, 'pending', 'meanwhile');
     post({ type: 'downloads', running: 1 });
   },
 };
 
-port.on('message', (message: ToDebugInfo) => behaviours[message.path]!(message));
+port.on('message', (message: ToDebugInfo) => {
+  if (message.type === 'lookup') behaviours[message.path]!(message);
+  else if (endless) post({ type: 'downloads', running: 0 });
+});

@@ -9,14 +9,14 @@ import type { Downloads } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { ParseError } from '../elf/source.ts';
-import { LiveHost, type ProcessHost } from '../process/host.ts';
+import { LiveHost } from '../process/host.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { SOURCE_QUALITY } from '../symbolize/source-line.ts';
-import { hostPid } from '../units/units.ts';
 import {
   type DebugInfoAnswer,
   type DebugInfoSetup,
   type FromDebugInfo,
+  type Lookup,
   packLines,
   type ToDebugInfo,
   transferables,
@@ -32,29 +32,34 @@ const noDownloads: Downloads = {
   takeProblems: () => [],
 };
 
-function run(port: MessagePort, setup: DebugInfoSetup): void {
+function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
   const addon = loadAddon();
-  const host = trackedHost(new LiveHost(addon));
+  const host = new LiveHost(addon);
+  const openBelow = (root: number, path: string) => tracked(host.openBelow(root, path));
   const demangle = cachingDemangler((name) => addon.demangle(name) ?? '');
   /** Least recently asked first. */
   const opened = new Map<number, DebugInfoNames>();
-  const awaiting = new Map<number, DebugInfoNames>();
+  const rootsOf = new WeakMap<DebugInfoNames, FileRoots>();
+  /** What is being downloaded for files, open or not. */
+  const awaiting = new Map<number, ReadonlySet<string>>();
   const send = (message: FromDebugInfo, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
 
-  /** Downloads that ended; some end before the file that began them is answered. */
+  const close = (file: number) => {
+    opened.get(file)?.close();
+    opened.delete(file);
+  };
+  /** Downloads that ended during a request: they may be those that it began. */
   const settled = new Set<string>();
   const reopen = () => {
-    for (const [file, names] of awaiting) {
-      if (!names.awaitsAny(settled)) continue;
+    for (const [file, buildIds] of awaiting) {
+      if (![...buildIds].some((each) => settled.has(each))) continue;
       awaiting.delete(file);
-      if (opened.get(file) === names) opened.delete(file);
-      names.close();
+      close(file);
       send({ type: 'changed', file });
     }
   };
 
-  const { symbols } = setup;
   const servers = symbols
     ? debuginfodServers(symbols.debuginfodUrls, undefined)
     : debuginfodServers([], process.env.DEBUGINFOD_URLS);
@@ -67,23 +72,35 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
           send({ type: 'downloads', running: debuginfod?.running ?? 0 });
         });
 
-  const namesOf = async ({ file, fd, path, pid }: ToDebugInfo): Promise<DebugInfoNames> => {
+  /** One is served at a time. */
+  let request = 0;
+  const begins = (source: string) => send({ type: 'begins', id: request, source });
+
+  const namesOf = async (message: Lookup): Promise<DebugInfoNames> => {
+    const { file, fd, path } = message;
     let names = opened.get(file);
     opened.delete(file);
-    if (!names) {
-      const roots = new FileRoots(host, setup.replay ? undefined : hostPid(pid));
-      names = await DebugInfoNames.open({ fd, path, roots }, debuginfod ?? noDownloads, demangle);
+    if (names) {
+      // Split files are opened only when their units occur.
+      rootsOf.get(names)!.roots = message.roots;
+    } else {
+      const roots = new FileRoots(openBelow, message.roots);
+      const watch = { skipped: new Set(message.skipped), begins };
+      const downloads = debuginfod ?? noDownloads;
+      names = await DebugInfoNames.open({ fd, path, roots }, downloads, demangle, watch);
+      rootsOf.set(names, roots);
     }
     opened.set(file, names);
-    for (const [oldest, unused] of opened) {
+    for (const oldest of opened.keys()) {
       if (opened.size <= MAX_OPEN) break;
-      opened.delete(oldest);
-      if (awaiting.get(oldest) !== unused) unused.close();
+      close(oldest);
     }
     return names;
   };
 
-  const answer = async (message: ToDebugInfo): Promise<DebugInfoAnswer> => {
+  const answer = async (message: Lookup): Promise<DebugInfoAnswer> => {
+    request = message.id;
+    settled.clear();
     const names = await namesOf(message);
     const { kind, lines } = names.lookup(message.addresses);
     const { state } = names;
@@ -99,6 +116,10 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
   };
 
   port.on('message', async (message: ToDebugInfo) => {
+    if (message.type === 'free') {
+      for (const file of [...opened.keys()]) close(file);
+      return;
+    }
     let answered: DebugInfoAnswer;
     try {
       answered = await answer(message);
@@ -109,9 +130,14 @@ function run(port: MessagePort, setup: DebugInfoSetup): void {
     send({ type: 'downloads', running: debuginfod?.running ?? 0 });
     send(answered, transferables(answered));
     const names = opened.get(message.file);
-    if (answered.state !== 'pending' || !names) return;
-    awaiting.set(message.file, names);
-    reopen();
+    if (answered.state === 'pending' && names) {
+      awaiting.set(message.file, new Set(names.awaited));
+      reopen();
+    } else {
+      awaiting.delete(message.file);
+      // Asked again it may have become another.
+      if (answered.state === 'none') close(message.file);
+    }
   });
 }
 
@@ -122,20 +148,15 @@ function cacheOf(symbols: SymbolSources | undefined): DebugCache {
 }
 
 /** What the addon has opened would stay open when this thread is killed: Node does not know of it. */
-function trackedHost(host: ProcessHost): Pick<ProcessHost, 'openInRoot'> {
-  return {
-    openInRoot(pid, path) {
-      const fd = host.openInRoot(pid, path);
-      try {
-        return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
-      } finally {
-        closeSync(fd);
-      }
-    },
-  };
+function tracked(fd: number): number {
+  try {
+    return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  } finally {
+    closeSync(fd);
+  }
 }
 
-function nothing({ id, addresses }: ToDebugInfo, reason: string): DebugInfoAnswer {
+function nothing({ id, addresses }: Lookup, reason: string): DebugInfoAnswer {
   return {
     type: 'answer',
     id,

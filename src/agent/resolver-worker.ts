@@ -8,7 +8,11 @@ import { parseKernelCode } from '../process/kernel-sideband.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { type KernelFiles, KernelNames } from '../symbolize/kernel-names.ts';
 import { KernelMapWriter } from '../unwind/map-writer.ts';
-import { AGENT_REST_FACTOR, DEBUG_INFO_LIMITS, DebugInfoClient } from './debug-info-client.ts';
+import {
+  AGENT_DEBUG_INFO_LIMITS,
+  DEBUG_INFO_LIMITS,
+  DebugInfoClient,
+} from './debug-info-client.ts';
 import { DebugInfoWait } from './debug-info-wait.ts';
 import { JitMaps } from './jit-maps.ts';
 import type { FromResolver, ResolverSetup, ResolverStats, ToResolver } from './messages.ts';
@@ -81,8 +85,8 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
   const debugInfo = new DebugInfoClient(
-    { replay: setup.snapshots !== undefined, symbols: setup.symbols },
-    { ...DEBUG_INFO_LIMITS, restFactor: setup.isSteady ? AGENT_REST_FACTOR : 0 },
+    setup.isSteady ? AGENT_DEBUG_INFO_LIMITS : DEBUG_INFO_LIMITS,
+    { symbols: setup.symbols },
   );
   const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>
     send({ type: 'waiting', waiting }),

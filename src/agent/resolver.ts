@@ -20,6 +20,7 @@ import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import { OpenFiles } from '../process/open-files.ts';
 import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
+import { RootDirectories } from '../process/root-directories.ts';
 import { ProcessTracker } from '../process/tracker.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
@@ -84,14 +85,13 @@ interface Mark {
 
 export class Resolver {
   readonly tracker: ProcessTracker;
-  readonly #host: ProcessHost;
+  readonly #roots: RootDirectories;
   readonly #files: OpenFiles;
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
-  readonly #hasServers: boolean;
   readonly #binaries = new Map<number, Binary>();
   readonly #layouts = new Map<number, Layout>();
   readonly #walker = new StackWalker();
@@ -113,7 +113,7 @@ export class Resolver {
   constructor(options: ResolverOptions) {
     const { maps, writer } = options.kernel ?? { maps: REPLAY_MAPS, writer: nowhere };
     this.tracker = new ProcessTracker(options.host);
-    this.#host = options.host;
+    this.#roots = new RootDirectories(options.host);
     this.#files = new OpenFiles(options.host);
     this.#store = new TableStore(maps, writer);
     this.#store.addFile(0, 0);
@@ -124,8 +124,15 @@ export class Resolver {
       demangle: options.demangle,
       goPages: new GoPages(GO_PAGE_BYTES),
       text: new Uint8Array(MAX_TEXT_READ),
+      roots: this.#roots,
+      mayHaveDebugInfo: (image, path, roots) =>
+        mayHaveDebugInformation(
+          image,
+          path,
+          new FileRoots((root, name) => options.host.openBelow(root, name), roots),
+          options.hasServers,
+        ),
     };
-    this.#hasServers = options.hasServers;
     this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
   }
 
@@ -164,13 +171,10 @@ export class Resolver {
     if ('reason' in opened) return undefined;
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
-      const { pid } = process.identity;
-      binary = new Binary(opened, this.#shared, pid, (image, path) => {
-        const roots = new FileRoots(this.#host, pid);
-        return mayHaveDebugInformation(image, path, roots, this.#hasServers);
-      });
+      binary = new Binary(opened, this.#shared);
       this.#binaries.set(opened.id, binary);
     }
+    binary.mappedBy(process);
     return binary;
   }
 

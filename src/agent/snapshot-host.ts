@@ -1,5 +1,5 @@
 /** Hosts that note what the machine said, and that say it again. */
-import type { ProcessHost } from '../process/host.ts';
+import type { OpenedRoot, ProcessHost } from '../process/host.ts';
 import { parseMaps, type RawMapping } from '../process/maps.ts';
 import { type HostPid, type NamespacePid, namespacePid } from '../units/units.ts';
 import type { Snapshot } from './messages.ts';
@@ -41,6 +41,14 @@ export class RecordingHost implements ProcessHost {
 
   openInRoot(pid: HostPid, path: string): number {
     return this.#live.openInRoot(pid, path);
+  }
+
+  openRoot(pid: HostPid): OpenedRoot | undefined {
+    return this.#live.openRoot(pid);
+  }
+
+  openBelow(root: number, path: string): number {
+    return this.#live.openBelow(root, path);
   }
 
   readMemory(pid: HostPid, address: number, length: number): Uint8Array {
@@ -91,6 +99,15 @@ export class ReplayHost implements ProcessHost {
 
   openInRoot(pid: HostPid, path: string): number {
     throw new Error(`replay does not read ${path} of process ${pid}`);
+  }
+
+  /** Its pid may be another's by now. */
+  openRoot(): undefined {
+    return undefined;
+  }
+
+  openBelow(root: number, path: string): number {
+    return this.#live.openBelow(root, path);
   }
 
   /** The vDSO, the only memory that is read, is the same in all processes of a kernel. */

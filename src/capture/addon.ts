@@ -61,6 +61,10 @@ export interface Addon {
   openInRoot(pid: number, path: string): number;
   /** False when another process has the lock; it lasts until the descriptor is closed. */
   lockFile(fd: number): boolean;
+  /** The same below a directory that is open. */
+  openBelow(root: number, path: string): number;
+  /** Gives an unnamed file a name that is free. */
+  linkFile(fd: number, path: string): void;
   /** Demangled C++, Rust or D name; undefined when it is none. */
   demangle(name: string): string | undefined;
 }

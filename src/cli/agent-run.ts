@@ -1,5 +1,4 @@
 /** The running agent: samples, keeps and serves profiles, and follows its configuration. */
-import { mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Delivery, DeliveryEvents } from '../agent/delivery.ts';
 import { SelfObservation } from '../agent/self-observation.ts';
@@ -9,6 +8,7 @@ import type { Loaded } from '../config/load.ts';
 import { problemText } from '../config/problem.ts';
 import { Reloader } from '../config/reload.ts';
 import type { Config } from '../config/schema.ts';
+import { makeFolder } from '../export/profile-folder.ts';
 import type { Profile } from '../profile/model.ts';
 import type { Viewer } from '../viewer/server.ts';
 import type { ProfileStore } from '../viewer/store.ts';
@@ -356,7 +356,7 @@ function checkTargets({ capture }: Config): void {
 /** Makes the folder and tries it. @param asked the option or key it comes from. @throws CommandError */
 async function tryFolder(path: string, asked: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolder(resolve(path));
   } catch (error) {
     throw new CommandError(`${asked}: cannot make ${path}: ${reasonOf(error)}`);
   }

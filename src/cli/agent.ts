@@ -111,12 +111,13 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
     load: configLoader(values, optionValues(line)),
     writePprof: values['write-pprof'],
   };
-  const agent = await Agent.create(surroundings, sources, stopped.promise);
+  impatient.promise.catch(() => undefined);
+  let agent: Agent | undefined;
   let count = 0;
   const unwatch = surroundings.onStopSignal((signal) => {
     // Without a file there is nothing to read again: then it is the terminal that has gone.
     if (signal === 'SIGHUP' && values.config !== undefined) {
-      agent.reload();
+      agent?.reload();
       return;
     }
     count += 1;
@@ -124,6 +125,7 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
     else impatient.reject(new CommandError('stopped at once; the last profile is lost'));
   });
   try {
+    agent = await Agent.create(surroundings, sources, stopped.promise);
     await Promise.race([agent.run(), impatient.promise]);
   } finally {
     unwatch();

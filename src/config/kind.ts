@@ -19,8 +19,13 @@ export const REDACTED = '[redacted]';
 
 const MAX_TEXT = 4096;
 
-const quoted = (text: string): string =>
-  `'${text.length > 100 ? `${text.slice(0, 100)}…` : text}'`.replaceAll(/[\p{Cc}\p{Cs}]/gu, '?');
+const quoted = (value: string): string => {
+  const text = withoutCredentials(value);
+  return `'${text.length > 100 ? `${text.slice(0, 100)}…` : text}'`.replaceAll(
+    /[\p{Cc}\p{Cs}]/gu,
+    '?',
+  );
+};
 
 const unfit = (text: string, allowed: string): Unfit =>
   new Unfit(`${quoted(text)} is not ${allowed}`);

@@ -1,23 +1,38 @@
 /** CRC-32 of a whole file, as `.gnu_debuglink` has it. */
-import { readSync } from 'node:fs';
+import { fstatSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { ParseError } from '../elf/source.ts';
 
-const CHUNK = 1 << 20;
-/** At about 2 GB per second. The largest known debug files (of browsers) have 4 GB. */
-const MAX_BYTES = 8 * 2 ** 30;
+export interface ChecksumLimits {
+  readonly bytes: number;
+  readonly ms: number;
+}
 
-/** @throws ParseError `read_failed`, `debug_file_too_big` */
-export function fileChecksum(fd: number): number {
+/**
+ * About 2 GB per second from memory, 0.1 from a slow disk. Whoever may put a
+ * file beside a program shall not keep us reading: files this big have build
+ * ids, which cost nothing to compare.
+ */
+export const CHECKSUM_LIMITS: ChecksumLimits = { bytes: 2 ** 30, ms: 2_000 };
+const CHUNK = 1 << 20;
+
+/** @throws ParseError `read_failed`, `debug_link_too_big`, `debug_link_time` */
+export function fileChecksum(fd: number, { bytes, ms }: ChecksumLimits): number {
+  const begun = performance.now();
+  const { size } = fstatSync(fd);
+  if (size > bytes) throw new ParseError('debug_link_too_big', `${size} bytes`);
   const buffer = Buffer.allocUnsafe(CHUNK);
   let sum = 0;
-  for (let at = 0; at <= MAX_BYTES; ) {
+  for (let at = 0; at <= bytes; ) {
     const count = read(fd, buffer, at);
     if (count === 0) return sum;
     sum = crc32(buffer.subarray(0, count), sum);
     at += count;
+    if (performance.now() - begun > ms) {
+      throw new ParseError('debug_link_time', `${at} of ${size} bytes in ${ms} ms`);
+    }
   }
-  throw new ParseError('debug_file_too_big', `more than ${MAX_BYTES} bytes`);
+  throw new ParseError('debug_link_too_big', `more than ${bytes} bytes`);
 }
 
 function read(fd: number, buffer: Buffer, at: number): number {

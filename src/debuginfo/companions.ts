@@ -21,6 +21,7 @@ export class Companions implements DebugCompanions {
   readonly #binaryPath: string;
   readonly #context: CompanionContext;
   readonly #split = new Map<string, DebugFile | undefined>();
+  readonly #refuse = (reason: string): void => this.#context.problems.count(reason);
   #supplement: DebugFile | undefined;
   #package: DebugFile | undefined;
 
@@ -71,6 +72,7 @@ export class Companions implements DebugCompanions {
     const isRight = (file: DebugFile) => this.#isSupplement(file, link.id);
     for (const { fd, path } of roots.find(
       supplementPaths(this.#holder.path || this.#binaryPath, link.path, link.id),
+      this.#refuse,
     )) {
       const file = this.#open(fd, path, isRight, 'debug_supplement_id');
       if (file) return file;
@@ -95,7 +97,7 @@ export class Companions implements DebugCompanions {
 
   #findPackage(): DebugFile | undefined {
     const files = [this.#binaryPath, this.#holder.path].filter((path) => path !== '');
-    for (const { fd, path } of this.#context.roots.find(packagePaths(files))) {
+    for (const { fd, path } of this.#context.roots.find(packagePaths(files), this.#refuse)) {
       const file = this.#open(fd, path, isPackage, 'debug_package');
       if (file) return file;
     }
@@ -111,7 +113,10 @@ export class Companions implements DebugCompanions {
     const folders = [this.#binaryPath, this.#holder.path]
       .filter((path) => path !== '')
       .map((path) => dirname(path));
-    for (const { fd, path } of roots.find(splitPaths(name, compilationDirectory, folders))) {
+    for (const { fd, path } of roots.find(
+      splitPaths(name, compilationDirectory, folders),
+      this.#refuse,
+    )) {
       const file = this.#open(fd, path, isSplit, 'debug_split');
       if (file) return file;
     }

@@ -7,14 +7,17 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { loadAddon } from '../capture/addon.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { compile, openImage, scratchDirectory } from '../elf/testdata/programs.ts';
 import { type DebugSearch, mayHaveDebugInformation } from './debug-search.ts';
+import { FileRoots } from './file-roots.ts';
 import { buildIdPaths, debugLinkPaths } from './paths.ts';
 import { hostRoot, processRoot, run, searchAll, separate } from './testing.ts';
 
@@ -121,7 +124,103 @@ describe('search for debug information', () => {
     mkdirSync(join(root, '/usr/bin/.debug/program.debug'), { recursive: true });
     const found = await search(root, '/usr/bin/program');
     assert.deepEqual(dwarf(found), [['symbols', 0]]);
-    assert.deepEqual(found.problems, { elf_segments: 1, not_elf: 1 });
+    assert.deepEqual(found.problems, { debug_file_not_regular: 1, elf_segments: 1, not_elf: 1 });
+  });
+
+  test('a file that is too much to be summed costs nothing, and the next place is tried', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=none');
+    const size = infoSize(program);
+    separate(program, join(root, '/usr/bin/.debug/program.debug'));
+    const sparse = join(root, '/usr/bin/program.debug');
+    copyFileSync(join(root, '/usr/bin/.debug/program.debug'), sparse);
+    truncateSync(sparse, 4 * 2 ** 30);
+    const begun = process.cpuUsage();
+    const found = await search(root, '/usr/bin/program');
+    assert.ok(process.cpuUsage(begun).user + process.cpuUsage(begun).system < 500_000);
+    assert.deepEqual(dwarf(found).at(-1), ['separate', size]);
+    assert.deepEqual(found.problems, { debug_link_too_big: 1 });
+  });
+
+  test('summing takes no longer than its time', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=none');
+    separate(program, join(root, '/usr/bin/program.debug'));
+    const checksum = { bytes: 2 ** 30, ms: -1 };
+    const found = await searchAll(program, '/usr/bin/program', processRoot(root), undefined, {
+      checksum,
+    });
+    found.search.close();
+    assert.deepEqual(dwarf(found), [['symbols', 0]]);
+    assert.deepEqual(found.problems, { debug_link_time: 1 });
+  });
+
+  test('where summing is too much an equal build id does', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=0x0102030405060708');
+    const size = infoSize(program);
+    separate(program, join(root, '/usr/bin/program.debug'));
+    const checksum = { bytes: 1, ms: 1000 };
+    const found = await searchAll(program, '/usr/bin/program', processRoot(root), undefined, {
+      checksum,
+    });
+    found.search.close();
+    assert.deepEqual(dwarf(found).at(-1), ['separate', size]);
+    assert.deepEqual(found.problems, {});
+  });
+
+  test('sources are announced before they are read, and left alone where that is wanted', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=none');
+    separate(program, join(root, '/usr/bin/program.debug'));
+    copyFileSync(join(root, '/usr/bin/program.debug'), join(root, '/usr/bin/second'));
+    mkdirSync(join(root, '/usr/bin/.debug'));
+    copyFileSync(join(root, '/usr/bin/second'), join(root, '/usr/bin/.debug/program.debug'));
+    const skipped = new Set<string>();
+    const sources = async () => {
+      const begun: string[] = [];
+      const watch = { skipped, begins: (source: string) => void begun.push(source) };
+      const found = await searchAll(
+        program,
+        '/usr/bin/program',
+        processRoot(root),
+        undefined,
+        {},
+        watch,
+      );
+      found.search.close();
+      const used = found.candidates.map(({ source }) => source);
+      assert.deepEqual(used, begun.slice(0, -2), 'no download, no embedded symbols');
+      return used;
+    };
+    const all = await sources();
+    assert.equal(all.length, 3);
+    skipped.add(all[1]!);
+    assert.deepEqual(await sources(), [all[0], all[2]]);
+    skipped.add('own');
+    assert.deepEqual(await sources(), [all[2]]);
+  });
+
+  test('a FIFO, a folder and an empty file are worth a search, which counts them', async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=none');
+    separate(program, join(root, 'unused/program.debug'));
+    const image = ElfImage.parse(new FileSource(openSync(program, 'r')));
+    const places = debugLinkPaths('/usr/bin/program', 'program.debug').map((at) => join(root, at));
+    const worth = (roots: FileRoots) => mayHaveDebugInformation(image, program, roots, false);
+    assert.equal(worth(processRoot(root)), false);
+    for (const place of places) mkdirSync(dirname(place), { recursive: true });
+    run('mkfifo', `${program}.debug`);
+    mkdirSync(places[1]!);
+    writeFileSync(places[2]!, '');
+    // As the host does: the real opening of a FIFO would wait for a writer.
+    assert.equal(worth(hostRoot()), true);
+    const { problems, search } = await searchAll(program, program, hostRoot());
+    search.close();
+    assert.deepEqual(problems, { debug_file_not_regular: 2 });
+    const inRoot = await searchAll(program, '/usr/lib/program', processRoot(root));
+    inRoot.search.close();
+    assert.deepEqual(inRoot.problems, {});
+    const { addon, fd } = { addon: loadAddon(), fd: openSync(root, 'r') };
+    const roots = new FileRoots((below, path) => addon.openBelow(below, path), [fd]);
+    const found = await searchAll(program, '/usr/bin/program', roots);
+    found.search.close();
+    assert.deepEqual(found.problems, { debug_file_not_regular: 2, debug_file_too_short: 1 });
   });
 
   test('after the root of the process the host is looked at', async () => {

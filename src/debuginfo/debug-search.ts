@@ -5,7 +5,7 @@ import { parseDebugLink } from '../elf/debug-link.ts';
 import type { DebugCompanions, DebugSections } from '../elf/dwarf/sections.ts';
 import { ElfImage } from '../elf/image.ts';
 import { MemorySource, ParseError } from '../elf/source.ts';
-import { fileChecksum } from './checksum.ts';
+import { CHECKSUM_LIMITS, type ChecksumLimits, fileChecksum } from './checksum.ts';
 import { type CompanionContext, Companions } from './companions.ts';
 import { DebugFile, hasContents } from './debug-file.ts';
 import type { FileRoots, FoundFile } from './file-roots.ts';
@@ -18,6 +18,8 @@ import { SECTION_LIMITS, type SectionLimits } from './section-file.ts';
 export interface DebugCandidate {
   /** How names of its symbol table rank, see SOURCE_QUALITY. */
   readonly kind: 'symbols' | 'separate' | 'debugdata' | 'debuginfod';
+  /** Names it among the candidates of this binary, in other searches too. */
+  readonly source: string;
   readonly image: ElfImage;
   /** Undefined when it has no DWARF. */
   readonly sections: DebugSections | undefined;
@@ -45,13 +47,28 @@ export interface SearchedBinary {
   readonly roots: FileRoots;
 }
 
+/** Whoever may end a search that costs too much learns what it was at, and leaves that out next time. */
+export interface SearchWatch {
+  /** Sources that are left alone. */
+  readonly skipped: ReadonlySet<string>;
+  /** Called before the work on a source begins. */
+  begins(source: string): void;
+}
+
+const unwatched: SearchWatch = { skipped: new Set(), begins() {} };
+
 export interface SearchLimits {
   readonly sections: SectionLimits;
   /** Of an uncompressed `.gnu_debugdata`. */
   readonly debugdataBytes: number;
+  readonly checksum: ChecksumLimits;
 }
 
-const LIMITS: SearchLimits = { sections: SECTION_LIMITS, debugdataBytes: 64 << 20 };
+const LIMITS: SearchLimits = {
+  sections: SECTION_LIMITS,
+  debugdataBytes: 64 << 20,
+  checksum: CHECKSUM_LIMITS,
+};
 /** Of 16 KiB, for all files of a binary. A DWARF parser walks a dozen sections at once. */
 const CACHED_BLOCKS = 128;
 
@@ -66,21 +83,29 @@ export class DebugSearch {
   readonly #own: DebugFile;
   readonly #downloads: Downloads | undefined;
   readonly #limits: SearchLimits;
+  readonly #watch: SearchWatch;
   readonly #problems = new Problems();
   readonly #context: CompanionContext;
   readonly #seen = new Set<string>();
   readonly #open: { close(): void }[] = [];
   readonly #awaited = new Set<string>();
+  readonly #refuse = (reason: string): void => this.#problems.count(reason);
 
   /** @throws ParseError when the binary is no ELF file or cannot be read */
-  constructor(binary: SearchedBinary, downloads?: Downloads, limits = LIMITS) {
+  constructor(
+    binary: SearchedBinary,
+    downloads?: Downloads,
+    limits: Partial<SearchLimits> = {},
+    watch = unwatched,
+  ) {
     this.#binary = binary;
     this.#downloads = downloads;
-    this.#limits = limits;
+    this.#limits = { ...LIMITS, ...limits };
+    this.#watch = watch;
     this.#context = {
       problems: this.#problems,
       cache: new BlockCache(CACHED_BLOCKS),
-      limits: limits.sections,
+      limits: this.#limits.sections,
       used: { memory: 0, disk: 0 },
       roots: binary.roots,
       download: (buildId) => this.#download(buildId),
@@ -105,50 +130,68 @@ export class DebugSearch {
    * can be used until close().
    */
   async *candidates(): AsyncGenerator<DebugCandidate> {
-    yield await this.#candidate('symbols', this.#own);
-    for (const file of this.#separate()) yield await this.#candidate('separate', file);
-    const downloaded = this.#downloaded();
-    if (downloaded) yield await this.#candidate('debuginfod', downloaded);
-    const embedded = this.#problems.guard(() => this.#debugdata());
-    if (embedded) {
-      yield { kind: 'debugdata', image: embedded, sections: undefined, companions: nothing };
+    if (this.#begins('own')) yield await this.#candidate('symbols', 'own', this.#own);
+    for (const { file, source } of this.#separate()) {
+      yield await this.#candidate('separate', source, file);
     }
+    const downloaded = this.#begins('debuginfod') ? this.#downloaded() : undefined;
+    if (downloaded) yield await this.#candidate('debuginfod', 'debuginfod', downloaded);
+    if (!this.#begins('debugdata')) return;
+    const image = this.#problems.guard(() => this.#debugdata());
+    if (!image) return;
+    yield {
+      kind: 'debugdata',
+      source: 'debugdata',
+      image,
+      sections: undefined,
+      companions: nothing,
+    };
   }
 
   close(): void {
     for (const each of this.#open.splice(0)) each.close();
   }
 
-  async #candidate(kind: DebugCandidate['kind'], file: DebugFile): Promise<DebugCandidate> {
+  #begins(source: string): boolean {
+    if (this.#watch.skipped.has(source)) return false;
+    this.#watch.begins(source);
+    return true;
+  }
+
+  async #candidate(
+    kind: DebugCandidate['kind'],
+    source: string,
+    file: DebugFile,
+  ): Promise<DebugCandidate> {
     const { image, sections } = file;
-    if (!file.hasDwarf) return { kind, image, sections: undefined, companions: nothing };
+    if (!file.hasDwarf) return { kind, source, image, sections: undefined, companions: nothing };
     await sections.prepare();
     const companions = await Companions.of(file, this.#binary.path, this.#context);
     this.#open.push(companions);
-    return { kind, image, sections, companions };
+    return { kind, source, image, sections, companions };
   }
 
-  *#separate(): Generator<DebugFile> {
+  *#separate(): Generator<{ readonly file: DebugFile; readonly source: string }> {
     const { image } = this.#own;
     const { roots, path } = this.#binary;
-    for (const found of roots.find(buildIdPaths(image.buildId))) {
+    for (const found of roots.find(buildIdPaths(image.buildId), this.#refuse)) {
       const file = this.#openSeparate(found, undefined);
-      if (file) yield file;
+      if (file) yield { file, source: separateSource(found) };
     }
     const link = this.#problems.guard(() => {
       const section = this.#own.sections.section('.gnu_debuglink');
       return section && parseDebugLink(section);
     });
     if (!link) return;
-    for (const found of roots.find(debugLinkPaths(path, link.name))) {
+    for (const found of roots.find(debugLinkPaths(path, link.name), this.#refuse)) {
       const file = this.#openSeparate(found, link.checksum);
-      if (file) yield file;
+      if (file) yield { file, source: separateSource(found) };
     }
   }
 
   /** @param checksum undefined for a file that was found by its build id */
   #openSeparate(found: FoundFile, checksum: number | undefined): DebugFile | undefined {
-    if (this.#seen.has(found.identity)) {
+    if (this.#seen.has(found.identity) || !this.#begins(separateSource(found))) {
       closeSync(found.fd);
       return undefined;
     }
@@ -157,9 +200,7 @@ export class DebugSearch {
       const file = DebugFile.open(found.fd, found.path, this.#context);
       try {
         this.#checkBuildId(file, checksum === undefined);
-        if (checksum !== undefined && fileChecksum(found.fd) !== checksum) {
-          throw new ParseError('debug_link_crc', `${found.path} has another checksum`);
-        }
+        if (checksum !== undefined) this.#checkSum(file, found, checksum);
       } catch (cause) {
         file.close();
         throw cause;
@@ -174,6 +215,19 @@ export class DebugSearch {
     if (image.buildId === buildId) return;
     if (!isNeeded && (image.buildId === '' || buildId === '')) return;
     throw new ParseError('debug_file_build_id', `${image.buildId} instead of ${buildId}`);
+  }
+
+  #checkSum(file: DebugFile, { fd, path }: FoundFile, expected: number): void {
+    let sum: number;
+    try {
+      sum = fileChecksum(fd, this.#limits.checksum);
+    } catch (cause) {
+      // Too big to be summed; an equal build id says as much.
+      const { buildId } = this.#own.image;
+      if (cause instanceof ParseError && buildId !== '' && file.image.buildId === buildId) return;
+      throw cause;
+    }
+    if (sum !== expected) throw new ParseError('debug_link_crc', `${path} has another checksum`);
   }
 
   #downloaded(): DebugFile | undefined {
@@ -225,6 +279,8 @@ export function mayHaveDebugInformation(
     throw cause;
   }
 }
+
+const separateSource = ({ identity }: FoundFile): string => `separate:${identity}`;
 
 /** The caller may close its own at any time. */
 function reopened(fd: number): number {

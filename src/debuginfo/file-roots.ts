@@ -1,7 +1,5 @@
-/** Where a process's files may be: in its own root, and on the host. */
+/** Where the files of processes may be: in their own roots, and on the host. */
 import { closeSync, constants, fstatSync, openSync, realpathSync, statSync } from 'node:fs';
-import type { ProcessHost } from '../process/host.ts';
-import type { HostPid } from '../units/units.ts';
 
 /** An ELF header takes 64 bytes. Files of /proc, whose opening or reading can have effects, have size 0. */
 const MIN_SIZE = 64;
@@ -17,59 +15,82 @@ export interface FoundFile {
   readonly identity: string;
 }
 
-export class FileRoots {
-  readonly #host: Pick<ProcessHost, 'openInRoot'>;
-  readonly #pid: HostPid | undefined;
+/**
+ * Descriptor of a regular file by path inside an open root directory, which no
+ * link leaves. Throws an Error with code EINVAL for what is no regular file.
+ */
+type OpenBelow = (root: number, path: string) => number;
 
-  /** @param pid undefined when the process is gone: only the host is looked at. */
-  constructor(host: Pick<ProcessHost, 'openInRoot'>, pid: HostPid | undefined) {
-    this.#host = host;
-    this.#pid = pid;
+/** Called with the reason for a counter. */
+type Refuse = (reason: string) => void;
+
+export class FileRoots {
+  /** Descriptors of the roots, best first; whoever sets them closes them. Without any only the host is looked at. */
+  roots: readonly number[];
+  readonly #openBelow: OpenBelow;
+
+  constructor(openBelow: OpenBelow, roots: readonly number[]) {
+    this.#openBelow = openBelow;
+    this.roots = roots;
   }
 
   /**
-   * Those of the files that there are: first in the process's own root, then
+   * Those of the files that there are: first in the processes' own roots, then
    * on the host, each place in the order of `paths`.
+   * @param refuse told of what is there and cannot be a debug file
    */
-  *find(paths: readonly string[]): Generator<FoundFile> {
-    if (this.#pid !== undefined) {
-      const pid = this.#pid;
-      for (const path of paths) yield* found(path, () => this.#host.openInRoot(pid, path));
+  *find(paths: readonly string[], refuse: Refuse = () => undefined): Generator<FoundFile> {
+    for (const root of this.roots) {
+      for (const path of paths) yield* found(path, () => this.#openBelow(root, path), refuse);
     }
-    for (const path of paths) yield* found(path, () => openOnHost(path));
+    for (const path of paths) yield* found(path, () => openOnHost(path), refuse);
   }
 
-  /** Whether there is any of the files. */
+  /** Whether there is anything by one of the names: a search says whether it is of use. */
   has(paths: readonly string[]): boolean {
-    for (const { fd } of this.find(paths)) {
+    let isRefused = false;
+    const refuse = () => {
+      isRefused = true;
+    };
+    for (const { fd } of this.find(paths, refuse)) {
       closeSync(fd);
       return true;
     }
-    return false;
+    return isRefused;
   }
 }
 
-function* found(path: string, open: () => number): Generator<FoundFile> {
+function* found(path: string, open: () => number, refuse: Refuse): Generator<FoundFile> {
   if (!path.startsWith('/') || path.includes('\0')) return;
   let fd: number;
   try {
     fd = open();
-  } catch {
-    // No such file there, or the process is gone.
+  } catch (cause) {
+    // Otherwise there is no such file.
+    if ((cause as NodeJS.ErrnoException).code === 'EINVAL') refuse('debug_file_not_regular');
     return;
   }
   const stat = fstatSync(fd);
   const { dev, ino, size } = stat;
-  if (stat.isFile() && size >= MIN_SIZE) yield { fd, path, identity: `${dev}:${ino}` };
-  else closeSync(fd);
+  if (stat.isFile() && size >= MIN_SIZE) {
+    yield { fd, path, identity: `${dev}:${ino}` };
+    return;
+  }
+  closeSync(fd);
+  refuse(stat.isFile() ? 'debug_file_too_short' : 'debug_file_not_regular');
 }
 
 function openOnHost(path: string): number {
   const real = realpathSync(path);
   const stat = statSync(real);
-  if (PSEUDO_FILES.test(real) || !stat.isFile()) throw new Error(`${path} is not a usual file`);
+  if (PSEUDO_FILES.test(real) || !stat.isFile()) throw irregular(path);
   const fd = openSync(real, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
-  throw new Error(`${path} is not a usual file`);
+  throw irregular(path);
+}
+
+/** As for a root's files. */
+function irregular(path: string): Error {
+  return Object.assign(new Error(`${path} is not a usual file`), { code: 'EINVAL' });
 }

@@ -6,6 +6,15 @@ const BUILD_ID = /^([0-9a-f]{2})([0-9a-f]{6,})$/;
 /** Folders that were moved below /usr; packages know one of the names, the mapping has the other. */
 const MERGED = /^\/(?:usr\/)?((?:bin|sbin|lib|lib32|lib64|libx32)(?:\/.*)?)$/;
 
+/**
+ * Path of a file as seen from a root. `/proc/PID/maps` gives paths as its
+ * reader sees them, the kernel's records as the process does.
+ * @param root where the root is for the reader
+ */
+export function insideRoot(path: string, root: string): string {
+  return root !== '/' && path.startsWith(`${root}/`) ? path.slice(root.length) : path;
+}
+
 /** Where distributions install the debug file of a build id. */
 export function buildIdPaths(buildId: string): string[] {
   const match = BUILD_ID.exec(buildId);

@@ -2,7 +2,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { HostPid } from '../units/units.ts';
 import { type DebugCandidate, DebugSearch, type Downloads } from './debug-search.ts';
 import { FileRoots } from './file-roots.ts';
 
@@ -10,23 +9,14 @@ export const run = (command: string, ...args: readonly string[]): void =>
   void execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
 
 /** A process whose root is a folder. */
-export function processRoot(folder: string): FileRoots {
-  return new FileRoots(
-    { openInRoot: (_pid, path) => openSync(join(folder, path), 'r') },
-    1 as HostPid,
-  );
-}
+export const processRoot = (folder: string): FileRoots =>
+  new FileRoots((_root, path) => openSync(join(folder, path), 'r'), [0]);
 
 /** Only the host. */
 export const hostRoot = (): FileRoots =>
-  new FileRoots(
-    {
-      openInRoot() {
-        throw new Error('no process');
-      },
-    },
-    undefined,
-  );
+  new FileRoots(() => {
+    throw new Error('no process');
+  }, []);
 
 /** Moves the debug information of a program to another file, as packages do; the program is stripped. */
 export function separate(program: string, debug: string, ...options: readonly string[]): void {
@@ -48,8 +38,14 @@ export async function searchAll(
   roots: FileRoots,
   downloads?: Downloads,
   limits?: ConstructorParameters<typeof DebugSearch>[2],
+  watch?: ConstructorParameters<typeof DebugSearch>[3],
 ): Promise<Searched> {
-  const search = new DebugSearch({ fd: openSync(file, 'r'), path, roots }, downloads, limits);
+  const search = new DebugSearch(
+    { fd: openSync(file, 'r'), path, roots },
+    downloads,
+    limits,
+    watch,
+  );
   const candidates = [];
   for await (const candidate of search.candidates()) candidates.push(candidate);
   return { search, candidates, problems: Object.fromEntries(search.problems) };

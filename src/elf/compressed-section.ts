@@ -1,6 +1,7 @@
 /** Sections that the linker or objcopy compressed: SHF_COMPRESSED and the older `.zdebug_*`. */
-import { inflateSync, zstdDecompressSync } from 'node:zlib';
+import { constants, inflateSync, zstdDecompressSync } from 'node:zlib';
 import { readUnsigned64, SECTION_COMPRESSED, type Section, viewOf } from './headers.ts';
+import { SliceSource } from './slice-source.ts';
 import { type ByteSource, MemorySource, ParseError } from './source.ts';
 
 /** Decompressed sections live in memory; a larger one is refused. */
@@ -79,6 +80,55 @@ export function decompressed(
   if (output.length !== size) throw broken(section, `${output.length} bytes instead of ${size}`);
   return new MemorySource(output);
 }
+
+/** The first bytes of a section, which claims to have `size` in all. */
+export interface SectionStart {
+  readonly bytes: ByteSource;
+  readonly size: number;
+}
+
+/**
+ * The beginning of a section, as much as `maximumRaw` bytes in the file hold, for
+ * who cannot wait for the whole.
+ * @throws ParseError `section_compression`; `section_too_big` when those bytes hold
+ *   more than `maximum`, or what is compressed with zstd does.
+ */
+export function decompressedStart(
+  section: Section,
+  raw: ByteSource,
+  maximumRaw: number,
+  maximum: number,
+): SectionStart {
+  const compression = compressionOf(section, raw, Number.MAX_SAFE_INTEGER);
+  if (compression === undefined) {
+    return { bytes: new SliceSource(raw, 0, Math.min(raw.size, maximum)), size: raw.size };
+  }
+  const { kind, start, size } = compression;
+  const length = Math.min(raw.size - start, maximumRaw);
+  if (kind === 'zstd' || size === 0) {
+    const bytes = decompressed(section, raw, maximum);
+    return { bytes, size: bytes.size };
+  }
+  let output: Uint8Array;
+  try {
+    output = inflateSync(raw.read(start, length), {
+      maxOutputLength: Math.min(size, maximum),
+      // The input may end anywhere.
+      finishFlush: constants.Z_SYNC_FLUSH,
+    });
+  } catch (cause) {
+    if (size > maximum && isTooLarge(cause)) throw tooBig(section, size);
+    throw broken(section, String(cause), { cause });
+  }
+  const isWhole = start + length === raw.size;
+  if (output.length > size || (isWhole && output.length !== size)) {
+    throw broken(section, `${output.length} bytes instead of ${size}`);
+  }
+  return { bytes: new MemorySource(output), size };
+}
+
+const isTooLarge = (cause: unknown): boolean =>
+  cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE';
 
 function plausible(
   section: Section,

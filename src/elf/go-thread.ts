@@ -2,6 +2,7 @@
  * How to get from a thread to its goroutine: where the thread keeps `g`, and
  * the offsets in the runtime's structures.
  */
+import { goDebugLayout, type NoGoDebugLayout } from './go-debug-layout.ts';
 import type { GoFunctions } from './go-functions.ts';
 import { instructionLength } from './go-instructions.ts';
 import type { GoMemory } from './go-memory.ts';
@@ -34,12 +35,16 @@ export interface GoThreadLayout {
   readonly inC: number;
 }
 
+/** The part that the runtime's sources decide. */
+export type RuntimeLayout = Omit<GoThreadLayout, 'gOffset' | 'gSlot'>;
+
 /**
  * Why there is none: `go_version_unknown` (no build information, a development
- * version, or older or newer than 1.16 to 1.27), `go_tls_unknown` (the code that
- * loads g was not understood).
+ * version, or older or newer than 1.16 to 1.27, and no debug information either),
+ * `go_tls_unknown` (the code that loads g was not understood), or what the debug
+ * information of an unknown version lacks.
  */
-export type NoGoThreadLayout = 'go_version_unknown' | 'go_tls_unknown';
+export type NoGoThreadLayout = 'go_version_unknown' | 'go_tls_unknown' | NoGoDebugLayout;
 
 type PlaceOfG = Pick<GoThreadLayout, 'gOffset' | 'gSlot'>;
 
@@ -53,8 +58,11 @@ export function goThreadLayout(
   functions: GoFunctions,
 ): GoThreadLayout | NoGoThreadLayout {
   const version = goVersion(image, functions.module.memory);
-  const layout = version === undefined ? undefined : runtimeLayout(version);
-  if (layout === undefined) return 'go_version_unknown';
+  // For known releases the table says what their debug information says, without
+  // decompressing it, and of stripped binaries too.
+  const known = version === undefined ? undefined : runtimeLayout(version);
+  const layout = known ?? goDebugLayout(image) ?? 'go_version_unknown';
+  if (typeof layout === 'string') return layout;
   const { memory } = functions.module;
   const range = functions.findByName(LOADS_G);
   const size = range === undefined ? 0 : Math.min(CODE_SIZE, range.end - range.start);
@@ -68,9 +76,7 @@ export function goThreadLayout(
  * Offsets of a release, `go1.N` or `go1.N.M`: they have not changed within one.
  * Development versions may have any.
  */
-export function runtimeLayout(
-  version: string,
-): Omit<GoThreadLayout, 'gOffset' | 'gSlot'> | undefined {
+export function runtimeLayout(version: string): RuntimeLayout | undefined {
   const minor = Number(/^go1\.(\d{1,3})(?:\.\d+|rc\d+|beta\d+)?(?![\w.])/.exec(version)?.[1]);
   if (version.includes('devel') || !(minor >= 16 && minor <= 27)) return undefined;
   // 1.25 removed gobuf.ret, one word before bp, and what follows g0 in m moved up.

@@ -105,10 +105,18 @@ export class ElfImage {
    */
   view(part: Section | Segment): ByteSource {
     if ('fileSize' in part) return new SliceSource(this.#source, part.offset, part.fileSize);
-    if (part.type === SectionType.Nobits || part.type === SectionType.Null) {
+    return decompressed(part, this.stored(part));
+  }
+
+  /**
+   * The bytes of a section as they are in the file, perhaps compressed.
+   * @throws ParseError `out_of_bounds`.
+   */
+  stored(section: Section): ByteSource {
+    if (section.type === SectionType.Nobits || section.type === SectionType.Null) {
       return new MemorySource(new Uint8Array());
     }
-    return decompressed(part, new SliceSource(this.#source, part.offset, part.size));
+    return new SliceSource(this.#source, section.offset, section.size);
   }
 
   /** Where the byte at a loaded address is in the file; undefined when it is not in it. */

@@ -134,7 +134,7 @@ export class ProfileFolder {
 }
 
 /** With those above it. Node's own `recursive` never ends where nothing can be made, as in /proc. */
-async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path);
   } catch (error) {

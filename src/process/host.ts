@@ -1,5 +1,13 @@
 /** What the tracker asks of the machine; replay answers from a recording. */
-import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+} from 'node:fs';
 import type { Addon } from '../capture/addon.ts';
 import { type HostPid, type NamespacePid, namespacePid } from '../units/units.ts';
 import type { RawMapping } from './maps.ts';
@@ -13,17 +21,34 @@ export interface ProcessHost {
   openMapped(pid: HostPid, mapping: RawMapping): number;
   /** Descriptor of a regular file by path inside the process's root. @throws Error */
   openInRoot(pid: HostPid, path: string): number;
+  /** The process's root directory; undefined when it is ours, or out of reach. */
+  openRoot(pid: HostPid): OpenedRoot | undefined;
+  /** Descriptor of a regular file by path inside a root that is open. @throws Error, EINVAL for other files */
+  openBelow(root: number, path: string): number;
   /** Bytes of process memory. @throws Error */
   readMemory(pid: HostPid, address: number, length: number): Uint8Array;
   /** The process's own idea of its pid, for files that are named after it. */
   innermostPid(pid: HostPid): NamespacePid;
 }
 
+export interface OpenedRoot {
+  /** Good for as long as it is open, also when the process is gone; the caller closes it. */
+  readonly fd: number;
+  /** Equal for the same directory in the same mount namespace. */
+  readonly identity: string;
+  /** Where it is in our own root; `/` when it lies outside, as a container's does. */
+  readonly path: string;
+}
+
+/** open(2): a place in the file system, without the right to read there. x86 and arm64 agree on the number. */
+export const O_PATH = 0o10000000;
+
 /** USER_HZ of every Linux that Node runs on. */
 const TICK_NS = 10_000_000;
 
 export class LiveHost implements ProcessHost {
   readonly #addon: Addon;
+  #ownRoot: string | undefined;
 
   constructor(addon: Addon) {
     this.#addon = addon;
@@ -73,6 +98,26 @@ export class LiveHost implements ProcessHost {
     return keepRegular(fd);
   }
 
+  openRoot(pid: HostPid): OpenedRoot | undefined {
+    let fd: number | undefined;
+    try {
+      this.#ownRoot ??= rootIdentity('self', statSync('/proc/self/root'));
+      fd = openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
+      const identity = rootIdentity(`${pid}`, fstatSync(fd));
+      if (identity !== this.#ownRoot) {
+        return { fd, identity, path: readlinkSync(`/proc/self/fd/${fd}`) };
+      }
+    } catch {
+      // The process is gone, or belongs to somebody else.
+    }
+    if (fd !== undefined) closeSync(fd);
+    return undefined;
+  }
+
+  openBelow(root: number, path: string): number {
+    return keepRegular(this.#addon.openBelow(root, path));
+  }
+
   readMemory(pid: HostPid, address: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     return bytes.subarray(0, this.#addon.readMemory(pid, address, bytes));
@@ -101,4 +146,8 @@ function keepRegular(fd: number): number {
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
   throw new Error('not a regular file');
+}
+
+function rootIdentity(pid: string, { dev, ino }: { dev: number; ino: number }): string {
+  return `${readlinkSync(`/proc/${pid}/ns/mnt`)}:${dev}:${ino}`;
 }

@@ -311,3 +311,12 @@ test('a closed binary is opened anew, under a new id', () => {
   now += 300_000;
   some.sweep([]);
 });
+
+test('close() gives all descriptors back', () => {
+  const before = descriptors();
+  const files = new OpenFiles(host);
+  for (const path of [program, ...bare]) opened(files, path);
+  assert.ok(descriptors() >= before + 2);
+  files.close();
+  assert.deepEqual([descriptors(), files.size], [before, 0]);
+});

@@ -36,6 +36,12 @@ class FakeHost implements ProcessHost {
   openInRoot(): number {
     throw new Error('not asked for');
   }
+  openRoot(): undefined {
+    return undefined;
+  }
+  openBelow(): number {
+    throw new Error('not asked for');
+  }
   readMemory(): Uint8Array {
     throw new Error('not asked for');
   }

@@ -5,7 +5,7 @@ import { collectAddresses } from './address-collection.ts';
 import { type Aggregated, Aggregator } from './aggregator.ts';
 import { ProfileBuilder } from './builder.ts';
 import { commOf, fixtureFacts } from './fixture.test-support.ts';
-import { goroutineLabels } from './goroutine-labels.ts';
+import { goroutineLabels, selectedLabels } from './goroutine-labels.ts';
 import type { FrameType } from './model.ts';
 import type { ResolvedLocation } from './profile-tables.ts';
 
@@ -51,7 +51,7 @@ function located(name: string | undefined, type: FrameType): ResolvedLocation | 
   return { mapping: undefined, address: 1, type, lines: [inlined, { ...line, name }] };
 }
 
-function labelled(aggregated: Aggregated, type: FrameType = 'go') {
+function labelled(aggregated: Aggregated, type: FrameType = 'go', wanted?: readonly string[]) {
   const collection = collectAddresses(aggregated);
   const { queries } = collection;
   const locations = Array.from(queries.low, (low, i) => {
@@ -60,7 +60,8 @@ function labelled(aggregated: Aggregated, type: FrameType = 'go') {
     assert.equal(queries.high[i], isStart ? 0x8000_0000 : 0, `address ${low.toString(16)}`);
     return located(NAMES[low], type);
   });
-  const { sets, missing } = goroutineLabels(aggregated, collection, locations);
+  const all = goroutineLabels(aggregated, collection, locations);
+  const { sets, missing } = wanted ? selectedLabels(all, new Set(wanted)) : all;
   const builder = new ProfileBuilder({ threads: false });
   builder.add(aggregated, collection, { locations, labelSets: sets, labelsMissing: missing });
   const profile = builder.finish(fixtureFacts);
@@ -119,6 +120,19 @@ test('a goroutine is its id, the function that made it and the kind that its fir
   assert.deepEqual(profile.tally.labelsLost, {});
   const names = profile.functions.map(({ name }) => name);
   assert.deepEqual(names, ['inlined', 'main.work'], 'only what is in stacks is in the tables');
+});
+
+test('samples are told apart by the wanted labels only; none is missing where none is wanted', () => {
+  const one = { state: 'goroutine', creator: 0x2000, start: 0x3000 } as const;
+  const two = [
+    { ...one, goid: 5 },
+    { ...one, goid: 6 },
+  ];
+  const kinds = labelled(counted(two), 'go', ['goroutine_kind']);
+  assert.deepEqual(kinds.rows, [{ count: 2, labels: { goroutine_kind: 'user' } }]);
+  const none = labelled(counted([...two, { state: 'goroutine_unreadable' }]), 'go', ['thread']);
+  assert.deepEqual(none.rows, [{ count: 3, labels: {} }]);
+  assert.deepEqual(none.profile.tally.labelsLost, {});
 });
 
 test('what could not be known for sure is counted, and not mixed with other reasons', () => {

@@ -94,3 +94,12 @@ test('any bytes are survived', () => {
     { seed: 23, numRuns: 500 },
   );
 });
+
+test('a layout that has moved beyond what was copied says nothing', () => {
+  const layout = layoutOf('go1.27.0');
+  const copy = copyOf(layout, G0).view;
+  assert.deepEqual(copiedGoroutine(copy, layout), known('goroutine'));
+  for (const moved of [{ curg: 176 }, { curg: 200 }, { m: 56 }, { inC: 288 }, { inC: 5000 }]) {
+    assert.equal(copiedGoroutine(copy, { ...layout, ...moved }), undefined, JSON.stringify(moved));
+  }
+});

@@ -15,6 +15,9 @@ export interface Goroutine {
 
 /** Where g was looked for, from the thread pointer. */
 const COPIED_G_OFFSET = -8;
+/** And g.m in g. */
+const COPIED_M = 48;
+const M_BYTES = GoCopy.curgWords - GoCopy.mWords;
 /** As in bpf/goroutine.h. */
 const STATUS_SCAN = 0x1000;
 const STATUS_RUNS = [1, 2, 3, 4, 8, 9];
@@ -32,7 +35,7 @@ export function copiedGoroutine(
 ): Goroutine | undefined {
   if (!layout) return without('go_layout_unknown');
   const g = readWord(copy, GoCopy.g);
-  if (layout.gOffset !== COPIED_G_OFFSET || g === 0) return undefined;
+  if (layout.gOffset !== COPIED_G_OFFSET || g === 0 || !isCopied(layout)) return undefined;
   const m = readWord(copy, GoCopy.gWords + layout.m);
   const ofM = (offset: number): number => readWord(copy, GoCopy.mWords + offset);
   const g0 = ofM(0);
@@ -60,3 +63,7 @@ export function copiedGoroutine(
     start: readWord(copy, words + layout.gopc + 16),
   };
 }
+
+/** Whether a layout that is in no table has its fields in what was copied. */
+const isCopied = ({ m, curg, inC }: GoThreadLayout): boolean =>
+  m === COPIED_M && (curg === GO_COPY_CURG || curg === GO_COPY_CURG + 8) && inC < M_BYTES;

@@ -110,3 +110,11 @@ test('repeated stacks cost only their counts', () => {
   for (let place = 1; place < 20; place++) store.add(profileAt(place, 1));
   assert.ok(store.bytes < once * 4, `${once} → ${store.bytes}`);
 });
+
+test('other limits apply at once to what is kept', () => {
+  const { store } = storeWith(6);
+  store.limit({ maxBytes: 1e9, retentionMs: 25_000 });
+  const { taken } = store.tally();
+  assert.equal(taken, storeWith(6, { retentionMs: 25_000 }).store.tally().taken);
+  assert.ok(taken < storeWith(6).store.tally().taken);
+});

@@ -26,9 +26,9 @@ const addresses = Float64Array.from(readFileSync(list, 'utf8').trim().split('\n'
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const open = () => openSync(program, 'r');
-const file = new DebugInfoFile({ id: 1, path: program, pid: process.pid, open });
+const file = new DebugInfoFile({ id: 1, path: program, roots: () => [], open });
 const entry = new URL('../../dist/debug-info.cjs', import.meta.url);
-const client = new DebugInfoClient({ replay: false }, DEBUG_INFO_LIMITS, entry);
+const client = new DebugInfoClient(DEBUG_INFO_LIMITS, undefined, entry);
 for (const address of addresses) file.occurred(virtualAddress(address), false);
 const base = process.memoryUsage.rss();
 const started = performance.now();

@@ -127,50 +127,78 @@ async function labelled(command: readonly string[]) {
   };
 }
 
+/** @param release as goBuild() */
+function buildBurning(release?: string): string {
+  const source = join(folder, 'burning');
+  mkdirSync(source, { recursive: true });
+  writeFileSync(join(source, 'go.mod'), 'module burning\n\ngo 1.17\n');
+  writeFileSync(join(source, 'main.go'), burningProgram());
+  return goBuild(source, `burning-${release}`, release);
+}
+
+/** No sample in a function made for a goroutine has another's id, 99 % have one. */
+async function expectOwnGoroutines(program: string, seconds: number): Promise<void> {
+  const { samples, lost, lines: ids } = await labelled([program, `${seconds}`]);
+  let inFunctions = 0;
+  let identified = 0;
+  const wrong: string[] = [];
+  for (const sample of samples) {
+    const { goroutine, goroutine_created_by, goroutine_kind } = sample.labels;
+    const says = `${JSON.stringify(sample.labels)} ${showStack(sample)}`;
+    const frames = userFrames(sample).map(({ name }) => name);
+    const burning = frames.map((name) => /^main\.burn(\d+)$/.exec(name)?.[1]).find(Boolean);
+    if (burning !== undefined) {
+      inFunctions += sample.count;
+      if (goroutine === undefined) continue;
+      identified += sample.count;
+      const n = Number(burning);
+      if (goroutine !== ids[n]) wrong.push(`goroutine ${ids[n]}: ${says}`);
+      if (goroutine_created_by !== (n % 2 === 0 ? 'main.spawnEven' : 'main.spawnOdd')) {
+        wrong.push(`creator: ${says}`);
+      }
+      if (goroutine_kind !== 'user' && goroutine_kind !== 'signal') wrong.push(`kind: ${says}`);
+    } else if (goroutine !== undefined && frames.includes('runtime.gcBgMarkWorker')) {
+      if (goroutine_kind !== 'system' && goroutine_kind !== 'signal') wrong.push(`kind: ${says}`);
+      if (ids.includes(goroutine)) wrong.push(`a collector's: ${says}`);
+    } else if (frames.includes('runtime.findRunnable') && goroutine !== undefined) {
+      wrong.push(`runs for nobody: ${says}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+  assert.ok(inFunctions > 100 * seconds, `only ${inFunctions} samples in the functions`);
+  assert.ok(
+    identified >= 0.99 * inFunctions,
+    `${identified} of ${inFunctions} say their goroutine, ${JSON.stringify(lost)}`,
+  );
+  const all = Object.values(lost).reduce((sum, count) => sum + count, 0);
+  assert.ok(inFunctions - identified <= all, 'a goroutine is missing without a reason');
+}
+
 // Two threads carry 60 goroutines, which are preempted, sleep and are stopped by the collector.
 for (const release of [undefined, 'go1.21.13']) {
   test(`every goroutine has its own function, ${release ?? 'the installed Go'}`, async () => {
-    const source = join(folder, 'burning');
-    mkdirSync(source, { recursive: true });
-    writeFileSync(join(source, 'go.mod'), 'module burning\n\ngo 1.17\n');
-    writeFileSync(join(source, 'main.go'), burningProgram());
-    const program = goBuild(source, `burning-${release}`, release);
-    const { samples, lost, lines: ids } = await labelled([program, '5']);
-    let inFunctions = 0;
-    let identified = 0;
-    const wrong: string[] = [];
-    for (const sample of samples) {
-      const { goroutine, goroutine_created_by, goroutine_kind } = sample.labels;
-      const says = `${JSON.stringify(sample.labels)} ${showStack(sample)}`;
-      const frames = userFrames(sample).map(({ name }) => name);
-      const burning = frames.map((name) => /^main\.burn(\d+)$/.exec(name)?.[1]).find(Boolean);
-      if (burning !== undefined) {
-        inFunctions += sample.count;
-        if (goroutine === undefined) continue;
-        identified += sample.count;
-        const n = Number(burning);
-        if (goroutine !== ids[n]) wrong.push(`goroutine ${ids[n]}: ${says}`);
-        if (goroutine_created_by !== (n % 2 === 0 ? 'main.spawnEven' : 'main.spawnOdd')) {
-          wrong.push(`creator: ${says}`);
-        }
-        if (goroutine_kind !== 'user' && goroutine_kind !== 'signal') wrong.push(`kind: ${says}`);
-      } else if (goroutine !== undefined && frames.includes('runtime.gcBgMarkWorker')) {
-        if (goroutine_kind !== 'system' && goroutine_kind !== 'signal') wrong.push(`kind: ${says}`);
-        if (ids.includes(goroutine)) wrong.push(`a collector's: ${says}`);
-      } else if (frames.includes('runtime.findRunnable') && goroutine !== undefined) {
-        wrong.push(`runs for nobody: ${says}`);
-      }
-    }
-    assert.deepEqual(wrong, []);
-    assert.ok(inFunctions > 500, `only ${inFunctions} samples in the functions`);
-    assert.ok(
-      identified >= 0.99 * inFunctions,
-      `${identified} of ${inFunctions} say their goroutine, ${JSON.stringify(lost)}`,
-    );
-    const all = Object.values(lost).reduce((sum, count) => sum + count, 0);
-    assert.ok(inFunctions - identified <= all, 'a goroutine is missing without a reason');
+    await expectOwnGoroutines(buildBurning(release), 5);
   });
 }
+
+/** The program as if a release that is in no table had built it. */
+function ofUnknownRelease(program: string): string {
+  const bytes = readFileSync(program);
+  const version = execFileSync('go', ['version', program], { encoding: 'utf8' });
+  const [known] = /go1\.\d\d/.exec(version)!;
+  for (let at = bytes.indexOf(known); at >= 0; at = bytes.indexOf(known, at)) {
+    bytes.write('go1.99', at, 'latin1');
+  }
+  const path = `${program}-unknown`;
+  writeFileSync(path, bytes, { mode: 0o755 });
+  return path;
+}
+
+test('a release that nobody knows, by its debug information', async () => {
+  const program = ofUnknownRelease(buildBurning());
+  assert.match(execFileSync('go', ['version', program], { encoding: 'utf8' }), /go1\.99/);
+  await expectOwnGoroutines(program, 2);
+});
 
 /** One piece from the root to the leaf: C that Go calls, Go that C calls. */
 const INTO_C = ['runtime.cgocall', 'runtime.asmcgocall'];

@@ -61,7 +61,9 @@ export class Store {
   /**
    * Of rows of one series and time in several segments the first stays (run: after
    * some 40 s three different profiles of one time were one, three with a nanosecond
-   * between them were three, and three of one request stayed three).
+   * between them were three, and three of one request stayed three). The server
+   * compares only what it compacts together: what is sent again later may count
+   * twice for more than three minutes (run).
    */
   compact(): void {
     const first = new Map<string, number>();

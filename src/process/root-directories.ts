@@ -1,0 +1,75 @@
+/** Root directories of processes that have another than ours, kept open: they outlive the processes. */
+import { closeSync, constants, openSync } from 'node:fs';
+import { O_PATH, type OpenedRoot, type ProcessHost } from './host.ts';
+import type { Process } from './process.ts';
+
+/** Containers whose binaries are open at the same time. */
+const MAX_OPEN = 256;
+
+interface Counted {
+  readonly root: OpenedRoot;
+  users: number;
+}
+
+/** Descriptors of their own of the same directories, which the caller closes. */
+export function reopenedRoots(roots: readonly OpenedRoot[]): number[] {
+  return roots.flatMap(({ fd }) => {
+    try {
+      return [openSync(`/proc/self/fd/${fd}`, O_PATH | constants.O_DIRECTORY)];
+    } catch {
+      // Without a descriptor to spare the host is looked at all the same.
+      return [];
+    }
+  });
+}
+
+export class RootDirectories {
+  readonly #host: Pick<ProcessHost, 'openRoot'>;
+  readonly #open = new Map<string, Counted>();
+  /** Undefined: ours, or out of reach. */
+  readonly #identities = new WeakMap<Process, string | undefined>();
+
+  constructor(host: Pick<ProcessHost, 'openRoot'>) {
+    this.#host = host;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The root of a process, if it is not `known` already; whoever gets it calls release(). */
+  take(process: Process, known: readonly OpenedRoot[]): OpenedRoot | undefined {
+    if (this.#identities.has(process)) {
+      const identity = this.#identities.get(process);
+      if (identity === undefined || known.some((root) => root.identity === identity)) return;
+      const counted = this.#open.get(identity);
+      if (counted) counted.users++;
+      if (counted) return counted.root;
+    }
+    return this.#look(process, known);
+  }
+
+  release({ identity }: OpenedRoot): void {
+    const counted = this.#open.get(identity);
+    if (!counted || --counted.users > 0) return;
+    this.#open.delete(identity);
+    closeSync(counted.root.fd);
+  }
+
+  #look(process: Process, known: readonly OpenedRoot[]): OpenedRoot | undefined {
+    // The pid of one that has ended may be another's.
+    if (process.ended !== undefined || this.#open.size >= MAX_OPEN) return undefined;
+    const root = this.#host.openRoot(process.identity.pid);
+    this.#identities.set(process, root?.identity);
+    if (!root) return undefined;
+    const counted = this.#open.get(root.identity);
+    if (!counted) {
+      this.#open.set(root.identity, { root, users: 1 });
+      return root;
+    }
+    closeSync(root.fd);
+    if (known.includes(counted.root)) return undefined;
+    counted.users++;
+    return counted.root;
+  }
+}
