@@ -12,6 +12,8 @@ const BUNDLES = {
   resolver: 'src/agent/resolver-worker.ts',
   'debug-info': 'src/agent/debug-info-worker.ts',
 };
+/** Loaded when a configuration asks for it: half of what the commands are otherwise. */
+const GRPC = { package: '@grpc/grpc-js', bundle: './grpc.cjs' };
 const STAMP = 'build/bundles.stamp';
 
 /**
@@ -53,15 +55,15 @@ async function bundle(root) {
   const entries = Object.entries(BUNDLES).filter(([, file]) => existsSync(join(root, file)));
   const inputs = bundleInputs(root);
   const stamp = join(root, STAMP);
-  const products = [...entries.map(([name]) => `${name}.cjs`), 'page.html'];
+  const products = [...entries.map(([name]) => `${name}.cjs`), 'grpc.cjs', 'page.html'];
   const built = products.every((file) => existsSync(join(root, 'dist', file)));
   if (built && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return;
   say('bundling the commands and the page');
   const { build } = await import('esbuild');
   try {
-    await build({
+    /** @type {import('esbuild').BuildOptions} */
+    const options = {
       absWorkingDir: root,
-      entryPoints: Object.fromEntries(entries),
       outdir: 'dist',
       bundle: true,
       platform: 'node',
@@ -77,7 +79,14 @@ async function bundle(root) {
       banner: {
         js: "const flametapUrl = require('node:url').pathToFileURL(__filename).href;",
       },
+    };
+    await build({
+      ...options,
+      entryPoints: Object.fromEntries(entries),
+      alias: { [GRPC.package]: GRPC.bundle },
+      external: [GRPC.bundle],
     });
+    await build({ ...options, entryPoints: { grpc: GRPC.package } });
   } catch {
     throw new SetupError('the bundles did not build; see the messages above');
   }

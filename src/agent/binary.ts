@@ -30,7 +30,7 @@ import { Rule } from '../unwind/rule.ts';
 import type { RuleSource } from '../unwind/source.ts';
 import type { ExactStep } from '../unwind/stack-walk.ts';
 import type { TableStore } from '../unwind/table-store.ts';
-import { DebugInfoFile } from './debug-info-file.ts';
+import { DebugInfoFile, type DebugInfoOrigin } from './debug-info-file.ts';
 
 const SEGMENT_EXECUTABLE = 1;
 const PAGE = 4096;
@@ -75,6 +75,7 @@ export class Binary {
   #debugInfo: DebugInfoFile | undefined;
   /** Before that it is not looked for debug information. */
   #lookAt = 0;
+  #hasLooked = false;
   #symbols: FileSymbols | undefined;
 
   /** @param clock milliseconds that never go back */
@@ -116,6 +117,7 @@ export class Binary {
     if (this.#debugInfo || now < this.#lookAt) return this.#debugInfo;
     this.#lookAt = now + LOOK_AGAIN_MS;
     this.#debugInfo = this.#findDebugInfo();
+    this.#hasLooked = true;
     return this.#debugInfo;
   }
 
@@ -214,14 +216,15 @@ export class Binary {
       this.#roots.reduce((inside, root) => insideRoot(inside, root.path), path);
     const roots = this.#roots.map(({ fd }) => fd);
     if (!this.#shared.mayHaveDebugInfo(image, pathInside(), roots)) return undefined;
-    return new DebugInfoFile({
+    const origin: DebugInfoOrigin = {
       id,
       get path() {
         return pathInside();
       },
       roots: () => reopenedRoots(this.#roots),
       open: () => source.reopen(),
-    });
+    };
+    return new DebugInfoFile(origin, this.#hasLooked, this.#clock);
   }
 
   #goThreadLayout(): GoThreadLayout | undefined {

@@ -92,21 +92,18 @@ for (const [behaviour, reason, limits] of [
 }
 
 test('A source that costs too much is left out, and the next one has the answer', async () => {
-  const client = clientOf({ requestMs: 2_000 });
-  const file = fileOf('hangs in its first sources', 1);
-  const begun = performance.now();
+  const client = clientOf({ requestMs: 4_000 });
+  const file = fileOf('hangs in its first source', 1);
   await client.ask([file]);
-  assert.equal(file.take(address(1))?.lines[0]?.name, 'first,second');
+  assert.equal(file.take(address(1))?.lines[0]?.name, 'first');
   assert.equal(file.mayAnswer, true);
   assert.deepEqual(
     [...file.problems],
     [
-      ['debug_info_time_limit', 2],
+      ['debug_info_time_limit', 1],
       ['stub_problem', 1],
     ],
   );
-  const elapsed = performance.now() - begun;
-  assert.ok(elapsed < 3_900, `the second time it had half as long: ${elapsed}`);
 });
 
 test('Hostile files hold the others up for a turn at most, and go last from then on', async () => {
@@ -194,6 +191,29 @@ test('A thread that rests is not started for a few late addresses, but for a new
   assert.ok(another.hasNews(address(1)));
 });
 
+test('A thread that rests is started for code that has become hot, and what is left out meanwhile counted', async () => {
+  const client = clientOf({ idleMs: 20, restFactor: 1e6 });
+  const wait = new DebugInfoWait(client, { namesMs: 60_000, downloadsMs: 0 }, () => {});
+  const file = fileOf('answers', 1);
+  const flush = () => wait.for(new Set([file]));
+  await flush();
+  await until(() => !client.running);
+  assert.deepEqual([...file.problems.keys()], ['stub_problem']);
+  // Of 150 samples in 100,000, then of the only ones, but few.
+  file.occurred(address(1), true, 99_850);
+  file.occurred(address(2), false, 150);
+  await flush();
+  file.occurred(address(2), true, 99);
+  await flush();
+  assert.equal(client.running, false);
+  assert.equal(file.problems.get('debug_info_resting'), 2);
+  file.occurred(address(1), true, 9_900);
+  file.occurred(address(2), true, 100);
+  await flush();
+  assert.ok(file.hasNews(address(2)));
+  assert.equal(file.problems.get('debug_info_resting'), 2);
+});
+
 test('Answers while a download runs are provisional: it is waited for, then all is asked again', async () => {
   const client = clientOf({ idleMs: 50 });
   const file = fileOf('downloads', 1);
@@ -246,7 +266,22 @@ test('Waiting ends after its time; the answer is used at the next flush', async 
   const file = fileOf('slow', 1);
   await wait.for(new Set([file]));
   assert.equal(file.hasNews(address(1)), false);
+  assert.deepEqual([...file.problems], [['debug_info_not_waited_for', 1]]);
   await until(() => file.hasNews(address(1)));
+  await wait.for(new Set([file]));
+  assert.equal(file.problems.get('debug_info_not_waited_for'), 1);
+});
+
+test('What is still being read when nobody waits any longer is counted', async () => {
+  const client = clientOf();
+  const wait = new DebugInfoWait(client, { namesMs: 200, downloadsMs: 0 }, () => {});
+  const [file, behind] = [fileOf('hangs', 1), fileOf('answers', 1)];
+  const over = wait.for(new Set([file, behind]));
+  wait.hurry();
+  await over;
+  for (const each of [file, behind]) {
+    assert.deepEqual([...each.problems], [['debug_info_not_waited_for', 1]]);
+  }
 });
 
 for (const behaviour of ['downloads', 'downloads at once']) {
@@ -271,6 +306,13 @@ test('Whoever wants to go waits no longer for downloads', async () => {
   wait.hurry();
   await over;
   assert.equal(file.take(address(1))?.lines[0]?.name, 'meanwhile');
+  assert.deepEqual(
+    [...file.problems],
+    [
+      ['stub_problem', 1],
+      ['debuginfod_pending', 1],
+    ],
+  );
 });
 
 test('close() lets everybody go who waits', async () => {

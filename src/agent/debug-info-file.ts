@@ -7,6 +7,8 @@ import { type DebugInfoAnswer, unpackLines } from './debug-info-messages.ts';
 const MAX_NEWS = 65_536;
 /** Sources that may fail before all are given up. */
 const MAX_SETBACKS = 4;
+/** After that long a file that had nothing is asked again: servers come back, packages are installed. */
+const ASK_AGAIN_MS = 300_000;
 
 /** How the file can be read; descriptors belong to whoever asks for them. */
 export interface DebugInfoOrigin {
@@ -32,11 +34,26 @@ export class DebugInfoFile {
   readonly #provisional = new Set<VirtualAddress>();
   readonly #news = new Map<VirtualAddress, Learned>();
   readonly #skipped = new Set<string>();
+  readonly #clock: () => number;
+  /** Of a file that had nothing before: what was answered since. Its other names are those of before. */
+  #answered: Set<VirtualAddress> | undefined;
+  /** Sums over the addresses since the last flush of the samples that they occurred in. */
+  #frames = 0;
+  /** Of these, those of new questions. */
+  #newFrames = 0;
+  /** When one that is over is asked again. */
+  #againAt = Number.POSITIVE_INFINITY;
   #setbacks = 0;
   #isPostponed = false;
 
-  constructor(origin: DebugInfoOrigin) {
+  /**
+   * @param isLate addresses were named already when it was found
+   * @param clock milliseconds that never go back
+   */
+  constructor(origin: DebugInfoOrigin, isLate = false, clock = () => performance.now()) {
     this.origin = origin;
+    this.#clock = clock;
+    if (isLate) this.#answered = new Set();
   }
 
   /** A download is under way: what was answered is not asked again before it has ended. */
@@ -44,14 +61,55 @@ export class DebugInfoFile {
     return this.#state === 'pending';
   }
 
-  /** False once it is known that there is nothing to be had. */
+  /** False as long as it is known that there is nothing to be had. */
   get mayAnswer(): boolean {
+    if (this.#state === 'over' && this.#clock() >= this.#againAt) {
+      this.#state = 'asking';
+      this.#answered = new Set();
+    }
     return this.#state !== 'over';
   }
 
-  /** An address that occurred. @param isNamed it has a name already, final unless it is wanted. */
-  occurred(address: VirtualAddress, isNamed: boolean): void {
-    if (this.mayAnswer && !isNamed) this.#wanted.add(address);
+  /** Whether names may be those of before it had anything. */
+  get isLate(): boolean {
+    return this.#answered !== undefined;
+  }
+
+  /**
+   * An address that occurred.
+   * @param isNamed it has a name already, final unless it is wanted or of before
+   * @param samples how many samples it occurred in
+   */
+  occurred(address: VirtualAddress, isNamed: boolean, samples = 1): void {
+    if (!this.mayAnswer) return;
+    const isFinal = isNamed && (this.#answered?.has(address) ?? true);
+    if (!isFinal) this.#wanted.add(address);
+    this.#frames += samples;
+    // To ask again where there was nothing is not urgent.
+    const isRetry = this.isLate && isNamed;
+    if (this.#isQuestion(address) && !isRetry) this.#newFrames += samples;
+  }
+
+  /** Since the last flush, each address counted as many times as there were samples of it. */
+  get frames(): { readonly all: number; readonly new: number } {
+    return { all: this.#frames, new: this.#newFrames };
+  }
+
+  /** Whether there is nothing more to be asked or waited for. */
+  get isSettled(): boolean {
+    return this.#wanted.size === 0;
+  }
+
+  /** A flush goes on with what there is; why that is not all is counted. */
+  flushed(isResting: boolean): void {
+    this.#frames = 0;
+    this.#newFrames = 0;
+    if (this.isSettled) return;
+    if (this.pending) this.#count('debuginfod_pending', 1);
+    if (this.#sent.size > 0) this.#count('debug_info_not_waited_for', 1);
+    else if (this.questions > 0) {
+      this.#count(isResting ? 'debug_info_resting' : 'debug_info_not_waited_for', 1);
+    }
   }
 
   /** How many addresses the thread is still to be asked for. */
@@ -62,8 +120,7 @@ export class DebugInfoFile {
   /** Wanted addresses that the thread was not asked for, ascending; they count as asked from now on. */
   takeQuestions(): Float64Array<ArrayBuffer> {
     if (!this.mayAnswer || this.questions === 0) return new Float64Array();
-    const isNew = (each: VirtualAddress) => !this.#sent.has(each) && !this.#provisional.has(each);
-    const questions = Float64Array.from([...this.#wanted].filter(isNew));
+    const questions = Float64Array.from([...this.#wanted].filter((each) => this.#isQuestion(each)));
     for (const address of questions) this.#sent.add(address as VirtualAddress);
     return questions.sort();
   }
@@ -119,14 +176,14 @@ export class DebugInfoFile {
         this.#news.set(address, { kind: answer.kinds[answer.kind[i]!]!, lines });
       }
       this.#sent.delete(address);
-      if (answer.state === 'ready') this.#wanted.delete(address);
+      if (answer.state === 'ready') this.#settle(address);
       else this.#provisional.add(address);
     }
     for (const address of this.#news.keys()) {
       if (this.#news.size <= MAX_NEWS) break;
       this.#news.delete(address);
     }
-    if (answer.state === 'none') this.#end();
+    if (answer.state === 'none') this.#end(this.#clock() + ASK_AGAIN_MS);
     else if (answer.state === 'pending') this.#state = 'pending';
     else this.changed();
   }
@@ -149,8 +206,20 @@ export class DebugInfoFile {
     this.#provisional.clear();
   }
 
-  #end(): void {
+  #isQuestion(address: VirtualAddress): boolean {
+    return this.#wanted.has(address) && !this.#sent.has(address) && !this.#provisional.has(address);
+  }
+
+  #settle(address: VirtualAddress): void {
+    this.#wanted.delete(address);
+    this.#answered?.add(address);
+    // Those that have not occurred by now keep their names.
+    if ((this.#answered?.size ?? 0) > MAX_NEWS) this.#answered = undefined;
+  }
+
+  #end(againAt = Number.POSITIVE_INFINITY): void {
     this.#state = 'over';
+    this.#againAt = againAt;
     this.#wanted.clear();
     this.#sent.clear();
     this.#provisional.clear();

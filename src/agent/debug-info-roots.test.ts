@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
@@ -9,10 +9,14 @@ import { run } from '../debuginfo/testing.ts';
 import { compile, scratchDirectory } from '../elf/testdata/programs.ts';
 import { LiveHost } from '../process/host.ts';
 import type { Process } from '../process/process.ts';
+import type { AddressQueries } from '../profile/address-collection.ts';
 import { noDemangler } from '../symbolize/demangle.ts';
+import { KernelNames } from '../symbolize/kernel-names.ts';
 import { hostPid, monotonicTime, virtualAddress } from '../units/units.ts';
 import type { Binary } from './binary.ts';
 import { DebugInfoClient } from './debug-info-client.ts';
+import { JitMaps } from './jit-maps.ts';
+import { Naming } from './naming.ts';
 import { Resolver } from './resolver.ts';
 
 const SOURCE = `#include <unistd.h>
@@ -44,13 +48,14 @@ function newRoot(): { root: string; main: number; debug: string } {
   return { root, main: Number.parseInt(/^(\w+) T main$/m.exec(symbols)![1]!, 16), debug };
 }
 
-function newResolver(): Resolver {
+function newResolver(clock?: () => number): Resolver {
   return new Resolver({
     host: new LiveHost(loadAddon()),
     demangle: noDemangler,
     kernel: undefined,
     maxDepth: 127,
     hasServers: false,
+    ...(clock && { clock }),
   });
 }
 
@@ -115,3 +120,41 @@ test('They are found also when the process has ended, or one that never was look
     assert.equal(await named(binary, main), 'main:2');
   }
 });
+
+test('A debug file that is installed later is noticed, and names given before are replaced, once', async () => {
+  const { root, main, debug } = newRoot();
+  renameSync(debug, `${debug}.away`);
+  let now = 1000;
+  const resolver = newResolver(() => now);
+  const { process } = await started(resolver, root);
+  const host = new LiveHost(loadAddon());
+  const kernelNames = new KernelNames({ kallsyms: nothing, modules: nothing, now: () => 0 });
+  const naming = new Naming(resolver, kernelNames, new JitMaps(host));
+  const queries: AddressQueries = {
+    length: 1,
+    instance: new Uint32Array(1),
+    layout: new Uint32Array(1),
+    low: Uint32Array.of(main),
+    // Exact: no return address.
+    high: Uint32Array.of(2 ** 31),
+    samples: Float64Array.of(1),
+  };
+  const flush = async () => {
+    const located = naming.locate(queries, [{ ...process.identity, comm: 0 }]);
+    const client = new DebugInfoClient();
+    endings.push(() => client.close());
+    await client.ask([...located.files]);
+    const { fresh } = naming.name(located);
+    return fresh.map(({ lines }) => `${lines[0]?.name}:${lines[0]?.line}`);
+  };
+  assert.match((await flush()).join(), /^sleeper\+0x[0-9a-f]+:0$/);
+  renameSync(`${debug}.away`, debug);
+  assert.deepEqual(await flush(), [], 'not looked for at each flush');
+  now += 121_000;
+  assert.deepEqual(await flush(), ['main:2']);
+  assert.deepEqual(await flush(), []);
+  now += 1_000_000;
+  assert.deepEqual(await flush(), []);
+});
+
+const nothing = (): Uint8Array => new Uint8Array();

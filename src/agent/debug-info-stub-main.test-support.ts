@@ -44,11 +44,11 @@ const behaviours: Readonly<Record<string, (message: Lookup) => void>> = {
   hangs() {
     for (;;) kept.length = 0;
   },
-  'hangs in its first sources'(message) {
-    for (const source of ['first', 'second', 'third']) {
+  'hangs in its first source'(message) {
+    for (const source of ['first', 'second']) {
       if (message.skipped.includes(source)) continue;
       post({ type: 'begins', id: message.id, source });
-      if (source === 'third') return answer(message, 'ready', message.skipped.join());
+      if (source === 'second') return answer(message, 'ready', message.skipped.join());
       for (;;) kept.length = 0;
     }
   },

@@ -30,7 +30,11 @@ export class DebugInfoWait {
   /** Resolves when the files' questions are answered, or are not waited for any longer. */
   async for(files: ReadonlySet<DebugInfoFile>): Promise<void> {
     const asked = [...files];
-    if (asked.every((file) => file.questions === 0 && !file.pending)) return;
+    if (!asked.every((file) => file.isSettled)) await this.#answers(asked);
+    for (const file of asked) file.flushed(this.#client.resting);
+  }
+
+  async #answers(asked: readonly DebugInfoFile[]): Promise<void> {
     const tell = setTimeout(() => {
       this.#tell({ files: asked.length, downloads: this.#client.downloads });
     }, TELL_AFTER_MS);

@@ -45,6 +45,7 @@ function ownLibc() {
       low: Uint32Array.from(addresses, (address) => address % 2 ** 32),
       // Exact: no return addresses.
       high: Uint32Array.from(addresses, (address) => Math.floor(address / 2 ** 32) + 2 ** 31),
+      samples: new Float64Array(addresses.length).fill(1),
     };
   };
   return {

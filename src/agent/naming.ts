@@ -87,7 +87,7 @@ export class Naming {
       if (instance === KERNEL_INSTANCE) return undefined;
       const address = userAddress(queries.high[i]!, queries.low[i]!);
       const place = this.#place(identities[instance]!, queries.layout[i]!, address);
-      const file = place?.inFile && this.#want(place.inFile);
+      const file = place?.inFile && this.#want(place.inFile, queries.samples[i]!);
       if (file) files.add(file);
       return place;
     });
@@ -118,11 +118,12 @@ export class Naming {
   }
 
   /** The file to be asked for an address; undefined where nothing better can be known. */
-  #want({ binary, address }: FileAddress): DebugInfoFile | undefined {
+  #want({ binary, address }: FileAddress, samples: number): DebugInfoFile | undefined {
     const { debugInfo } = binary;
     if (!debugInfo?.mayAnswer) return undefined;
-    const isNamed = this.#numbersOf(binary.opened.id).has(address) || binary.isKnownBest(address);
-    debugInfo.occurred(address, isNamed);
+    const isNamed = this.#numbersOf(binary.opened.id).has(address);
+    const isBest = (!isNamed || debugInfo.isLate) && binary.isKnownBest(address);
+    if (!isBest) debugInfo.occurred(address, isNamed, samples);
     return debugInfo;
   }
 

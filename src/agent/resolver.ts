@@ -50,6 +50,8 @@ export interface ResolverOptions {
   readonly maxDepth: number;
   /** Debug information may be downloaded. */
   readonly hasServers: boolean;
+  /** Milliseconds that never go back. */
+  readonly clock?: () => number;
 }
 
 /** Sizes without a kernel behind: as roomy as the kernel's own. */
@@ -92,6 +94,7 @@ export class Resolver {
   readonly #goLayouts: GoLayouts;
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
+  readonly #clock: (() => number) | undefined;
   readonly #binaries = new Map<number, Binary>();
   readonly #layouts = new Map<number, Layout>();
   readonly #walker = new StackWalker();
@@ -133,6 +136,7 @@ export class Resolver {
           options.hasServers,
         ),
     };
+    this.#clock = options.clock;
     this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
   }
 
@@ -171,7 +175,7 @@ export class Resolver {
     if ('reason' in opened) return undefined;
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
-      binary = new Binary(opened, this.#shared);
+      binary = new Binary(opened, this.#shared, this.#clock);
       this.#binaries.set(opened.id, binary);
     }
     binary.mappedBy(process);

@@ -72,7 +72,7 @@ export class Draft {
 
   /**
    * Takes in one value as text, from the environment or the command line.
-   * @param path of a key, a section, an entry of a table, or `exporters…`
+   * @param path of a key, a section, an entry of a table, or `exporters...`
    */
   addText(path: string, text: string, origin: Origin): void {
     if (path === EXPORTERS) {

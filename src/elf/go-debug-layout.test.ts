@@ -92,7 +92,7 @@ test('what lies behind the part that is read is too big', () => {
   const compressed = imageOf(build());
   for (const limits of [
     { compressed: 4 << 10, decompressed: 6 << 20 },
-    { compressed: 768 << 10, decompressed: 4 << 10 },
+    { compressed: 512 << 10, decompressed: 4 << 10 },
   ]) {
     assert.equal(goDebugLayout(compressed, limits), 'go_layout_too_big');
   }

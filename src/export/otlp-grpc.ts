@@ -61,7 +61,7 @@ export class OtlpGrpcTransport implements Transport {
 
   async send(request: Uint8Array, signal: AbortSignal): Promise<Outcome> {
     try {
-      this.#grpc ??= import('@grpc/grpc-js');
+      this.#grpc ??= loadGrpc();
       const grpc = await this.#grpc;
       if (this.#isClosed || signal.aborted) return { kind: 'retry', reason: 'cancelled' };
       return await this.#call(grpc, this.#clientOf(grpc), request, signal);
@@ -137,4 +137,10 @@ function outcomeOf(error: ServiceError): Outcome {
   const [details] = error.metadata.get('grpc-status-details-bin');
   const delay = typeof details === 'object' ? retryDelayMs(details) : undefined;
   return grpcOutcome({ code: error.code, message: error.details, retryDelayMs: delay });
+}
+
+/** A package in CommonJS: not every loader finds its names beside the default. */
+async function loadGrpc(): Promise<Grpc> {
+  const loaded: Grpc & { readonly default?: Grpc } = await import('@grpc/grpc-js');
+  return loaded.default ?? loaded;
 }

@@ -18,6 +18,8 @@ export interface AddressQueries {
   /** Address words as the kernel side sent them: bit 31 of `high` says exact pc in user addresses. */
   readonly low: Uint32Array;
   readonly high: Uint32Array;
+  /** How many frames of samples have the address. */
+  readonly samples: Float64Array;
 }
 
 export interface AddressCollection {
@@ -48,11 +50,14 @@ export function collectAddresses(aggregated: Aggregated): AddressCollection {
   const contexts = new WordTable();
   const key = new Uint32Array(queryWords);
   const rowStack = new Uint32Array(aggregated.rows);
+  const contextSamples = new Float64Array(aggregated.rows);
   for (let row = 0; row < aggregated.rows; row++) {
     key[0] = aggregated.instance[row]!;
     key[1] = aggregated.layout[row]!;
     key[2] = aggregated.stack[row]!;
-    rowStack[row] = contexts.intern(key, 0, contextWords, 0);
+    const context = contexts.intern(key, 0, contextWords, 0);
+    rowStack[row] = context;
+    contextSamples[context] = contextSamples[context]! + aggregated.count[row]!;
   }
 
   const contextKeys = contexts.words;
@@ -79,7 +84,14 @@ export function collectAddresses(aggregated: Aggregated): AddressCollection {
     }
   }
   const goroutines = collectGoroutines(aggregated, queries);
-  return { queries: columnsOf(queries), rowStack, start, frames, goroutines };
+  const samples = new Float64Array(queries.length);
+  for (let context = 0; context < contexts.length; context++) {
+    for (let frame = start[context]!; frame < start[context + 1]!; frame++) {
+      const query = frames[frame]!;
+      samples[query] = samples[query]! + contextSamples[context]!;
+    }
+  }
+  return { queries: columnsOf(queries, samples), rowStack, start, frames, goroutines };
 }
 
 function collectGoroutines({ goroutines }: Aggregated, queries: WordTable): Uint32Array {
@@ -106,12 +118,19 @@ function collectGoroutines({ goroutines }: Aggregated, queries: WordTable): Uint
   return collected;
 }
 
-function columnsOf(table: WordTable): AddressQueries {
+function columnsOf(table: WordTable, samples: Float64Array): AddressQueries {
   const { length, words } = table;
   const column = (field: number): Uint32Array => {
     const values = new Uint32Array(length);
     for (let i = 0; i < length; i++) values[i] = words[i * queryWords + field]!;
     return values;
   };
-  return { length, instance: column(0), layout: column(1), low: column(2), high: column(3) };
+  return {
+    length,
+    instance: column(0),
+    layout: column(1),
+    low: column(2),
+    high: column(3),
+    samples,
+  };
 }

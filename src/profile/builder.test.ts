@@ -132,6 +132,7 @@ test('a kernel address is asked for once, a user address once per instance and l
   assert.equal(queries.length, 1 + 3 * 2);
   assert.deepEqual([queries.instance[0], queries.layout[0]], [KERNEL_INSTANCE, 0]);
   assert.deepEqual([...queries.high.subarray(0, 3)], [0xffff_ffff, 0x8000_7f00, 0x7f00]);
+  assert.deepEqual([...queries.samples], [4, 2, 2, 1, 1, 1, 1]);
 });
 
 test('an address of which nothing is known keeps its place and its exact bits', () => {
