@@ -24,6 +24,9 @@ const FILES_SETTINGS: ExporterSettings = {
   timeoutMs: 60_000,
 };
 
+/** What setTimeout can wait for. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 export function destinationOf(exporter: ExporterConfig, attributes: Attributes): Destination {
   switch (exporter.kind) {
     case 'files':
@@ -45,7 +48,7 @@ export function settingsOf(exporter: ExporterConfig): ExporterSettings {
       maxAgeMs: queue.maxAge,
     },
     retry: { initialMs: retry.initial, maxMs: retry.max, maxElapsedMs: retry.maxElapsed },
-    timeoutMs: timeout,
+    timeoutMs: timeout === 0 ? LONGEST_MS : timeout,
   };
 }
 

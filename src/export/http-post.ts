@@ -38,22 +38,18 @@ export interface PosterSettings {
 const MAX_ANSWER_BYTES = 65_536;
 /** Below the 60 s and more after which servers and balancers commonly close. */
 const IDLE_MS = 45_000;
+const CONNECT_MS = 10_000;
+const STALE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
 
 export function createPoster({ url, timeoutMs, tls }: PosterSettings): Poster {
   const isSecure = url.protocol === 'https:';
-  const agent = isSecure
-    ? new https.Agent({ keepAlive: true, timeout: IDLE_MS })
-    : new http.Agent({ keepAlive: true, timeout: IDLE_MS });
+  // HTTPS_PROXY, HTTP_PROXY and NO_PROXY are Node's own business from 24.5 on.
+  const kept = { keepAlive: true, timeout: IDLE_MS, proxyEnv: process.env };
+  const agent = isSecure ? new https.Agent(kept) : new http.Agent(kept);
   return {
     post(body, headers, signal) {
       const limit = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
-      const options: https.RequestOptions = {
-        method: 'POST',
-        agent,
-        headers: { ...headers, 'content-length': body.length },
-        signal: limit === undefined ? signal : AbortSignal.any([signal, limit]),
-        ...tls?.(),
-      };
+      const ending = limit === undefined ? signal : AbortSignal.any([signal, limit]);
       return new Promise((resolve) => {
         const fail = (error: NodeJS.ErrnoException): void => {
           if (signal.aborted) resolve({ reason: 'cancelled', message: 'given up' });
@@ -61,19 +57,55 @@ export function createPoster({ url, timeoutMs, tls }: PosterSettings): Poster {
             resolve({ reason: 'timeout', message: `no answer within ${timeoutMs} ms` });
           else resolve({ reason: error.code ?? 'connection', message: error.message });
         };
-        try {
+        const attempt = (isLast: boolean): void => {
+          const options: https.RequestOptions = {
+            method: 'POST',
+            agent,
+            headers: { ...headers, 'content-length': body.length },
+            signal: ending,
+            ...tls?.(),
+          };
           const request = isSecure ? https.request(url, options) : http.request(url, options);
-          request.on('error', fail);
-          request.on('response', (response) => readAnswer(response, resolve, fail));
+          let isAnswered = false;
+          request.on('error', (error: NodeJS.ErrnoException) => {
+            // The server closed a kept connection while the request was on its way.
+            const isStale = request.reusedSocket && STALE.has(error.code ?? '') && !isAnswered;
+            if (isStale && !isLast && !ending.aborted) tried(() => attempt(true));
+            else fail(error);
+          });
+          request.on('response', (response) => {
+            isAnswered = true;
+            readAnswer(response, resolve, fail);
+          });
+          limitConnecting(request);
           request.end(body);
-        } catch (error) {
-          // Certificates that cannot be used, headers with characters that may not be there.
-          fail(error as NodeJS.ErrnoException);
-        }
+        };
+        const tried = (step: () => void): void => {
+          try {
+            step();
+          } catch (error) {
+            // Certificates that cannot be used, headers with characters that may not be there.
+            fail(error as NodeJS.ErrnoException);
+          }
+        };
+        tried(() => attempt(false));
       });
     },
     close: () => agent.destroy(),
   };
+}
+
+/** A host that is gone says nothing; a slow one has the request's own limit. */
+function limitConnecting(request: http.ClientRequest): void {
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(() => {
+      request.destroy(new Error(`no connection within ${CONNECT_MS} ms`));
+    }, CONNECT_MS);
+    const stop = (): void => clearTimeout(timer);
+    socket.once('connect', stop);
+    socket.once('close', stop);
+  });
 }
 
 function readAnswer(

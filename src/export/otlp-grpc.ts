@@ -1,4 +1,4 @@
-/** OTLP over gRPC. */
+/** OTLP over gRPC. Proxies are grpc-js's: grpc_proxy, https_proxy, http_proxy, no_grpc_proxy, no_proxy. */
 import type { Client, ServiceError } from '@grpc/grpc-js';
 import { VERSION_HEADER } from './otlp-http.ts';
 import { grpcOutcome, retryDelayMs, successOutcome } from './otlp-outcome.ts';
@@ -17,18 +17,31 @@ export interface OtlpGrpcSettings {
   readonly headers: Readonly<Record<string, string>>;
   /** Of a whole request; 0 = for ever. */
   readonly timeoutMs: number;
-  /** Asked for each request; undefined = without TLS. */
+  /** Asked for each request, so that new certificates are used; undefined = without TLS. */
   readonly tls: (() => TlsContents) | undefined;
 }
 
 const METHOD = '/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export';
 /** grpc.default_compression_algorithm */
 const GZIP = 2;
-/** A dead connection is noticed by the request's own time limit; more pings are answered with GOAWAY. */
+/** More than what receivers take; the request is as large as it is. */
+const MAX_REQUEST_BYTES = 64 << 20;
+const MAX_ANSWER_BYTES = 4 << 20;
+/**
+ * Without pings: the Collector answers them with GOAWAY, and a dead connection
+ * shows by a request that takes too long. Pauses after failures are the sender's,
+ * so that those of the channel are kept short.
+ */
 const CHANNEL = {
   'grpc.primary_user_agent': 'flametap',
-  'grpc.max_reconnect_backoff_ms': 10_000,
-  'grpc.initial_reconnect_backoff_ms': 500,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 1000,
+  'grpc.max_send_message_length': MAX_REQUEST_BYTES,
+  'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
+  'grpc.use_local_subchannel_pool': 1,
+  // What a name stands for, and how to send, is nothing that DNS may tell.
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.enable_retries': 0,
 };
 
 type Grpc = typeof import('@grpc/grpc-js');
@@ -54,7 +67,7 @@ export class OtlpGrpcTransport implements Transport {
       return await this.#call(grpc, this.#clientOf(grpc), request, signal);
     } catch (error) {
       // Certificates that cannot be read or used now may be mended.
-      return { kind: 'retry', reason: (error as NodeJS.ErrnoException).code ?? String(error) };
+      return { kind: 'retry', reason: error instanceof Error ? error.message : String(error) };
     }
   }
 
@@ -74,6 +87,7 @@ export class OtlpGrpcTransport implements Transport {
         options,
         (error: ServiceError | null, response?: Buffer) => {
           signal.removeEventListener('abort', cancel);
+          if (error && UNANSWERED.has(error.code)) this.#drop(client);
           resolve(error ? outcomeOf(error) : successOutcome('', response ?? Buffer.alloc(0)));
         },
       );
@@ -91,7 +105,8 @@ export class OtlpGrpcTransport implements Transport {
       this.#tls?.cert === contents?.cert &&
       this.#tls?.key === contents?.key;
     if (this.#client && isSame) return this.#client;
-    this.#client?.close();
+    // Throws when the certificates make no sense; then the old ones are not used either.
+    this.#drop(this.#client);
     const credentials = contents
       ? grpc.credentials.createSsl(contents.ca, contents.key, contents.cert)
       : grpc.credentials.createInsecure();
@@ -103,11 +118,20 @@ export class OtlpGrpcTransport implements Transport {
     return this.#client;
   }
 
+  /** The connection may be dead, which nobody would tell us: the next request makes a new one. */
+  #drop(client: Client | undefined): void {
+    client?.close();
+    if (this.#client === client) this.#client = undefined;
+  }
+
   close(): void {
     this.#isClosed = true;
-    this.#client?.close();
+    this.#drop(this.#client);
   }
 }
+
+/** CANCELLED (by us) and DEADLINE_EXCEEDED. */
+const UNANSWERED: ReadonlySet<number> = new Set([1, 4]);
 
 function outcomeOf(error: ServiceError): Outcome {
   const [details] = error.metadata.get('grpc-status-details-bin');

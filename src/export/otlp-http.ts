@@ -46,7 +46,8 @@ export class OtlpHttpTransport implements Transport {
         },
         signal,
       );
-      if (!('status' in answer)) return { kind: 'retry', reason: answer.reason };
+      if (!('status' in answer))
+        return { kind: 'retry', reason: `${answer.reason}: ${answer.message}` };
       const { status, headers: answered } = answer;
       const retryAfter = answered['retry-after'];
       const contentType = answered['content-type'] ?? '';

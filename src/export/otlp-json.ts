@@ -141,12 +141,15 @@ function plain(bytes: Uint8Array, fields: Message): Record<string, unknown> {
   return result;
 }
 
+/** A mark of byte order at the start of a text is part of it. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
 function one(value: bigint | Uint8Array, kind: Scalar | Message): unknown {
   if (typeof value === 'bigint') {
     if (kind === 'int32') return Number(BigInt.asIntN(32, value));
     return String(kind === 'int64' ? BigInt.asIntN(64, value) : value);
   }
-  if (kind === 'text') return new TextDecoder().decode(value);
+  if (kind === 'text') return decoder.decode(value);
   if (typeof kind === 'string') return Buffer.from(value).toString('hex');
   return plain(value, kind);
 }

@@ -17,6 +17,7 @@ const GRPC = {
   resourceExhausted: 8,
   aborted: 10,
   outOfRange: 11,
+  internal: 13,
   unavailable: 14,
   dataLoss: 15,
 } as const;
@@ -30,7 +31,12 @@ const RETRYABLE_CODES: ReadonlySet<number> = new Set([
 ]);
 
 /** Go's limits of a body (which the Collector answers with 400) and of a gRPC message. */
-const TOO_LARGE = /request body too large|message larger than max/i;
+const TOO_LARGE =
+  /request body too large|message (after decompression )?larger than max|HTTP status code 413/i;
+/** grpc-js's words for a stream that ended without a status: as HTTP's disconnect without an answer. */
+const NO_ANSWER = /^Received RST_STREAM with code /;
+/** And for ENHANCE_YOUR_CALM, which is about the connection. */
+const CALM = 'Bandwidth exhausted or memory limit exceeded';
 const MAX_MESSAGE = 200;
 
 export interface HttpAnswer {
@@ -46,16 +52,15 @@ export function httpOutcome(answer: HttpAnswer, now: number): Outcome {
   const { status, retryAfter, contentType, body } = answer;
   if (status >= 200 && status < 300) return successOutcome(contentType, body);
   const text = new TextDecoder().decode(body);
-  const reason = `http_${status}`;
   const message = `HTTP ${status} ${oneLine(text)}`.trimEnd();
   if (RETRYABLE_STATUS.has(status)) {
     const afterMs = retryAfterMs(retryAfter, now);
-    return { kind: 'retry', reason, ...(afterMs === undefined ? {} : { afterMs }) };
+    return { kind: 'retry', reason: message, ...(afterMs === undefined ? {} : { afterMs }) };
   }
   if (status === CONTENT_TOO_LARGE || (status === 400 && TOO_LARGE.test(text))) {
     return { kind: 'too_large', message };
   }
-  return { kind: 'refused', reason, message };
+  return { kind: 'refused', reason: `http_${status}`, message };
 }
 
 export interface GrpcAnswer {
@@ -67,15 +72,21 @@ export interface GrpcAnswer {
 
 /** For codes other than 0. */
 export function grpcOutcome({ code, message: text, retryDelayMs }: GrpcAnswer): Outcome {
-  const reason = `grpc_${code}`;
-  const message = `gRPC ${code} ${oneLine(text)}`.trimEnd();
+  // grpc-js ends with this when it has no note.
+  const said = oneLine(text).replace(/ Resolution note:$/, '');
+  const message = `gRPC ${code} ${said}`.trimEnd();
   const isExhausted = code === GRPC.resourceExhausted;
-  if (isExhausted && TOO_LARGE.test(text)) return { kind: 'too_large', message };
-  if (RETRYABLE_CODES.has(code) || (isExhausted && retryDelayMs !== undefined)) {
+  if (TOO_LARGE.test(text)) return { kind: 'too_large', message };
+  const isRetryable =
+    RETRYABLE_CODES.has(code) ||
+    (isExhausted && retryDelayMs !== undefined) ||
+    (code === GRPC.internal && NO_ANSWER.test(text)) ||
+    (isExhausted && text === CALM);
+  if (isRetryable) {
     const after = retryDelayMs === undefined ? {} : { afterMs: retryDelayMs };
-    return { kind: 'retry', reason, ...after };
+    return { kind: 'retry', reason: message, ...after };
   }
-  return { kind: 'refused', reason, message };
+  return { kind: 'refused', reason: `grpc_${code}`, message };
 }
 
 /** An empty partial success, which the Collector always sends, is success; so is an answer that cannot be read. */

@@ -2,7 +2,7 @@
 import type { OtlpOptions } from '../profile/otlp.ts';
 import { OtlpGrpcTransport, type TlsContents } from './otlp-grpc.ts';
 import { OtlpHttpTransport } from './otlp-http.ts';
-import { encodeRequests, RESOURCES_OF_REQUEST, splitRequest } from './otlp-requests.ts';
+import { encodeRequests, splitRequest } from './otlp-requests.ts';
 import type { Destination, Transport } from './transport.ts';
 
 export interface OtlpSettings {
@@ -30,7 +30,7 @@ export interface OtlpSettings {
 const PATH = 'v1development/profiles';
 
 export function otlpDestination(settings: OtlpSettings): Destination {
-  const limits = { bytes: settings.maxRequestBytes, resources: RESOURCES_OF_REQUEST };
+  const limits = { bytes: settings.maxRequestBytes, resources: 200 };
   return {
     name: settings.name,
     kind: 'otlp',

@@ -25,10 +25,6 @@ import { tallyEntries } from './tally.ts';
 export interface OtlpOptions extends RowOptions {
   /** Of every resource; those win over what was found out. */
   readonly attributes?: Readonly<Record<string, string>>;
-  /** Added to start times: requests of one profile must not have the same. */
-  readonly laterNs?: bigint;
-  /** Whether the first profile carries the tally; absent: it does. */
-  readonly tally?: boolean;
 }
 
 /** Pyroscope refuses a profile with more; one process with more gets several. */
@@ -99,26 +95,26 @@ class RequestEncoder {
     const scope = writer.open(SCOPE_PROFILES.scope);
     writer.text(SCOPE.name, 'flametap');
     writer.close(scope);
-    for (let at = first, part = 0n; at < end; at += MAX_SAMPLES, part++) {
-      this.#writeProfile(writer, at, Math.min(end, at + MAX_SAMPLES), part);
+    for (let at = first; at < end; at += MAX_SAMPLES) {
+      this.#writeProfile(writer, at, Math.min(end, at + MAX_SAMPLES), BigInt(at - first));
     }
     writer.close(ofScope);
     writer.close(opened);
   }
 
-  /** @param part nanoseconds later than the first: Pyroscope keeps one profile per series and time */
-  #writeProfile(writer: ProtobufWriter, first: number, end: number, part: bigint): void {
+  /** @param later nanoseconds: see otlp-parts.ts, which divides profiles further */
+  #writeProfile(writer: ProtobufWriter, first: number, end: number, later: bigint): void {
     const { startTime, duration, period, tally } = this.#profile;
     const opened = writer.open(SCOPE_PROFILES.profiles);
     this.#writeType(writer, PROFILE.sample_type, 'samples', 'count');
     this.#writeSamples(writer, first, end);
-    writer.fixed64(PROFILE.time_unix_nano, startTime + part + (this.#options.laterNs ?? 0n));
+    writer.fixed64(PROFILE.time_unix_nano, startTime + later);
     writer.count(PROFILE.duration_nano, Math.round(duration));
     this.#writeType(writer, PROFILE.period_type, 'cpu', 'nanoseconds');
     writer.count(PROFILE.period, Math.round(period));
     writer.bytes(PROFILE.profile_id, new Uint8Array(ID_BYTES));
     writer.mark();
-    if (first === 0 && this.#options.tally !== false) {
+    if (first === 0) {
       const attributes = tallyEntries(tally).map(([key, value]) =>
         this.#strings.attribute(key, value),
       );

@@ -87,6 +87,13 @@ export class ProtobufWriter {
     this.#at += bytes.length;
   }
 
+  /** Whole fields, as another message has them. */
+  raw(fields: Uint8Array): void {
+    this.#reserve(fields.length);
+    this.#bytes.set(fields, this.#at);
+    this.#at += fields.length;
+  }
+
   /** Bytes that hexadecimal digits stand for. */
   hex(field: number, digits: string): void {
     const length = digits.length / 2;
