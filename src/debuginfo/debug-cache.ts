@@ -52,7 +52,7 @@ export interface Part {
 }
 
 /** linkat(2) of an unnamed file to a path that is free. @throws Error */
-type LinkFile = (fd: number, path: string) => void;
+export type LinkFile = (fd: number, path: string) => void;
 
 /** `$XDG_CACHE_HOME/flametap/debuginfo`, or where that is when it is not set. */
 export function defaultCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
