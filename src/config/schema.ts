@@ -90,7 +90,7 @@ export const schema = section('', {
       'where it is served; an address that others can reach needs $FLAMETAP_TOKEN',
     ),
     retention: single(duration('1s', '24h'), 3_600_000, 'how far back it can look'),
-    max_bytes: single(size('1MiB', '64GiB'), 256 * 2 ** 20, 'memory for kept profiles'),
+    max_bytes: single(size('1MiB', '64GiB'), 64 * 2 ** 20, 'memory for kept profiles'),
   }),
   log: section('Log on standard error', {
     level: single(
