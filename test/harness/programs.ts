@@ -92,11 +92,19 @@ function compilerFlags(variant: Variant): string[] {
   return flags;
 }
 
+/** std::hint::black_box is stable from Rust 1.66 on; Debian 12 has 1.63. */
+function blackBoxFlags(): string[] {
+  const version = execFileSync('rustc', ['--version'], { encoding: 'utf8' });
+  const isOld = Number(/^rustc 1\.(\d+)/.exec(version)?.[1]) < 66;
+  return isOld ? ['-Zcrate-attr=feature(bench_black_box)'] : [];
+}
+
 function command(source: string, variant: Variant): { tool: string; flags: string[] } {
   if (source.endsWith('.go')) return { tool: 'go', flags: ['build', '-trimpath'] };
   if (source.endsWith('.rs')) {
-    const debugInfo = variant.debugInfo ? ['-g'] : [];
-    return { tool: 'rustc', flags: ['-C', `opt-level=${variant.optimize ?? 2}`, ...debugInfo] };
+    const flags = ['-C', `opt-level=${variant.optimize ?? 2}`, ...blackBoxFlags()];
+    if (variant.debugInfo) flags.push('-g');
+    return { tool: 'rustc', flags };
   }
   const tool = source.endsWith('.cc') ? 'g++' : variant.libc === 'static-musl' ? 'musl-gcc' : 'gcc';
   return { tool, flags: compilerFlags(variant) };
@@ -104,7 +112,9 @@ function command(source: string, variant: Variant): { tool: string; flags: strin
 
 function run(tool: string, args: readonly string[], cwd: string): void {
   try {
-    execFileSync(tool, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    // Without it no released rustc takes flags that begin with -Z.
+    const env = { ...process.env, RUSTC_BOOTSTRAP: '1' };
+    execFileSync(tool, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   } catch (error) {
     const output = (error as { stderr?: Buffer }).stderr?.toString() ?? '';
     throw new Error(`building a test program failed: ${tool} ${args.join(' ')}\n${output}`, {
