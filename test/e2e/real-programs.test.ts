@@ -56,7 +56,9 @@ function inclusive(samples: readonly JsonSample[]): Map<string, number> {
   const shares = new Map<string, number>();
   for (const { stack, count } of samples) {
     const names = new Set(
-      stack.filter((frame) => frame.type === 'native' && isNamed(frame)).map(plainName),
+      stack
+        .filter((frame) => frame.type === 'native' && isNamed(frame) && !isLibc(frame))
+        .map(plainName),
     );
     for (const name of names) shares.set(name, (shares.get(name) ?? 0) + count / total);
   }
@@ -64,11 +66,17 @@ function inclusive(samples: readonly JsonSample[]): Map<string, number> {
 }
 
 /**
- * Without the symbol's version and a demangler's arguments, and one for libc's
- * many names of one function: `__GI___libc_write`, `__write` and `write`.
+ * libc has many symbols for one function, of which perf takes one and its debug
+ * information has another: `__libc_start_main` is `__libc_start_main_impl` there.
+ * Its names are compared with a reference at other places.
  */
+const isLibc = ({ module }: { module: string }): boolean => /\blibc\.so/.test(module);
+
+/** Without the symbol's version, a demangler's arguments and what compilers append to copies. */
 const plainName = ({ name }: { name: string }): string =>
-  name.replace(/@.*$|\(.*$/, '').replace(/^(__GI_)?(__libc_|_+)?(?=[a-z])/, '');
+  name
+    .replace(/@.*$|\(.*$/, '')
+    .replace(/(\.(lto_priv|constprop|isra|part|cold|localalias)(\.\d+)?)+$/, '');
 
 /** Share of frames that have a name, and its standard error: two profilers draw different samples. */
 function namedShare(samples: readonly JsonSample[]): { share: number; error: number } {
