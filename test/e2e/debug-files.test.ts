@@ -11,6 +11,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { markerOf } from '../harness/chains.ts';
 import { countOf, ofPid, pause, record } from '../harness/record.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'debug-files-'));
@@ -111,7 +112,10 @@ test('functions and lines come from a debug link, .gnu_debugdata and a server', 
   for (const [i, hasLines] of [true, false, true].entries()) {
     const samples = ofPid(recording, pids[i]!);
     assert.ok(countOf(samples) > 20, `${countOf(samples)} samples`);
-    for (const { stack } of samples) {
+    // A first sample on a busy machine may come without its stack, and says so.
+    const whole = samples.filter((sample) => markerOf(sample) === undefined);
+    assert.ok(countOf(whole) >= 0.98 * countOf(samples) - 1, `${countOf(whole)} whole`);
+    for (const { stack } of whole) {
       const frames = stack.filter(({ module }) => module.startsWith(folder));
       const names = frames.map(({ name }) => name);
       // A sample may fall between two calls.

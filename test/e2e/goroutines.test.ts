@@ -267,7 +267,11 @@ for (const release of [undefined, 'go1.20.14']) {
       counts.every((count) => count > 0),
       `${counts}`,
     );
-    assert.equal(whole, countOf(fromGo), fromGo.map(showStack).slice(0, 5).join('\n'));
+    // First samples on a busy machine may come without their stacks.
+    assert.ok(
+      whole >= 0.995 * countOf(fromGo) - 1,
+      `${whole} of ${countOf(fromGo)} are whole, such as\n${fromGo.map(showStack).slice(0, 5).join('\n')}`,
+    );
     for (const { labels, stack } of fromGo) {
       const name = stack.some((frame) => frame.name === 'main.plain') ? 'plain' : 'nested';
       assert.ok(labels.goroutine === undefined || labels.goroutine === ids[name], name);
