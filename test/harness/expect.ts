@@ -23,6 +23,21 @@ export function reportOf(recording: Recording, program: string): ProgramReport {
 }
 
 /**
+ * Without first samples whose stack was not copied because the reader was behind,
+ * as on a saturated machine: they say so. At most 2 %, or 10.
+ */
+function judged(samples: readonly JsonSample[]): readonly JsonSample[] {
+  const isRefused = (sample: JsonSample): boolean =>
+    /process not known yet/.test(markerOf(sample) ?? '');
+  const refused = countOf(samples.filter(isRefused));
+  assert.ok(
+    refused <= Math.max(10, 0.02 * countOf(samples)),
+    `${refused} of ${countOf(samples)} first samples came without their stacks`,
+  );
+  return samples.filter((sample) => !isRefused(sample));
+}
+
+/**
  * At least 99.5 % of `samples` have exactly one of `shapes`; start-up and exit
  * of the process are counted apart (at most 3 % of a short run).
  */
@@ -31,7 +46,7 @@ export function expectShapes(
   shapes: readonly Shape[],
   wrongAllowed = 0.005,
 ): ShapeCounts {
-  const counts = countShapes(samples, shapes);
+  const counts = countShapes(judged(samples), shapes);
   const examples = counts.examples.join('\n');
   assert.ok(counts.total >= 100, `only ${counts.total} samples`);
   assert.ok(
