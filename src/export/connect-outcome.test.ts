@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { outcomeOfPush, retryAfterMs } from './connect-outcome.ts';
+import { outcomeOfPush } from './connect-outcome.ts';
+import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 
 const NOW = Date.parse('2026-11-21T12:00:00Z');

@@ -1,5 +1,6 @@
 /** What an answer of Pyroscope's push API means for the request: https://connectrpc.com/docs/protocol. */
 import type { Answer } from './http-post.ts';
+import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 
 /** Codes of a fault that may pass. `resource_exhausted` is a rate limit, unless it speaks of a size. */
@@ -83,12 +84,4 @@ function connectError(text: string): { code: string; message: string } | undefin
   } catch {
     return undefined;
   }
-}
-
-/** Retry-After: seconds or a date; undefined for neither. */
-export function retryAfterMs(header: string | undefined, now: number): number | undefined {
-  if (header === undefined) return undefined;
-  if (/^\s*\d{1,9}\s*$/.test(header)) return Number(header) * 1000;
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }

@@ -2,13 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fuzz } from '../profile/arbitrary-samples.test-support.ts';
-import {
-  grpcOutcome,
-  httpOutcome,
-  retryAfterMs,
-  retryDelayMs,
-  successOutcome,
-} from './otlp-outcome.ts';
+import { grpcOutcome, httpOutcome, retryDelayMs, successOutcome } from './otlp-outcome.ts';
+import { retryAfterMs } from './retry-after.ts';
 
 const now = Date.parse('2026-11-21T16:00:00Z');
 const http = (status: number, retryAfter?: string, text = '') =>

@@ -3,6 +3,7 @@
  * protocol's; where receivers really do otherwise, it says so.
  */
 import { protobufFields } from '../profile/protobuf-reader.ts';
+import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 
 /** Of opentelemetry-proto, docs/specification.md#otlphttp-response. */
@@ -131,19 +132,6 @@ function jsonPartialSuccess(body: Uint8Array): PartialSuccess {
     rejected: Number(rejectedProfiles ?? 0) || 0,
     message: typeof errorMessage === 'string' ? errorMessage : '',
   };
-}
-
-/**
- * Milliseconds that a Retry-After asks for: whole seconds, or an HTTP date.
- * @returns undefined for anything else
- */
-export function retryAfterMs(header: string | undefined, now: number): number | undefined {
-  const text = header?.trim() ?? '';
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
-  // Date.parse takes much more than HTTP does.
-  if (!/^[A-Z][a-z]{2,8},? .* GMT$/.test(text)) return undefined;
-  const date = Date.parse(text);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Labels as Pyroscope takes them: what breaks a rule makes it refuse the whole series. */
-import { moduleText, processText } from '../profile/frame.ts';
+import { processText, serviceText } from '../profile/frame.ts';
 import { isGoroutineLabel } from '../profile/goroutine-labels.ts';
 import type { Label, Process } from '../profile/model.ts';
 
@@ -36,7 +36,7 @@ export function seriesLabels(
   // Its name for CPU time; without one the series is refused.
   add('__name__', 'process_cpu');
   if (!Object.keys(options.labels).some((name) => labelName(name) === 'service_name'))
-    add('service_name', moduleText(process.executable) || processText(process));
+    add('service_name', serviceText(process));
   for (const [name, value] of Object.entries(options.labels)) add(labelName(name), value);
   add('host', host);
   add('process', processText(process));

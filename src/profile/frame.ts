@@ -93,6 +93,10 @@ export function moduleText(file: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
+/** The service that a process is, as long as nothing better tells: its program. */
+export const serviceText = (process: { name: string; executable: string; pid: number }): string =>
+  moduleText(process.executable) || processText(process);
+
 /** A process without a usable name is shown by its executable, then by its pid. */
 export function processText(process: { name: string; executable: string; pid: number }): string {
   if (process.name !== '') return process.name;

@@ -5,7 +5,7 @@
  * CPU time. The tally travels as attributes of the first profile.
  */
 import { createHash, hash } from 'node:crypto';
-import { moduleText, processText } from './frame.ts';
+import { serviceText } from './frame.ts';
 import type { Process, Profile } from './model.ts';
 import {
   PROFILE,
@@ -166,7 +166,7 @@ function* resourceAttributes(
   process: Process,
   host: string,
 ): Generator<readonly [key: string, value: string | number]> {
-  const executable = moduleText(process.executable) || processText(process);
+  const executable = serviceText(process);
   yield ['service.name', executable];
   yield ['process.pid', process.pid];
   yield ['process.executable.name', executable];

@@ -1,6 +1,7 @@
 /** .debug_abbrev: the shapes of entries, compiled to what a reader has to do. */
 import { ParseError } from '../source.ts';
 import { Form, SLOT_OF_ATTRIBUTE, Slot, Tag } from './codes.ts';
+import { MAX_LEB_SIZE } from './leb128.ts';
 import type { SectionReader } from './section-reader.ts';
 
 /** A compiler's largest tables have a few thousand shapes; LTO's some ten thousand. */
@@ -8,8 +9,6 @@ const MAX_ABBREVIATIONS = 200_000;
 const MAX_ATTRIBUTES = 1024;
 /** Codes below this are found by index. Compilers number from 1 without gaps. */
 const DENSE_CODES = 1 << 18;
-/** LEB128 numbers may be padded. */
-export const MAX_LEB_SIZE = 16;
 
 /** What an entry is to someone looking for code. */
 export const Kind = {

@@ -4,12 +4,12 @@ import {
   type Abbreviation,
   type AbbreviationTable,
   formSize,
-  MAX_LEB_SIZE,
   type Plan,
   SKIP,
   type UnitSizes,
 } from './abbreviations.ts';
 import { Form, Slot } from './codes.ts';
+import { LebReader, MAX_LEB_SIZE } from './leb128.ts';
 
 const WORD = 0x1_0000_0000;
 /** Longest entry: blocks hold constants and locations, a few with whole initialised arrays. */
@@ -43,6 +43,7 @@ export class EntryReader {
   /** By slot: where the value begins in the section. */
   readonly places = new Float64Array(Slot.count);
   readonly #source: ByteSource;
+  readonly #leb = new LebReader('an entry');
   readonly #chunk: number;
   readonly #resident: number;
   #bytes: Uint8Array = new Uint8Array();
@@ -90,8 +91,8 @@ export class EntryReader {
       let at = index;
       let code = this.#bytes[at++]!;
       if (code >= 0x80) {
-        code = this.#uleb(at - 1);
-        at = this.#after;
+        code = this.#leb.unsigned(this.#bytes, at - 1);
+        at = this.#leb.after;
       }
       if (code === 0) {
         this.at = this.#base + at;
@@ -170,8 +171,8 @@ export class EntryReader {
       }
       const slot = steps[step + 1]!;
       if (form === Form.indirect) {
-        form = this.#uleb(at);
-        at = this.#after;
+        form = this.#leb.unsigned(bytes, at);
+        at = this.#leb.after;
         formSize(form, this.#sizes);
         if (form === Form.indirect || form === Form.implicitConst) {
           throw new ParseError('unknown_form', 'an indirect form of that kind');
@@ -240,13 +241,13 @@ export class EntryReader {
           value = bytes[at]!;
           if (value < 0x80) at++;
           else {
-            value = this.#uleb(at);
-            at = this.#after;
+            value = this.#leb.unsigned(bytes, at);
+            at = this.#leb.after;
           }
           break;
         case Form.sdata:
-          value = this.#sleb(at);
-          at = this.#after;
+          value = this.#leb.signed(bytes, at);
+          at = this.#leb.after;
           break;
         case Form.flagPresent:
           value = 1;
@@ -256,8 +257,8 @@ export class EntryReader {
           break;
         case Form.block:
         case Form.exprloc: {
-          const length = this.#uleb(at);
-          at = this.#after;
+          const length = this.#leb.unsigned(bytes, at);
+          at = this.#leb.after;
           value = this.#base + at;
           at += length;
           leapt = true;
@@ -297,41 +298,6 @@ export class EntryReader {
       }
     }
     return at;
-  }
-
-  /** Index behind the LEB128 number that was read last. */
-  #after = 0;
-
-  #uleb(start: number): number {
-    const bytes = this.#bytes;
-    let value = 0;
-    let scale = 1;
-    for (let at = start; at < start + MAX_LEB_SIZE; at++) {
-      const byte = bytes[at]!;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) {
-        this.#after = at + 1;
-        return value;
-      }
-      scale *= 0x80;
-    }
-    throw new ParseError('leb128', 'a LEB128 number without end in an entry');
-  }
-
-  #sleb(start: number): number {
-    const bytes = this.#bytes;
-    let value = 0;
-    let scale = 1;
-    for (let at = start; at < start + MAX_LEB_SIZE; at++) {
-      const byte = bytes[at]!;
-      value += (byte & 0x7f) * scale;
-      scale *= 0x80;
-      if (byte < 0x80) {
-        this.#after = at + 1;
-        return (byte & 0x40) === 0 ? value : value - scale;
-      }
-    }
-    throw new ParseError('leb128', 'a LEB128 number without end in an entry');
   }
 }
 

@@ -1,5 +1,6 @@
 /** Runs line programs, keeping only the rows of wanted addresses. */
 import { type ByteSource, fill, ParseError } from '../source.ts';
+import { LebReader } from './leb128.ts';
 import type { LineProgram } from './line-table.ts';
 import type { RangeVisitor } from './range-lists.ts';
 
@@ -8,7 +9,6 @@ const WORD = 0x1_0000_0000;
 const MAX_PROGRAM_SIZE = 64 << 20;
 /** Behind the program: operands of the last instruction may be read without asking for its end. */
 const PADDING = 64;
-const MAX_LEB_SIZE = 16;
 const MAX_LINE = 0x7fffffff;
 
 const Standard = {
@@ -43,7 +43,7 @@ export class LineRows {
 export class LineRunner {
   readonly #source: ByteSource;
   #bytes: Uint8Array = new Uint8Array();
-  #after = 0;
+  readonly #leb = new LebReader('a line program');
 
   constructor(source: ByteSource) {
     this.#source = source;
@@ -109,8 +109,8 @@ export class LineRunner {
       } else if (opcode === Standard.setColumn) {
         column = bytes[at++]!;
         if (column >= 0x80) {
-          column = this.#uleb(at - 1);
-          at = this.#after;
+          column = this.#leb.unsigned(bytes, at - 1);
+          at = this.#leb.after;
         }
       } else if (opcode === Standard.advanceLine) {
         const byte = bytes[at]!;
@@ -118,17 +118,17 @@ export class LineRunner {
           line += (byte << 25) >> 25;
           at++;
         } else {
-          line += this.#sleb(at);
-          at = this.#after;
+          line += this.#leb.signed(bytes, at);
+          at = this.#leb.after;
         }
       } else if (opcode === Standard.advancePc) {
-        address += this.#uleb(at) * minimumLength;
-        at = this.#after;
+        address += this.#leb.unsigned(bytes, at) * minimumLength;
+        at = this.#leb.after;
       } else if (opcode === Standard.setFile) {
         file = bytes[at++]!;
         if (file >= 0x80) {
-          file = this.#uleb(at - 1);
-          at = this.#after;
+          file = this.#leb.unsigned(bytes, at - 1);
+          at = this.#leb.after;
         }
       } else if (opcode === Standard.constAddPc) {
         address += constAdd;
@@ -138,8 +138,8 @@ export class LineRunner {
       } else if (opcode === Standard.extended) {
         let length = bytes[at++]!;
         if (length >= 0x80) {
-          length = this.#uleb(at - 1);
-          at = this.#after;
+          length = this.#leb.unsigned(bytes, at - 1);
+          at = this.#leb.after;
         }
         if (length > 0) {
           const kind = bytes[at]!;
@@ -152,8 +152,8 @@ export class LineRunner {
         at += length;
       } else {
         for (let count = operands[opcode]!; count > 0; count--) {
-          this.#uleb(at);
-          at = this.#after;
+          this.#leb.unsigned(bytes, at);
+          at = this.#leb.after;
           if (at > size) throw broken('truncated');
         }
       }
@@ -205,43 +205,6 @@ export class LineRunner {
       (bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 24)) >>>
       0;
     return low + high * WORD;
-  }
-
-  #uleb(start: number): number {
-    const bytes = this.#bytes;
-    const first = bytes[start]!;
-    if (first < 0x80) {
-      this.#after = start + 1;
-      return first;
-    }
-    let value = 0;
-    let scale = 1;
-    for (let at = start; at < start + MAX_LEB_SIZE && at < bytes.length; at++) {
-      const byte = bytes[at]!;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) {
-        this.#after = at + 1;
-        return value;
-      }
-      scale *= 0x80;
-    }
-    throw new ParseError('leb128', 'a LEB128 number without end in a line program');
-  }
-
-  #sleb(start: number): number {
-    const bytes = this.#bytes;
-    let value = 0;
-    let scale = 1;
-    for (let at = start; at < start + MAX_LEB_SIZE && at < bytes.length; at++) {
-      const byte = bytes[at]!;
-      value += (byte & 0x7f) * scale;
-      scale *= 0x80;
-      if (byte < 0x80) {
-        this.#after = at + 1;
-        return (byte & 0x40) === 0 ? value : value - scale;
-      }
-    }
-    throw new ParseError('leb128', 'a LEB128 number without end in a line program');
   }
 }
 
