@@ -1,15 +1,43 @@
-/** What the kernel side is told of a process: where its threads carry context. */
+/** Where a process keeps the labels of its requests, as the kernel side is told (`struct ft_process`). */
 
-/**
- * Where a thread-local variable lies: at a fixed distance from the thread
- * pointer, or in the block of a module that the thread's table of blocks (dtv) has.
- */
 export interface TlsPlace {
   readonly kind: 'none' | 'static' | 'dynamic';
-  /** From the thread pointer (signed), or in the module's block. */
+  /** From the thread pointer, or in the module's block; may be negative. */
   readonly offset: number;
-  /** Number of the module, from 1; 0 unless dynamic. */
   readonly module: number;
-  /** Bytes between two entries of the table: 16 in glibc, 8 in musl. */
+  /** Bytes of an entry of the thread's vector: glibc 16, musl 8. */
   readonly dtvStep: number;
 }
+
+export interface CarrierLayout {
+  readonly goLabels:
+    | {
+        /** In runtime.g. */
+        readonly offset: number;
+        readonly form: 'map' | 'slice';
+      }
+    | undefined;
+  /** Of `otel_thread_ctx_v1`. */
+  readonly threadContext: TlsPlace;
+  /** Of `custom_labels_current_set`. */
+  readonly customLabels: TlsPlace;
+  readonly nodeContext: TlsPlace;
+  /** Index in `ft_node_layouts` plus one, 0 = none. */
+  readonly node: number;
+}
+
+export const noTls: TlsPlace = { kind: 'none', offset: 0, module: 0, dtvStep: 0 };
+
+export const noCarriers: CarrierLayout = {
+  goLabels: undefined,
+  threadContext: noTls,
+  customLabels: noTls,
+  nodeContext: noTls,
+  node: 0,
+};
+
+export const hasCarriers = (layout: CarrierLayout): boolean =>
+  layout.goLabels !== undefined ||
+  layout.node !== 0 ||
+  layout.threadContext.kind !== 'none' ||
+  layout.customLabels.kind !== 'none';

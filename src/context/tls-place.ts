@@ -1,5 +1,5 @@
 /** Where a thread-local variable lies in a process, by the words that its loader has filled in. */
-import type { TlsPlace } from './carrier-layout.ts';
+import { noTls, type TlsPlace } from './carrier-layout.ts';
 import type { TlsFile, TlsName, TlsSlot } from './tls-file.ts';
 
 /** A file at its place in a process. */
@@ -12,8 +12,6 @@ export interface MappedTls {
 /** Bytes of process memory; fewer, or undefined, when they cannot be read. */
 export type ReadMemory = (address: number, length: number) => Uint8Array | undefined;
 
-export const nowhere: TlsPlace = { kind: 'none', offset: 0, module: 0, dtvStep: 0 };
-
 /** Blocks of static TLS lie right below the thread pointer; glibc's own limit is far smaller. */
 const MAX_DISTANCE = 2 ** 31;
 const MAX_BLOCK = 2 ** 31;
@@ -21,7 +19,7 @@ const MAX_MODULE = 0xffff;
 
 /**
  * Undefined while the loader has not filled in what would tell: asked again
- * later. `nowhere` when no file has the variable, or none tells.
+ * later. `noTls` when no file has the variable, or none tells.
  */
 export function tlsPlace(
   name: TlsName,
@@ -30,7 +28,7 @@ export function tlsPlace(
   read: ReadMemory,
 ): TlsPlace | undefined {
   const definers = files.filter(({ file }) => file.variables.has(name));
-  if (definers.length === 0) return nowhere;
+  if (definers.length === 0) return noTls;
   // The program's own one comes first in every search for the name.
   for (const { file } of definers) {
     if (!file.isProgram) continue;
@@ -56,7 +54,7 @@ export function tlsPlace(
   }
   // Two libraries with a variable each: what was loaded first is what others found.
   places.sort((a, b) => a.module - b.module || b.offset - a.offset);
-  return places[0] ?? (isEarly ? undefined : nowhere);
+  return places[0] ?? (isEarly ? undefined : noTls);
 }
 
 /** @param values offsets in its block that the variable may have */
@@ -98,11 +96,11 @@ const isModule = (number: number): boolean => number >= 1 && number <= MAX_MODUL
 
 function placed(kind: 'static', offset: number): TlsPlace {
   const isBelow = offset < 0 && offset > -MAX_DISTANCE;
-  return isBelow ? { kind, offset, module: 0, dtvStep: 0 } : nowhere;
+  return isBelow ? { kind, offset, module: 0, dtvStep: 0 } : noTls;
 }
 
 function dynamic(module: number, offset: number, dtvStep: number): TlsPlace {
-  if (!(offset >= 0 && offset < MAX_BLOCK)) return nowhere;
+  if (!(offset >= 0 && offset < MAX_BLOCK)) return noTls;
   return { kind: 'dynamic', offset, module, dtvStep };
 }
 
