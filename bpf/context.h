@@ -3,7 +3,9 @@
 #ifndef FLAMETAP_CONTEXT_H
 #define FLAMETAP_CONTEXT_H
 
+#include "custom_labels.h"
 #include "labels.h"
+#include "thread_context.h"
 
 /* A reader that gave up half way has no labels. */
 static __always_inline u32 settled(struct ft_scratch *s, u32 before, u32 outcome) {
@@ -21,6 +23,18 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 	u32 zero = 0;
 	u64 *lengths = bpf_map_lookup_elem(&ft_wanted_lengths, &zero);
 	s->wanted_lengths = lengths ? *lengths : 0;
+	if (p->thread_context.kind) {
+		u32 before = s->label_bytes;
+		u32 own = settled(s, before, read_thread_context(s));
+		if (own > outcome)
+			outcome = own;
+	}
+	if (p->custom_labels.kind) {
+		u32 before = s->label_bytes;
+		u32 own = settled(s, before, read_custom_labels(s));
+		if (own > outcome)
+			outcome = own;
+	}
 	return outcome;
 }
 
