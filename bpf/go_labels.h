@@ -7,6 +7,7 @@
 #ifndef FLAMETAP_GO_LABELS_H
 #define FLAMETAP_GO_LABELS_H
 
+#include "goroutine.h"
 #include "labels.h"
 
 /* A label of the slice: key and value, two words each. A bucket of the map: what is
@@ -22,10 +23,10 @@
 #define GO_SLOT_USED 5
 
 /* Labels read at once, and how often: 128 labels. */
-#define GO_PAIRS_AT_ONCE (STACK_CHUNK_BYTES / GO_PAIR_BYTES)
-#define GO_SLICE_READS 2
-/* 104 labels are the most in 2^4 buckets. While a map grows there are half as many
- * old ones besides; the rest is for those that overflow. */
+#define GO_PAIRS_AT_ONCE 32
+#define GO_SLICE_READS 4
+/* 2^4 buckets hold 96 labels, before Go 1.21 104. While a map grows there are half as
+ * many old ones besides; the rest is for those that overflow. */
 #define GO_MAP_SHIFT 4
 #define GO_BUCKET_READS 48
 /* hmap.flags */
@@ -50,22 +51,36 @@ static __always_inline u64 go_chunk_word(struct ft_scratch *s, u32 offset) {
 	return *(u64 *)(s->chunk + (offset & (STACK_CHUNK_BYTES - 8)));
 }
 
-/* A pair of strings in the chunk; takes it when it is wanted. Returns enum ft_context. */
-static __always_inline u32 take_go_label(struct ft_scratch *s, u32 key_at, u32 value_at) {
-	u64 length = go_chunk_word(s, key_at + 8);
-	u64 bytes = go_chunk_word(s, value_at + 8);
-	if (length >= GO_STRING_LIMIT || bytes >= GO_STRING_LIMIT)
-		return FT_CONTEXT_MALFORMED;
-	u32 key = wanted_key(s, go_chunk_word(s, key_at), length);
-	if (!key)
-		return FT_CONTEXT_READ;
-	return add_label(s, key - 1, go_chunk_word(s, value_at), bytes);
+/* Global functions with a scalar argument: as ft_step they are verified once, not in
+ * each round of a loop. What comes of them is noted in go_outcome. */
+
+/* Takes the label whose key stands so far in the chunk, if it is wanted, and whose
+ * value so far behind it. */
+__weak __attribute__((noinline)) int ft_go_take(u32 key_at, u32 distance) {
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
+	if (!s)
+		return 0;
+	u32 value_at = key_at + distance;
+	u32 key = wanted_key(s, go_chunk_word(s, key_at), go_chunk_word(s, key_at + 8));
+	u32 outcome = s->key_unreadable ? FT_CONTEXT_UNREADABLE : FT_CONTEXT_READ;
+	if (key)
+		outcome = add_label(s, key - 1, go_chunk_word(s, value_at), go_chunk_word(s, value_at + 8));
+	if (outcome > s->go_outcome)
+		s->go_outcome = outcome;
+	return 0;
 }
 
-/* Global functions with a scalar argument: as ft_step they are verified once. They
- * return 0 to go on, 1 when all has been read, and note what came of it. */
+/* Looks at a label in the chunk; most keys have not the length of one that is wanted. */
+static __always_inline void look_at_go_label(struct ft_scratch *s, u32 key_at, u32 distance) {
+	u64 length = go_chunk_word(s, key_at + 8);
+	if (length >= GO_STRING_LIMIT || go_chunk_word(s, key_at + distance + 8) >= GO_STRING_LIMIT)
+		s->go_outcome = FT_CONTEXT_MALFORMED;
+	else if (length <= FT_KEY_BYTES && (s->wanted_lengths >> length & 1))
+		ft_go_take(key_at, distance);
+}
 
-/* The next labels of the slice. */
+/* The next labels of the slice; nonzero when there are no more. */
 __weak __attribute__((noinline)) int ft_go_pairs(u32 unused) {
 	u32 zero = 0;
 	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
@@ -75,7 +90,7 @@ __weak __attribute__((noinline)) int ft_go_pairs(u32 unused) {
 	u32 count = left < GO_PAIRS_AT_ONCE ? left : GO_PAIRS_AT_ONCE;
 	if (!count)
 		return 1;
-	/* 64 becomes 63 + 1: a mask bounds what the verifier of 5.10 has forgotten. */
+	/* 32 becomes 31 + 1: a mask bounds what the verifier of 5.10 has forgotten. */
 	u32 bytes = count - 1;
 	asm volatile("" : "+r"(bytes));
 	bytes = ((bytes & (GO_PAIRS_AT_ONCE - 1)) + 1) * GO_PAIR_BYTES;
@@ -86,16 +101,14 @@ __weak __attribute__((noinline)) int ft_go_pairs(u32 unused) {
 	for (u32 i = 0; i < GO_PAIRS_AT_ONCE; i++) {
 		if (i >= count)
 			break;
-		u32 outcome = take_go_label(s, i * GO_PAIR_BYTES, i * GO_PAIR_BYTES + GO_STRING_BYTES);
-		if (outcome > s->go_outcome)
-			s->go_outcome = outcome;
+		look_at_go_label(s, i * GO_PAIR_BYTES, GO_STRING_BYTES);
 	}
 	s->go_next += bytes;
 	s->go_left = left - count;
 	return left == count || s->go_outcome > FT_CONTEXT_TOO_LONG;
 }
 
-/* One bucket of the map, and which is the next. */
+/* One bucket of the map, and which is the next; nonzero when there is none. */
 __weak __attribute__((noinline)) int ft_go_bucket(u32 unused) {
 	u32 zero = 0;
 	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
@@ -109,10 +122,7 @@ __weak __attribute__((noinline)) int ft_go_bucket(u32 unused) {
 	for (u32 i = 0; i < GO_BUCKET_SLOTS; i++) {
 		if (s->chunk[i] < GO_SLOT_USED)
 			continue;
-		u32 at = GO_BUCKET_KEYS + i * GO_STRING_BYTES;
-		u32 outcome = take_go_label(s, at, at + GO_BUCKET_VALUES - GO_BUCKET_KEYS);
-		if (outcome > s->go_outcome)
-			s->go_outcome = outcome;
+		look_at_go_label(s, GO_BUCKET_KEYS + i * GO_STRING_BYTES, GO_BUCKET_VALUES - GO_BUCKET_KEYS);
 	}
 	if (s->go_outcome > FT_CONTEXT_TOO_LONG)
 		return 1;
@@ -165,8 +175,7 @@ static __always_inline u32 read_go_map(struct ft_scratch *s, u64 labels) {
 		return FT_CONTEXT_NONE;
 	if (map.flags & GO_MAP_WRITING)
 		return FT_CONTEXT_CHANGING;
-	if (map.count >= GO_STRING_LIMIT || map.shift >= 64 || !map.buckets ||
-	    ((map.buckets | map.old) & 7))
+	if (map.count >= GO_STRING_LIMIT || map.shift >= 64 || !map.buckets || ((map.buckets | map.old) & 7))
 		return FT_CONTEXT_MALFORMED;
 	if (map.shift > GO_MAP_SHIFT)
 		return FT_CONTEXT_TOO_LONG;
@@ -202,8 +211,8 @@ static __always_inline u32 read_go_labels(struct ft_scratch *s) {
 		return FT_CONTEXT_MALFORMED;
 	u32 before = s->label_bytes;
 	s->go_outcome = FT_CONTEXT_READ;
-	u32 outcome = s->process.go_labels_form == FT_GO_LABELS_MAP ? read_go_map(s, labels)
-	                                                            : read_go_slice(s, labels);
+	u32 outcome =
+	    s->process.go_labels_form == FT_GO_LABELS_MAP ? read_go_map(s, labels) : read_go_slice(s, labels);
 	return outcome == FT_CONTEXT_READ && s->label_bytes == before ? FT_CONTEXT_NONE : outcome;
 }
 

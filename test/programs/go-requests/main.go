@@ -1,6 +1,7 @@
 // Overlapping requests in thousands of goroutines. Request N, of at most 65,536, computes
 // below digit functions that spell N, with the labels of its own span; each piece of work
-// reads the clock of its thread. Arguments: seconds, path of the report.
+// reads the clock of its thread. Arguments: seconds, path of the report; or `cases` and
+// the path.
 package main
 
 import (
@@ -22,7 +23,7 @@ import (
 const (
 	digits = 4
 	light  = 1500 // goroutines whose requests are short
-	heavy  = 6    // requests that last as long as the program
+	heavy  = 10   // requests that last as long as the program
 	most   = 65536
 )
 
@@ -40,7 +41,7 @@ type request struct {
 
 var (
 	sink     uint64
-	garbage  [16]*[512]byte
+	kept     [16]*[512]byte
 	requests [most]request
 	next     int32 = -1
 )
@@ -56,7 +57,7 @@ func spend(n, rounds int) {
 		}
 		block := new([512]byte)
 		block[x%512] = 1
-		garbage[i%16] = block
+		kept[i%16] = block
 		if i%4 == 0 {
 			inC()
 		}
@@ -126,16 +127,24 @@ func serve(number int, pieces, rounds int, pause time.Duration, until time.Time)
 func outside(rounds int) { spend(0, rounds) }
 
 func main() {
+	if os.Args[1] == "cases" {
+		cases(os.Args[2])
+		return
+	}
 	seconds, _ := strconv.ParseFloat(os.Args[1], 64)
 	runtime.GOMAXPROCS(4)
 	debug.SetGCPercent(20)
+	// A profiler has to meet the program before it knows where to look.
+	for warm := time.Now().Add(300 * time.Millisecond); time.Now().Before(warm); {
+		outside(100)
+	}
 	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
 	var group sync.WaitGroup
 	for i := 0; i < heavy; i++ {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			serve(int(atomic.AddInt32(&next, 1)), 1<<30, 400, 0, until)
+			serve(int(atomic.AddInt32(&next, 1)), 1<<30, 1000, 0, until)
 		}()
 	}
 	for i := 0; i < light; i++ {
