@@ -3,6 +3,7 @@
 #ifndef FLAMETAP_CONTEXT_H
 #define FLAMETAP_CONTEXT_H
 
+#include "go_labels.h"
 #include "labels.h"
 
 /* A reader that gave up half way has no labels. */
@@ -21,6 +22,8 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 	u32 zero = 0;
 	u64 *lengths = bpf_map_lookup_elem(&ft_wanted_lengths, &zero);
 	s->wanted_lengths = lengths ? *lengths : 0;
+	if (p->go_labels)
+		outcome = settled(s, s->label_bytes, read_go_labels(s));
 	return outcome;
 }
 

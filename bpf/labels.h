@@ -9,8 +9,10 @@
 
 #include "maps.h"
 
-/* Number of a wanted key plus one; 0 = it is not wanted, or cannot be read. */
+/* Number of a wanted key plus one; 0 = it is not wanted, or with key_unreadable it
+ * cannot be said. */
 static __always_inline u32 wanted_key(struct ft_scratch *s, u64 key, u64 length) {
+	s->key_unreadable = 0;
 	if (!length || length > FT_KEY_BYTES || !(s->wanted_lengths >> length & 1))
 		return 0;
 	for (int i = 0; i < FT_KEY_BYTES / 8; i++)
@@ -20,8 +22,10 @@ static __always_inline u32 wanted_key(struct ft_scratch *s, u64 key, u64 length)
 	u32 bytes = (u32)(length - 1) & (FT_KEY_BYTES - 1);
 	asm volatile("" : "+r"(bytes));
 	bytes = (bytes & (FT_KEY_BYTES - 1)) + 1;
-	if (bpf_probe_read_user(&s->key, bytes, (void *)key))
+	if (bpf_probe_read_user(&s->key, bytes, (void *)key)) {
+		s->key_unreadable = 1;
 		return 0;
+	}
 	u32 *number = bpf_map_lookup_elem(&ft_wanted, &s->key);
 	return number ? *number + 1 : 0;
 }

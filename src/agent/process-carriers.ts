@@ -12,7 +12,14 @@ export interface PlacedBinary {
 
 export class ProcessCarriers {
   /** @param binaries those of its files that are open */
-  of(_process: Process, _binaries: readonly PlacedBinary[]): CarrierLayout {
-    return noCarriers;
+  of(_process: Process, binaries: readonly PlacedBinary[]): CarrierLayout {
+    return { ...noCarriers, goLabels: goLabels(binaries) };
   }
+}
+
+/** With two runtimes in one process nobody knows whose a thread is. */
+function goLabels(binaries: readonly PlacedBinary[]): CarrierLayout['goLabels'] {
+  const [go, another] = binaries.filter(({ binary }) => binary.isGo);
+  const labels = another ? undefined : go?.binary.goThread?.labels;
+  return typeof labels === 'object' ? labels : undefined;
 }
