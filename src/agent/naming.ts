@@ -100,6 +100,7 @@ export class Naming {
     const fresh: ResolvedLocation[] = [];
     const locations = new Uint32Array(queries.length);
     this.#jit.refresh();
+    this.#resolver.contexts.beginFlush();
     for (let i = 0; i < queries.length; i++) {
       const instance = queries.instance[i]!;
       const low = queries.low[i]!;
@@ -251,9 +252,10 @@ export class Naming {
 
   #process(identity: Identity): ProcessInformation | undefined {
     const process = this.#resolver.tracker.find(identity);
-    const first = process?.mappings.find(({ what }) => what instanceof Executable);
-    if (!first || first.what === 'anonymous') return undefined;
-    return { name: '', executable: first.what.path };
+    if (!process) return undefined;
+    const first = process.mappings.find(({ what }) => what instanceof Executable)?.what;
+    const executable = first instanceof Executable ? first.path : '';
+    return { name: '', executable, resource: this.#resolver.contexts.resource(process) };
   }
 }
 

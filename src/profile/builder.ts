@@ -23,6 +23,8 @@ export interface ProcessInformation {
   /** '' = use the comm of the samples. */
   readonly name: string;
   readonly executable: string;
+  /** Resource attributes that the process states of itself. */
+  readonly resource?: readonly Label[];
 }
 
 export interface Answers {
@@ -213,6 +215,7 @@ export class ProfileBuilder {
       executable: cleanText(known?.executable || this.#processes[id]?.executable || ''),
       startNs: instance.startNs,
       execId: instance.execId,
+      resource: known?.resource ?? this.#processes[id]?.resource ?? [],
     };
     return id;
   }
