@@ -149,7 +149,7 @@ class PayloadParser {
       case Any.map:
         return this.#map(content(field), depth);
       case Any.bytes:
-        return content(field).slice();
+        return Uint8Array.from(content(field));
       default:
         return undefined;
     }

@@ -209,13 +209,14 @@ export class ProfileBuilder {
       id = this.#processes.length;
       this.#processIds.set(key, id);
     }
+    const resource = known?.resource ?? this.#processes[id]?.resource ?? [];
     this.#processes[id] = {
       pid: instance.pid,
       name: cleanText(known?.name || comm),
       executable: cleanText(known?.executable || this.#processes[id]?.executable || ''),
       startNs: instance.startNs,
       execId: instance.execId,
-      resource: known?.resource ?? this.#processes[id]?.resource ?? [],
+      ...(resource.length > 0 ? { resource } : {}),
     };
     return id;
   }
