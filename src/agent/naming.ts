@@ -1,5 +1,6 @@
 /** Answers "what is at this address" for a flush: mapping, file address, names. */
 
+import { attributeKeyMap } from '../context/process-context.ts';
 import { Executable } from '../process/executable.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import type { Identity, MappedThing, Process } from '../process/process.ts';
@@ -255,7 +256,11 @@ export class Naming {
     if (!process) return undefined;
     const first = process.mappings.find(({ what }) => what instanceof Executable)?.what;
     const executable = first instanceof Executable ? first.path : '';
-    return { name: '', executable, resource: this.#resolver.contexts.resource(process) };
+    const { contexts } = this.#resolver;
+    const resource = contexts.resource(process);
+    const context = contexts.of(process);
+    const attributeKeys = context && attributeKeyMap(context);
+    return { name: '', executable, resource, ...(attributeKeys && { attributeKeys }) };
   }
 }
 

@@ -55,11 +55,9 @@ function anyValue(value: ContextValue): object {
     case 'boolean':
       return { bool_value: value };
     case 'bigint':
-      return { int_value: protobuf.util.Long.fromString(String(value)) };
+      return { int_value: String(value) };
     case 'number':
-      return Number.isSafeInteger(value)
-        ? { int_value: protobuf.util.Long.fromNumber(value) }
-        : { double_value: value };
+      return Number.isSafeInteger(value) ? { int_value: value } : { double_value: value };
     default:
       if (value instanceof Uint8Array) return { bytes_value: value };
       if (value instanceof Map) return { kvlist_value: { values: keyValues(value) } };

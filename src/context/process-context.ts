@@ -4,7 +4,7 @@
  * `ProcessContext { Resource resource = 1; repeated KeyValue attributes = 2; }`.
  */
 import { ParseError } from '../elf/source.ts';
-import { ProtobufError, type ProtobufField, protobufFields } from '../profile/protobuf-reader.ts';
+import { ProtobufError, type ProtobufField, protobufFields } from '../protobuf/protobuf-reader.ts';
 import { type ProcessAddress, processAddress } from '../units/units.ts';
 
 /** What OTLP's AnyValue can hold; whole numbers beyond 53 bits are bigint. */

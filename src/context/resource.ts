@@ -1,6 +1,5 @@
 /** Resource attributes of a process, from what it publishes and from its environment. */
 import type { Label } from '../profile/model.ts';
-import { cleanName } from '../symbolize/clean-name.ts';
 import type { ContextValue, ProcessContext } from './process-context.ts';
 
 /**
@@ -9,14 +8,14 @@ import type { ContextValue, ProcessContext } from './process-context.ts';
  * that may see itself differently.
  */
 const WANTED = /^(service|telemetry\.sdk|telemetry\.distro|deployment)\..+$/;
-const MAX_KEY_BYTES = 128;
-const MAX_VALUE_BYTES = 1024;
+const MAX_KEY = 128;
+const MAX_VALUE = 1024;
 const MAX_ATTRIBUTES = 20;
 /** What SDKs say when nobody has named the service. */
 const UNNAMED = /^unknown_service(:|$)/;
 
 /**
- * Sorted by key. The process context goes before the environment: it is what the
+ * Sorted by key, of bounded length, not cleaned. The process context goes before the environment: it is what the
  * process's own SDK has made of both its environment and its code.
  */
 export function resourceLabels(
@@ -27,21 +26,21 @@ export function resourceLabels(
   for (const source of [context?.resource ?? [], environment]) {
     for (const [key, value] of source) {
       const text = asText(value);
-      if (text === '' || labels.has(key) || !WANTED.test(key)) continue;
-      if (key === 'service.name' && UNNAMED.test(text)) continue;
-      labels.set(key, text);
+      const isUnnamed = key === 'service.name' && UNNAMED.test(text);
+      if (text === '' || isUnnamed || labels.has(key)) continue;
+      if (WANTED.test(key) && key.length <= MAX_KEY) labels.set(key, text);
     }
   }
   return [...labels]
     .slice(0, MAX_ATTRIBUTES)
-    .map(([key, value]) => ({ key: cleanName(key, MAX_KEY_BYTES), value }))
+    .map(([key, value]) => ({ key, value }))
     .sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 function asText(value: ContextValue): string {
   switch (typeof value) {
     case 'string':
-      return cleanName(value.trim(), MAX_VALUE_BYTES);
+      return value.trim().slice(0, MAX_VALUE).toWellFormed();
     case 'number':
     case 'bigint':
     case 'boolean':

@@ -25,6 +25,8 @@ export interface ProcessInformation {
   readonly executable: string;
   /** Resource attributes that the process states of itself. */
   readonly resource?: readonly Label[];
+  /** Names of the attributes of its thread records, by number (OTEP 4947); undefined = it says none. */
+  readonly attributeKeys?: readonly string[];
 }
 
 export interface Answers {
@@ -34,8 +36,8 @@ export interface Answers {
   readonly processes?: readonly (ProcessInformation | undefined)[];
   /** By the label ids given to the aggregator; [0] = no labels. */
   readonly labelSets?: readonly (readonly Label[])[];
-  /** Parallel to `labelSets`: why a set is not whole. */
-  readonly labelsMissing?: readonly (string | undefined)[];
+  /** Parallel to `labelSets`: the reasons why a set is not whole. */
+  readonly labelsMissing?: readonly (readonly string[])[];
 }
 
 export interface ProfileFacts {
@@ -104,10 +106,11 @@ export class ProfileBuilder {
       const set = labelSets(labels);
       key[3] = Math.max(set, 0);
       const counted = this.#count(this.#rows.intern(key, 0, rowWords, 0), count);
-      const missing = set < 0 ? LABELS_OVERFLOW : answers.labelsMissing?.[labels];
-      // All processes are unknown at first; only those of Go would have had labels.
-      if (missing !== undefined && (missing !== UNKNOWN_PROCESS || isGo(resolved[known]!) > 0)) {
-        addCounts(this.#labelsLost, { [missing]: counted });
+      const missing = set < 0 ? [LABELS_OVERFLOW] : (answers.labelsMissing?.[labels] ?? []);
+      for (const reason of missing) {
+        // All processes are unknown at first; only those of Go would have had labels.
+        if (reason === UNKNOWN_PROCESS && isGo(resolved[known]!) === 0) continue;
+        addCounts(this.#labelsLost, { [reason]: counted });
       }
       if (markerName(end) !== undefined) {
         addCounts(this.#truncated, { [endReason(end).code]: counted });
@@ -216,7 +219,7 @@ export class ProfileBuilder {
       executable: cleanText(known?.executable || this.#processes[id]?.executable || ''),
       startNs: instance.startNs,
       execId: instance.execId,
-      ...(resource.length > 0 ? { resource } : {}),
+      ...(resource.length > 0 ? { resource: resource.map(cleanLabel) } : {}),
     };
     return id;
   }
@@ -264,6 +267,11 @@ export class ProfileBuilder {
     return { framesNamed, framesUnnamed };
   }
 }
+
+const cleanLabel = ({ key, value }: Label): Label => ({
+  key: cleanText(key),
+  value: cleanText(value),
+});
 
 /** Works each index out once and only when asked, so that tables hold nothing unused. */
 function memo(compute: (index: number) => number): (index: number) => number {
