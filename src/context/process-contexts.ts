@@ -47,7 +47,8 @@ interface Followed {
 }
 
 const SECOND = 1e9;
-/** Between two looks that found nothing, each twice the one before. */
+/** Between two looks that found nothing; what comes late is found a quarter later than it came. */
+const GROWTH = 1.25;
 const PAUSES = { first: SECOND / 10, longest: 60 * SECOND };
 /** Where the kernel tells, this makes up for lost records only. */
 const ANNOUNCED_PAUSES = { first: 60 * SECOND, longest: 600 * SECOND };
@@ -286,13 +287,13 @@ export class ProcessContexts {
   #pause(known: Followed): void {
     if (this.#isReplay) return;
     known.dueAt = this.#clock() + known.pauseNs;
-    known.pauseNs = Math.min(2 * known.pauseNs, this.#pauses.longest);
+    known.pauseNs = Math.min(GROWTH * known.pauseNs, this.#pauses.longest);
   }
 
   #retry(known: Followed): void {
     if (this.#isReplay) return;
     known.dueAt = this.#clock() + known.retryNs;
-    known.retryNs = Math.min(2 * known.retryNs, PAUSES.longest);
+    known.retryNs = Math.min(GROWTH * known.retryNs, PAUSES.longest);
   }
 
   #isRefused(what: string, answer: Answer<unknown>): answer is { readonly reason: string } {
