@@ -29,12 +29,12 @@ export class ProcessCarriers {
   }
 
   /** @param binaries those of its files that are open */
-  of(process: Process, _binaries: readonly PlacedBinary[]): CarrierLayout {
+  of(process: Process, binaries: readonly PlacedBinary[]): CarrierLayout {
     this.#tls.look(process, AT_ONCE_MS);
     const places = this.#tls.of(process);
-    if (places.size === 0) return noCarriers;
     return {
       ...noCarriers,
+      goLabels: goLabels(binaries),
       threadContext: places.get('otel_thread_ctx_v1') ?? noTls,
       customLabels: places.get('custom_labels_current_set') ?? noTls,
     };
@@ -49,4 +49,11 @@ export class ProcessCarriers {
   get due(): number | undefined {
     return this.#tls.due;
   }
+}
+
+/** With two runtimes in one process nobody knows whose a thread is. */
+function goLabels(binaries: readonly PlacedBinary[]): CarrierLayout['goLabels'] {
+  const [go, another] = binaries.filter(({ binary }) => binary.isGo);
+  const labels = another ? undefined : go?.binary.goThread?.labels;
+  return typeof labels === 'object' ? labels : undefined;
 }
