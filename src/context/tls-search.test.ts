@@ -70,7 +70,9 @@ function address(pid: number, place: TlsPlace, pointer: number): number {
   assert.equal(place.kind, 'dynamic');
   const vector = word(pid, pointer + 8);
   const length = word(pid, place.dtvStep === 16 ? vector - 16 : vector);
-  if (place.module > length) return 0;
+  if (place.module > length || (place.dtvStep === 16 && word(pid, vector) < place.generation)) {
+    return 0;
+  }
   const block = word(pid, vector + place.module * place.dtvStep);
   return block === 0 || block >= 2 ** 63 ? 0 : block + place.offset;
 }
