@@ -199,9 +199,18 @@ test('a traced Python program', async () => {
   });
   const requests = readRequests(report);
   assert.equal(new Set(requests.map(({ span_id }) => span_id)).size, requests.length);
-  const judged = expectOwnIds(samples as readonly IdentifiedSample[], requests);
+  const own = samples as readonly IdentifiedSample[];
+  const judged = expectOwnIds(own, requests);
   assert.ok(judged.samples > 500, `only ${judged.samples} samples in requests`);
   assert.ok(judged.identified >= 0.99 * judged.samples, JSON.stringify(judged));
+  // An attribute of the record, which its process context has the name of.
+  const traceOf = new Map(requests.map(({ span_id, trace_id }) => [span_id, trace_id]));
+  const identified = own.filter(({ trace_id }) => trace_id !== null);
+  const rooted = identified.filter(({ trace_id, labels }) => {
+    const root = labels['datadog.local_root_span_id'];
+    return root !== undefined && traceOf.get(root) === trace_id;
+  });
+  assert.ok(countOf(rooted) >= 0.99 * judged.identified, `${countOf(rooted)} have their root`);
 });
 
 // Pointers to nowhere, lengths of 2^60, records without end; another program runs beside it.
