@@ -101,7 +101,7 @@ export interface Judgement {
   readonly times: readonly RequestTime[];
   readonly total: RequestTime;
   readonly labelsLost: Readonly<Record<string, number>>;
-  /** Samples that were taken before the kernel side knew the process. */
+  /** Samples that were taken before the kernel side knew the process, or that it is Go. */
   readonly first: number;
   readonly recording: Recording;
 }
@@ -196,7 +196,7 @@ function judge(recording: Recording, requests: readonly Request[]): Judgement {
       found: [...found.values()].reduce((sum, count) => sum + count, 0),
     },
     labelsLost: tally.labels_lost,
-    first: tally.deferred.unknown_process ?? 0,
+    first: (tally.deferred.unknown_process ?? 0) + (tally.labels_lost.unknown_process ?? 0),
     recording,
   };
 }
