@@ -3,7 +3,7 @@
  * JSON. Needs root, and a machine that does nothing else.
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
- *                   record, short, first-second, replay, debug-names, go-names, go-labels,
+ *                   record, short, first-second, replay, debug-names, go-names, go-labels, native-labels,
  *                   symbols, otlp-encode, delivery
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
@@ -30,6 +30,7 @@ import { goLabels } from './go-labels.ts';
 import { goNames } from './go-names.ts';
 import { LOADS } from './loads.ts';
 import { enableBpfStats } from './meter.ts';
+import { nativeLabels } from './native-labels.ts';
 import { otlpEncode } from './otlp-encode.ts';
 import { symbolIndex } from './symbol-index.ts';
 import { type Figure, formatTable } from './table.ts';
@@ -74,6 +75,7 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['debug-names', debugNames],
   ['go-names', goNames],
   ['go-labels', () => goLabels(seconds)],
+  ['native-labels', () => nativeLabels(seconds)],
   ['symbols', async () => symbolFigures()],
   ['peers-alone', () => peersAlone(setting)],
 ]);

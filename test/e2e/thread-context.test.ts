@@ -12,6 +12,7 @@ import { crate, pythonPackages } from '../harness/published.ts';
 import { countOf, type JsonTally, record } from '../harness/record.ts';
 import {
   CONTEXT_PROGRAMS,
+  CUSTOM_LABELS,
   compileContext,
   expectCpuTimes,
   expectOwnIds,
@@ -146,14 +147,7 @@ test('one thread that changes its request all the time', async () => {
 });
 
 test('custom-labels: in the program, in its library, loaded late', async () => {
-  const sources = join(
-    await crate(
-      'custom-labels',
-      '0.4.6',
-      '4121f4f539659ad975da5bc6702b7d7d6de59ff1bbaec328dfe7dd5058052ef2',
-    ),
-    'src',
-  );
+  const sources = join(await crate(...CUSTOM_LABELS), 'src');
   const include = [`-I${sources}`];
   const own = join(sources, 'customlabels.cpp');
   const object = program('customlabels.o', [own], ['-c', '-fPIC', '-std=c++17'], 'g++');

@@ -9,6 +9,13 @@ import { countOf } from './record.ts';
 
 export const CONTEXT_PROGRAMS = join(REPOSITORY, 'test', 'programs', 'context');
 
+/** The crate whose C side `custom-labels.c` uses: for crate(). */
+export const CUSTOM_LABELS = [
+  'custom-labels',
+  '0.4.6',
+  '4121f4f539659ad975da5bc6702b7d7d6de59ff1bbaec328dfe7dd5058052ef2',
+] as const;
+
 export interface IdentifiedSample extends JsonSample {
   readonly trace_id: string | null;
   readonly span_id: string | null;
