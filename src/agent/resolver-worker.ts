@@ -95,7 +95,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     const begun = resolver.mark();
     const located = naming.locate(queries, instances);
     // Batches and other messages are served meanwhile.
-    await wait.for(located.files);
+    await wait.for(located.files, located.frames);
     const named = naming.name(located);
     resolver.forget(begun);
     send({ type: 'resolution', id, ...named }, [named.locations.buffer]);
