@@ -14,6 +14,7 @@ import {
   DebugInfoClient,
 } from './debug-info-client.ts';
 import { DebugInfoWait } from './debug-info-wait.ts';
+import { filePieces } from './file-pieces.ts';
 import { JitMaps } from './jit-maps.ts';
 import type { FromResolver, ResolverSetup, ResolverStats, ToResolver } from './messages.ts';
 import { Naming } from './naming.ts';
@@ -21,7 +22,7 @@ import { Resolver } from './resolver.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 
 const kernelFiles: KernelFiles = {
-  kallsyms: () => readOptional('/proc/kallsyms'),
+  kallsyms: () => filePieces('/proc/kallsyms'),
   modules: () => readOptional('/proc/modules'),
   now: () => performance.now(),
 };
