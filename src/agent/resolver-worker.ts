@@ -60,6 +60,12 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
+/**
+ * The debug-info thread, the loading of BPF programs and large files leave holes
+ * in the C library's heaps: 10 MB that it would keep.
+ */
+const RELEASE_INTERVAL_MS = 30_000;
+
 type Question = Extract<ToResolver, { type: 'resolve' }>;
 
 function run(port: MessagePort, setup: ResolverSetup): void {
@@ -82,6 +88,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       ? setup.symbols.debuginfodUrls.length > 0
       : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
   });
+  if (setup.isSteady) setInterval(() => addon.releaseMemory(), RELEASE_INTERVAL_MS).unref();
   const kernelNames = new KernelNames(kernelFiles);
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
