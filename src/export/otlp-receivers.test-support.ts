@@ -147,6 +147,8 @@ export interface FaultyWay {
   target: number;
   /** Of the next connections, in order; none = they pass. */
   readonly faults: Fault[];
+  /** So far. */
+  connections: number;
 }
 
 /** Between sender and receiver. @param arrived how many requests the receiver has */
@@ -157,6 +159,7 @@ export async function faultyWay(
 ): Promise<FaultyWay> {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
+    way.connections++;
     const fault = way.faults.shift();
     sockets.add(client);
     client.on('error', () => {});
@@ -189,7 +192,7 @@ export async function faultyWay(
     }
   });
   const port = await listen(test, server, sockets);
-  const way: FaultyWay = { port, target, faults: [] };
+  const way: FaultyWay = { port, target, faults: [], connections: 0 };
   return way;
 }
 
