@@ -3,8 +3,8 @@
  * JSON. Needs root, and a machine that does nothing else.
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
- *                   record, short, first-second, replay, debug-names, go-names, go-labels, native-labels,
- *                   symbols, otlp-encode, delivery
+ *                   record, short, first-second, replay, debug-names, go-names, go-labels,
+ *                   native-labels, symbols, otlp-encode, delivery, dead-backend, wire
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -24,6 +24,7 @@ import {
   type Setting,
   shortProcesses,
 } from './cases.ts';
+import { deadBackend } from './dead-backend.ts';
 import { debugNames } from './debug-names.ts';
 import { delivery } from './delivery.ts';
 import { goLabels } from './go-labels.ts';
@@ -34,6 +35,7 @@ import { nativeLabels } from './native-labels.ts';
 import { otlpEncode } from './otlp-encode.ts';
 import { symbolIndex } from './symbol-index.ts';
 import { type Figure, formatTable } from './table.ts';
+import { wire } from './wire.ts';
 
 /** The aim is for 100,000 symbols. */
 function symbolFigures(): Figure[] {
@@ -72,6 +74,8 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['replay', () => replay(setting)],
   ['otlp-encode', otlpEncode],
   ['delivery', delivery],
+  ['dead-backend', deadBackend],
+  ['wire', () => wire(setting)],
   ['debug-names', debugNames],
   ['go-names', goNames],
   ['go-labels', () => goLabels(seconds)],
