@@ -62,9 +62,12 @@ static __always_inline u32 add_custom_labels(struct ft_scratch *s, u64 address) 
 		count = CUSTOM_LABELS;
 		outcome = FT_CONTEXT_TOO_LONG;
 	}
-	u32 bytes = count * sizeof(struct ft_custom_label);
-	asm volatile("" : "+r"(bytes));
-	if (bytes > STACK_CHUNK_BYTES || bpf_probe_read_user(s->chunk, bytes, (void *)set.storage))
+	/* The mask is for the verifier of 5.10, which forgets the comparison. */
+	u64 last = count - 1;
+	asm volatile("" : "+r"(last));
+	last &= CUSTOM_LABELS - 1;
+	u32 bytes = (last + 1) * sizeof(struct ft_custom_label);
+	if (bpf_probe_read_user(s->chunk, bytes, (void *)set.storage))
 		return FT_CONTEXT_UNREADABLE;
 	s->seen_keys = 0;
 	s->key_unreadable = 0;
