@@ -70,6 +70,11 @@ function readOptional(path: string): Uint8Array {
 
 const monotonicNow = (): number => Number(process.hrtime.bigint());
 
+function threadCpu(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) * 1000;
+}
+
 /** Looks between batches when there are none. */
 const LOOK_INTERVAL_MS = 250;
 
@@ -98,6 +103,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       isAnnounced: setup.announcesContexts,
       isReplay: setup.snapshots !== undefined,
       clock: monotonicNow,
+      cost: threadCpu,
     }),
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },

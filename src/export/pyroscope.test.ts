@@ -91,6 +91,46 @@ test('one series of each service and process name, CPU time only', () => {
   ]);
 });
 
+test('what processes state of themselves tells series apart, but not one instance from another', () => {
+  const resource = (version: string, instance: string) =>
+    Object.entries({
+      'service.name': 'shop',
+      'service.namespace': 'north',
+      'service.version': version,
+      'service.instance.id': instance,
+      'deployment.environment.name': 'prod',
+      'telemetry.sdk.language': 'go',
+    }).map(([key, value]) => ({ key, value }));
+  const [web, web2, db] = twoPrograms.processes;
+  const encoded = (version: string) =>
+    stored(
+      encode({
+        ...twoPrograms,
+        processes: [
+          { ...web!, resource: resource('1', 'a') },
+          { ...web2!, resource: resource(version, 'b') },
+          db!,
+        ],
+      }),
+    );
+  const known = { __name__: 'process_cpu', host: 'web-1' };
+  assert.deepEqual(
+    encoded('1').map(({ labels }) => labels),
+    [
+      {
+        ...known,
+        process: 'web',
+        service_name: 'shop',
+        service_namespace: 'north',
+        service_version: '1',
+        deployment_environment_name: 'prod',
+      },
+      { ...known, process: 'db', service_name: 'db' },
+    ],
+  );
+  assert.equal(encoded('2').length, 3);
+});
+
 test('a series of each process when asked for', () => {
   const pids = stored(encode(twoPrograms, { pid: true })).map(({ labels }) => labels.pid);
   assert.deepEqual(pids, ['1', '2', '3']);

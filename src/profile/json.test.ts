@@ -125,3 +125,11 @@ test('a name of a megabyte is written in bounded pieces', () => {
   for (const piece of encodeJson(profile)) longest = Math.max(longest, piece.length);
   assert.ok(longest < 5 * 2 ** 20, `${longest}`);
 });
+
+test('the service is what the process states, not what is guessed', () => {
+  const profile = buildProfile([plainSample]);
+  const resource = [{ key: 'service.name', value: 'shop "1"' }];
+  const processes = [{ ...profile.processes[0]!, resource }];
+  assert.equal(json({ ...profile, processes }).samples[0].service, 'shop "1"');
+  assert.equal(json(profile).samples[0].service, null);
+});

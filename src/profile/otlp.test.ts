@@ -45,6 +45,39 @@ function attributesOf(dictionary: Dictionary, indices: readonly number[]): Map<s
   );
 }
 
+// A process may see itself differently: our own attributes are what we saw.
+test('what a process states of itself are attributes of its resource; ours stay ours', () => {
+  const profile = buildProfile([plainSample, { ...plainSample, pid: 43 }]);
+  const resource = [
+    { key: 'service.name', value: 'shop' },
+    { key: 'service.version', value: '7' },
+    { key: 'process.pid', value: '1' },
+  ];
+  const processes = [{ ...profile.processes[0]!, resource }, profile.processes[1]!];
+  const resources = (attributes: Readonly<Record<string, string>>) => {
+    const bytes = encodeOtlp({ ...profile, processes }, { goroutines: false, attributes });
+    assert.deepEqual(violations(bytes), []);
+    return decodeRequest(type, bytes).resource_profiles.map((one) =>
+      Object.fromEntries(
+        one.resource!.attributes.map(({ key, value }) => [
+          key,
+          value!.string_value ?? value!.int_value,
+        ]),
+      ),
+    );
+  };
+  const own = { 'process.pid': 42n, 'process.executable.name': 'app', 'host.name': 'web-1' };
+  assert.deepEqual(resources({}), [
+    { 'service.name': 'shop', 'service.version': '7', ...own },
+    { 'service.name': 'app', ...own, 'process.pid': 43n },
+  ]);
+  // What the operator says is of every process.
+  assert.deepEqual(
+    resources({ 'service.name': 'x' }).map((one) => one['service.name']),
+    ['x', 'x'],
+  );
+});
+
 test('small golden', () => {
   const request = decode(
     buildProfile([{ ...plainSample, kernel: [7], user: [3, 5], end: 5, labels: 1, weight: 2 }], {
