@@ -75,8 +75,8 @@ function threadCpu(): number {
   return (user + system) * 1000;
 }
 
-/** Looks between batches when there are none. */
-const LOOK_INTERVAL_MS = 250;
+/** Pause between two looks into processes, each of which takes a few milliseconds. */
+const LOOK_INTERVAL_MS = 50;
 
 type Question = Extract<ToResolver, { type: 'resolve' }>;
 
@@ -132,16 +132,16 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     send({ type: 'resolution', id, ...named }, [named.locations.buffer]);
   };
   let looking: NodeJS.Timeout | undefined;
-  /** While nothing happens: processes that have not said yet who they are. */
+  /** While nothing happens: what processes have not said yet. */
   const lookLater = (): void => {
     clearTimeout(looking);
-    const due = resolver.contexts.nextDue;
+    const due = resolver.lookDue;
     if (due === undefined) return;
-    const pause = Math.max(LOOK_INTERVAL_MS, (due - monotonicNow()) / 1e6);
-    looking = setTimeout(() => {
-      resolver.contexts.settle();
+    const look = (): void => {
+      resolver.look();
       lookLater();
-    }, pause);
+    };
+    looking = setTimeout(look, Math.max(LOOK_INTERVAL_MS, due));
   };
   /** One after the other: what is closed after one may not be needed by another. */
   let turn = Promise.resolve();

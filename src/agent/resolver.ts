@@ -13,6 +13,7 @@ import {
   StackCopy as StackField,
 } from '../capture/record.ts';
 import { readWord } from '../capture/word.ts';
+import { noCarriers } from '../context/carrier-layout.ts';
 import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
@@ -96,9 +97,11 @@ export class Resolver {
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
-  readonly #carriers = new ProcessCarriers();
+  readonly #carriers: ProcessCarriers;
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
+  /** False in replay, where there is no kernel side to be told. */
+  readonly #isLive: boolean;
   readonly #clock: (() => number) | undefined;
   readonly #binaries = new Map<number, Binary>();
   readonly #layouts = new Map<number, Layout>();
@@ -128,6 +131,8 @@ export class Resolver {
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
     this.#goLayouts = new GoLayouts(options.host);
+    this.#carriers = new ProcessCarriers(options.host, options.clock);
+    this.#isLive = options.kernel !== undefined;
     this.#shared = {
       store: this.#store,
       demangle: options.demangle,
@@ -162,6 +167,26 @@ export class Resolver {
     // At the end: by then it is known who has become another program.
     this.contexts.settle();
     return this.#writer.take();
+  }
+
+  /**
+   * Goes on looking for what processes publish and for their carriers of labels; called
+   * when `lookDue` says so. Processes with new carriers are made known anew.
+   */
+  look(): void {
+    this.contexts.settle();
+    for (const process of this.#carriers.search()) {
+      if (process.ended === undefined && this.#kernel.has(process.identity.pid)) {
+        this.#publish(process);
+      }
+    }
+  }
+
+  /** Milliseconds until look() has something to do; undefined when there is nothing. */
+  get lookDue(): number | undefined {
+    const [context, carriers] = [this.contexts.due, this.#carriers.due];
+    if (context === undefined || carriers === undefined) return context ?? carriers;
+    return Math.min(context, carriers);
   }
 
   /** The mapping list a sample of `layout` was unwound by; the process's own when it is not known. */
@@ -220,6 +245,7 @@ export class Resolver {
     const problems = { ...this.#pastProblems };
     addProblems(problems, this.tracker.problems);
     addProblems(problems, this.contexts.problems);
+    addProblems(problems, this.#carriers.problems);
     for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
@@ -385,7 +411,7 @@ export class Resolver {
       }
       return { start, end, bias, file, kind: MappingKind.File };
     });
-    const carriers = this.#carriers.of(process, [...placed.values()]);
+    const carriers = this.#isLive ? this.#carriers.of(process, [...placed.values()]) : noCarriers;
     this.#kernel.publish(process.identity, process.layout, mappings, go, carriers);
   }
 }

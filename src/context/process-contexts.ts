@@ -104,11 +104,11 @@ export class ProcessContexts {
     return this.#problems;
   }
 
-  /** When settle() has something to do, as the clock counts; undefined = not before something happens. */
-  get nextDue(): number | undefined {
+  /** Milliseconds until settle() has something to do; undefined = not before something happens. */
+  get due(): number | undefined {
     let next = NEVER;
     for (const { dueAt } of this.#followed.values()) next = Math.min(next, dueAt);
-    return next === NEVER ? undefined : next;
+    return next === NEVER ? undefined : Math.max(0, (next - this.#clock()) / 1e6);
   }
 
   /** What a process publishes, as far as is known. */
