@@ -196,6 +196,8 @@ export class LiveProfiler implements Profiler {
         recording.writeJson(ChunkKind.Counters, this.#capture.counters());
         recording.close();
       });
+      // The resolver may still look at something.
+      this.#recording = undefined;
       this.#capture.close();
       await this.#pipeline.close();
     }

@@ -14,8 +14,14 @@ import { CLI, execute } from '../harness/record.ts';
 const folder = mkdtempSync(join(tmpdir(), 'process-context-'));
 const children: ChildProcess[] = [];
 after(() => {
-  // Groups: some have children.
-  for (const child of children) process.kill(-child.pid!, 'SIGKILL');
+  for (const child of children) {
+    try {
+      // A group: some have children.
+      process.kill(-child.pid!, 'SIGKILL');
+    } catch {
+      // Its life was over.
+    }
+  }
   rmSync(folder, { recursive: true, force: true });
 });
 

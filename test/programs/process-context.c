@@ -14,7 +14,7 @@
  *   say WORD                prints the word
  *   stay                    burns CPU for ever
  *
- * For ever is two minutes: whoever started it may have been killed.
+ * For ever is five minutes: whoever started it may have been killed.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -33,7 +33,7 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 #define PAGE 4096
-#define LIFE_SECONDS 120
+#define LIFE_SECONDS 300
 
 struct header {
 	char signature[8];
