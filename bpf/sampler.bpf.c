@@ -22,7 +22,10 @@ static __always_inline void send_unwound(struct ft_scratch *s, void *ring) {
 	if (words > FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES)
 		words = FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES;
 	u32 length = sizeof(struct ft_sample) + words * 8;
+	/* The mask is for verifiers that forget the comparison, as that of 6.1 does. */
 	u32 labels = s->label_bytes;
+	asm volatile("" : "+r"(labels));
+	labels &= 2 * FT_LABEL_BYTES - 1;
 	if (labels && labels <= FT_LABEL_BYTES &&
 	    !bpf_probe_read_kernel((u8 *)s->addresses + words * 8, labels, s->labels))
 		length += labels;
@@ -70,7 +73,10 @@ static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample 
 		sample->kernel_count = 0;
 		sample->user_count = 0;
 	}
+	/* The mask is for verifiers that forget the comparison, as that of 6.1 does. */
 	u32 labels = s->label_bytes;
+	asm volatile("" : "+r"(labels));
+	labels &= 2 * FT_LABEL_BYTES - 1;
 	if (labels && labels <= FT_LABEL_BYTES && !bpf_probe_read_kernel(body + at, labels, s->labels))
 		at += labels;
 	else

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { payloadOf } from '../../src/context/payload.test-support.ts';
 import type { JsonSample } from '../harness/chains.ts';
-import { buildProgram } from '../harness/programs.ts';
+import { buildProgram, REPOSITORY } from '../harness/programs.ts';
 import { CLI, execute } from '../harness/record.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'process-context-'));
@@ -142,14 +142,8 @@ function childrenOf(pid: number): number[] {
 
 // libdatadog's own writer, as dd-trace brings it to Node.
 test('a Node service that Datadog’s library names', async () => {
-  const script = `
-    const { load } = require('@datadog/libdatadog-extras');
-    const { TracerMetadata, storeMetadata } = load('process-discovery');
-    globalThis.kept = storeMetadata(
-      new TracerMetadata('c0ffee', '5.132.0', 'web-1', 'checkout', 'prod', '1.2.3', null, null));
-    console.log('published');
-    for (const end = Date.now() + 60000; Date.now() < end; );`;
-  const child = spawn(process.execPath, ['-e', script], {
+  const main = join(REPOSITORY, 'src/context/datadog-service-main.test-support.ts');
+  const child = spawn(process.execPath, [main, 'checkout'], {
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
