@@ -158,13 +158,8 @@ function contextsAreNoticed(guest: GuestResult): void {
       .samples.filter(({ process }) => process === 'process-context')
       .map(({ service }) => service),
   );
-  // Anonymous memory has names since 5.17: commit 9a10064f5625 ("mm: add a field to store names
-  // for private anonymous memory").
-  const isNamed = !guest.release.startsWith('5.10.');
-  assert.deepEqual(
-    [...services].sort(),
-    isNamed ? ['in-anonymous', 'in-memfd'] : ['in-memfd', null],
-  );
+  const isNamed = Number(guest.read('memory-names')) > 0;
+  assert.deepEqual(services, new Set(['in-memfd', isNamed ? 'in-anonymous' : null]));
 }
 
 // Ancestors of a cgroup are stored and asked for differently from version to version.
