@@ -20,7 +20,8 @@ interface Datadog {
   };
 }
 
-const datadog: Datadog = createRequire(import.meta.url)('@datadog/libdatadog-extras');
+const require = createRequire(import.meta.url);
+const datadog: Datadog = require('@datadog/libdatadog-extras');
 const { TracerMetadata, storeMetadata } = datadog.load('process-discovery');
 const [service] = process.argv.slice(2);
 const kept = storeMetadata(
