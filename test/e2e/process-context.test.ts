@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { payloadOf } from '../../src/context/payload.test-support.ts';
 import type { JsonSample } from '../harness/chains.ts';
 import { buildProgram, REPOSITORY } from '../harness/programs.ts';
-import { CLI, execute } from '../harness/record.ts';
+import { CLI, execute, pause } from '../harness/record.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'process-context-'));
 const children: ChildProcess[] = [];
@@ -112,7 +112,16 @@ test('who publishes early, late, again, in a child, and who only has an environm
   }));
   const restless = Object.values(RESTLESS).map((commands) => start(commands));
   const records = join(folder, 'records');
-  const live = await record('--hz', '299', '--duration', '6s', '--save-records', records);
+  // Only these: names of what else runs here would have to be waited for.
+  const all = [...restless];
+  for (const { name, pid } of pids) {
+    const size = NEIGHBOURS[name]!.services.length;
+    while (childrenOf(pid).length < size - 1) await pause(10);
+    all.push(pid, ...childrenOf(pid));
+  }
+  const scope = all.flatMap((pid) => ['--pid', String(pid)]);
+  const options = ['--hz', '299', '--duration', '5s', '--save-records', records];
+  const live = await record(...options, ...scope);
   const found = servicesByPid(live);
   for (const { name, pid } of pids) {
     const { services } = NEIGHBOURS[name]!;
