@@ -145,6 +145,7 @@ struct ft_scratch {
 	u32 label_bytes;
 	u32 key_unreadable; /* the key that was last asked for */
 	u64 wanted_lengths;
+	u64 seen_keys; /* bit n: a label of key n was there already */
 	struct ft_key key;
 	/* The verifier bounds a place and a length apart: there is room for both. */
 	u8 labels[FT_LABEL_BYTES + 1024];
