@@ -11,7 +11,7 @@ import type { Figure } from './table.ts';
 
 const LABELS = 20;
 /** One with labels and one without follow each other, so that both meet the same machine. */
-const ROUNDS = 5;
+export const ROUNDS = 5;
 const HZ = 499;
 
 const FORMS = [
@@ -49,7 +49,10 @@ export async function goLabels(seconds: number): Promise<Figure[]> {
 }
 
 /** Nanoseconds of BPF time per sample of the command. */
-async function perSample([program, ...args]: readonly string[], seconds: number): Promise<number> {
+export async function perSample(
+  [program, ...args]: readonly string[],
+  seconds: number,
+): Promise<number> {
   const child = spawn(program!, args, { stdio: 'ignore' });
   // Other profilers may be running.
   const others = new Set(bpfPrograms().map(({ id }) => id));
@@ -79,6 +82,6 @@ async function perSample([program, ...args]: readonly string[], seconds: number)
   }
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

@@ -4,7 +4,7 @@
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
  *                   record, short, first-second, replay, debug-names, go-names, go-labels,
- *                   symbols, otlp-encode, delivery, dead-backend, wire
+ *                   native-labels, symbols, otlp-encode, delivery, dead-backend, wire
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -31,6 +31,7 @@ import { goLabels } from './go-labels.ts';
 import { goNames } from './go-names.ts';
 import { LOADS } from './loads.ts';
 import { enableBpfStats } from './meter.ts';
+import { nativeLabels } from './native-labels.ts';
 import { otlpEncode } from './otlp-encode.ts';
 import { symbolIndex } from './symbol-index.ts';
 import { type Figure, formatTable } from './table.ts';
@@ -78,6 +79,7 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['debug-names', debugNames],
   ['go-names', goNames],
   ['go-labels', () => goLabels(seconds)],
+  ['native-labels', () => nativeLabels(seconds)],
   ['symbols', async () => symbolFigures()],
   ['peers-alone', () => peersAlone(setting)],
 ]);
