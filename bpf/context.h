@@ -4,6 +4,7 @@
 #define FLAMETAP_CONTEXT_H
 
 #include "labels.h"
+#include "node_context.h"
 
 /* A reader that gave up half way has no labels. */
 static __always_inline u32 settled(struct ft_scratch *s, u32 before, u32 outcome) {
@@ -21,6 +22,8 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 	u32 zero = 0;
 	u64 *lengths = bpf_map_lookup_elem(&ft_wanted_lengths, &zero);
 	s->wanted_lengths = lengths ? *lengths : 0;
+	if (p->node)
+		outcome = settled(s, s->label_bytes, read_node_context(s));
 	return outcome;
 }
 

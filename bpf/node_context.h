@@ -186,6 +186,19 @@ static __always_inline u32 node_record(u64 pointer, u64 *record) {
 	return FT_CONTEXT_READ;
 }
 
+/* temporary until thread_context.h has it */
+static __always_inline u32 add_thread_record(struct ft_scratch *s, u64 record) {
+	struct { u8 ids[24]; u8 valid; u8 flags; u16 size; } head = {};
+	if (bpf_probe_read_user(&head, 28, (void *)record))
+		return FT_CONTEXT_UNREADABLE;
+	if (head.valid != 1)
+		return FT_CONTEXT_NONE;
+	return add_label(s, FT_LABEL_THREAD_CONTEXT, record, 28 + (u64)head.size);
+}
+static __always_inline u32 read_node_labels(struct ft_scratch *s, u64 pointer) {
+	return FT_CONTEXT_NONE;
+}
+
 static __always_inline u32 read_node_context(struct ft_scratch *s) {
 	u32 index = s->process.node - 1;
 	struct ft_node_layout *layout = bpf_map_lookup_elem(&ft_node_layouts, &index);
