@@ -87,6 +87,16 @@ const STRUCTS = {
     },
   ],
   TlsValue: ['ft_tls', { offset: 'offset', module: 'module', dtvStep: 'dtv_step', kind: 'kind' }],
+  NodeLayoutValue: [
+    'ft_node_layout',
+    {
+      isolate: 'isolate',
+      continuation: 'continuation',
+      hash: 'hash',
+      mapType: 'map_type',
+      form: 'form',
+    },
+  ],
   MappingValue: [
     'ft_mapping',
     { start: 'start', end: 'end', bias: 'bias', file: 'file', kind: 'kind' },
@@ -115,6 +125,7 @@ const NUMBERS = {
   LABEL_THREAD_CONTEXT: 'FT_LABEL_THREAD_CONTEXT',
   KEY_BYTES: 'FT_KEY_BYTES',
   WANTED_KEYS: 'FT_WANTED_KEYS',
+  NODE_LAYOUTS: 'FT_NODE_LAYOUTS',
   PROCESS_GO_UNKNOWN: 'FT_PROCESS_GO_UNKNOWN',
   FLAG_STACK_CUT: 'FT_SAMPLE_STACK_CUT',
   FLAG_EXACT_START: 'FT_SAMPLE_EXACT_START',
@@ -130,6 +141,7 @@ const ENUMS = {
   MappingKind: [record.MappingKind, 'FT_MAPPING_', { Anonymous: 'ANON' }],
   TlsKind: [record.TlsKind, 'FT_TLS_', {}],
   GoLabelsForm: [record.GoLabelsForm, 'FT_GO_LABELS_', {}],
+  NodeForm: [record.NodeForm, 'FT_NODE_', {}],
 } as const satisfies Record<
   string,
   readonly [Readonly<Record<string, number>>, string, Readonly<Record<string, string>>]

@@ -61,6 +61,7 @@ const REPLAY_MAPS: TableMaps = {
   mappings: -1,
   files: -1,
   tables: -1,
+  nodeLayouts: -1,
   mappingCount: 1 << 20,
   fileCount: 1 << 16,
   tableCount: 1 << 24,
@@ -93,7 +94,7 @@ export class Resolver {
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
-  readonly #carriers = new ProcessCarriers();
+  readonly #carriers: ProcessCarriers;
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
   readonly #clock: (() => number) | undefined;
@@ -124,6 +125,7 @@ export class Resolver {
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
     this.#goLayouts = new GoLayouts(options.host);
+    this.#carriers = new ProcessCarriers(options.host, maps, writer);
     this.#shared = {
       store: this.#store,
       demangle: options.demangle,

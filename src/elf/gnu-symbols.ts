@@ -1,8 +1,7 @@
 /** One symbol of a linked file by its name, as the dynamic linker finds it: by the GNU hash table, without a look at the others. */
-import { virtualAddress } from '../units/units.ts';
+import { DynamicSection, DynamicTag } from './dynamic-section.ts';
 import { readUnsigned64, viewOf } from './headers.ts';
 import { type ElfImage, SegmentType } from './image.ts';
-import type { ByteSource } from './source.ts';
 
 export interface DynamicSymbol {
   /** File address; of a thread-local variable its offset in the block. */
@@ -13,9 +12,6 @@ export interface DynamicSymbol {
 
 export const DynamicSymbolType = { Object: 1, Function: 2, Tls: 6 } as const;
 
-const Tag = { Strings: 5, Symbols: 6, StringsSize: 10, GnuHash: 0x6ffffef5 } as const;
-/** Files have about thirty. */
-const MAX_TAGS = 4096;
 const SYMBOL_SIZE = 24;
 /** Buckets have one or two symbols; only a file made for it has more than this. */
 const MAX_CHAIN = 4096;
@@ -31,14 +27,14 @@ export class GnuSymbols {
   /** Number of the first symbol that is in the table. */
   readonly #first: number;
 
-  private constructor(image: ElfImage, tags: ReadonlyMap<number, number>, hash: DataView) {
+  private constructor(image: ElfImage, dynamic: DynamicSection, hash: DataView) {
     this.#image = image;
-    this.#strings = tags.get(Tag.Strings) ?? 0;
-    this.#stringsSize = tags.get(Tag.StringsSize) ?? 0;
-    this.#symbols = tags.get(Tag.Symbols) ?? 0;
+    this.#strings = dynamic.value(DynamicTag.Strings) ?? 0;
+    this.#stringsSize = dynamic.value(DynamicTag.StringsSize) ?? 0;
+    this.#symbols = dynamic.value(DynamicTag.Symbols) ?? 0;
     this.#bucketCount = hash.getUint32(0, true);
     this.#first = hash.getUint32(4, true);
-    this.#buckets = (tags.get(Tag.GnuHash) ?? 0) + 16 + 8 * hash.getUint32(8, true);
+    this.#buckets = (dynamic.value(DynamicTag.GnuHash) ?? 0) + 16 + 8 * hash.getUint32(8, true);
     this.#chains = this.#buckets + 4 * this.#bucketCount;
   }
 
@@ -47,12 +43,10 @@ export class GnuSymbols {
    * @throws ParseError `out_of_bounds`.
    */
   static of(image: ElfImage): GnuSymbols | undefined {
-    const dynamic = image.segments.find(({ type }) => type === SegmentType.Dynamic);
-    if (dynamic === undefined) return undefined;
-    const tags = dynamicTags(image.view(dynamic));
-    const hash = bytesAt(image, tags.get(Tag.GnuHash) ?? 0, 16);
+    const dynamic = DynamicSection.of(image);
+    const hash = dynamic && bytesAt(image, dynamic.value(DynamicTag.GnuHash) ?? 0, 16);
     if (hash === undefined || viewOf(hash).getUint32(0, true) === 0) return undefined;
-    return new GnuSymbols(image, tags, viewOf(hash.slice()));
+    return new GnuSymbols(image, dynamic!, viewOf(hash.slice()));
   }
 
   /** A symbol that the file defines. @throws ParseError `out_of_bounds`. */
@@ -95,18 +89,6 @@ export class GnuSymbols {
   }
 }
 
-function dynamicTags(source: ByteSource): Map<number, number> {
-  const length = Math.min(source.size, MAX_TAGS * 16);
-  const view = viewOf(source.read(0, length));
-  const tags = new Map<number, number>();
-  for (let at = 0; at + 16 <= length; at += 16) {
-    const tag = readUnsigned64(view, at);
-    if (tag === 0) break;
-    if (!tags.has(tag)) tags.set(tag, readUnsigned64(view, at + 8));
-  }
-  return tags;
-}
-
 /**
  * Bytes of the file at a loaded address; undefined when they are not in it.
  * Valid until the next call. @throws ParseError `out_of_bounds`.
@@ -114,7 +96,7 @@ function dynamicTags(source: ByteSource): Map<number, number> {
 export function bytesAt(image: ElfImage, address: number, length: number): Uint8Array | undefined {
   if (!(address > 0 && Number.isSafeInteger(address))) return undefined;
   for (const segment of image.segments) {
-    const distance = virtualAddress(address) - segment.address;
+    const distance = address - segment.address;
     const isHere =
       segment.type === SegmentType.Load && distance >= 0 && distance + length <= segment.fileSize;
     if (isHere) return image.view(segment).read(distance, length);
