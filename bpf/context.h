@@ -3,8 +3,10 @@
 #ifndef FLAMETAP_CONTEXT_H
 #define FLAMETAP_CONTEXT_H
 
+#include "custom_labels.h"
 #include "labels.h"
 #include "node_context.h"
+#include "thread_context.h"
 
 /* A reader that gave up half way has no labels. */
 static __always_inline u32 settled(struct ft_scratch *s, u32 before, u32 outcome) {
@@ -22,8 +24,24 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 	u32 zero = 0;
 	u64 *lengths = bpf_map_lookup_elem(&ft_wanted_lengths, &zero);
 	s->wanted_lengths = lengths ? *lengths : 0;
-	if (p->node)
-		outcome = settled(s, s->label_bytes, read_node_context(s));
+	if (p->thread_context.kind) {
+		u32 before = s->label_bytes;
+		u32 own = settled(s, before, read_thread_context(s));
+		if (own > outcome)
+			outcome = own;
+	}
+	if (p->custom_labels.kind) {
+		u32 before = s->label_bytes;
+		u32 own = settled(s, before, read_custom_labels(s));
+		if (own > outcome)
+			outcome = own;
+	}
+	if (p->node) {
+		u32 before = s->label_bytes;
+		u32 own = settled(s, before, read_node_context(s));
+		if (own > outcome)
+			outcome = own;
+	}
 	return outcome;
 }
 

@@ -143,7 +143,9 @@ struct ft_scratch {
 	u64 go_g[GO_STRUCT_WORDS]; /* the beginning of a runtime.g */
 	u64 go_m[GO_STRUCT_WORDS]; /* the beginning of the runtime.m */
 	u32 label_bytes;
+	u32 key_unreadable; /* a key could not be read */
 	u64 wanted_lengths;
+	u64 seen_keys; /* bit n: a label of key n was there already */
 	struct ft_key key;
 	/* The verifier bounds a place and a length apart: there is room for both. */
 	u8 labels[FT_LABEL_BYTES + 1024];

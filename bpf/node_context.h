@@ -15,7 +15,9 @@
 #ifndef FLAMETAP_NODE_CONTEXT_H
 #define FLAMETAP_NODE_CONTEXT_H
 
+#include "custom_labels.h"
 #include "labels.h"
+#include "thread_context.h"
 
 /* V8 without compressed pointers; user space has compared the constants that V8
  * states. The lowest bits of a word: x0 a small integer in the upper half, 01 a
@@ -186,17 +188,20 @@ static __always_inline u32 node_record(u64 pointer, u64 *record) {
 	return FT_CONTEXT_READ;
 }
 
-/* temporary until thread_context.h has it */
-static __always_inline u32 add_thread_record(struct ft_scratch *s, u64 record) {
-	struct { u8 ids[24]; u8 valid; u8 flags; u16 size; } head = {};
-	if (bpf_probe_read_user(&head, 28, (void *)record))
+/* ClWrap of custom-labels: a node::ObjectWrap, then the set, then what no other
+ * object has. */
+struct node_labels {
+	u64 functions, handle, count, set, token;
+};
+#define NODE_LABELS_TOKEN 0xec9eb507fb5d7903ULL
+
+static __always_inline u32 node_labels(struct ft_scratch *s, u64 pointer) {
+	struct node_labels labels = {};
+	if (bpf_probe_read_user(&labels, sizeof(labels), (void *)pointer))
 		return FT_CONTEXT_UNREADABLE;
-	if (head.valid != 1)
-		return FT_CONTEXT_NONE;
-	return add_label(s, FT_LABEL_THREAD_CONTEXT, record, 28 + (u64)head.size);
-}
-static __always_inline u32 read_node_labels(struct ft_scratch *s, u64 pointer) {
-	return FT_CONTEXT_NONE;
+	if (labels.token != NODE_LABELS_TOKEN || !labels.set)
+		return FT_CONTEXT_MALFORMED;
+	return add_custom_labels(s, labels.set);
 }
 
 static __always_inline u32 read_node_context(struct ft_scratch *s) {
@@ -241,11 +246,11 @@ static __always_inline u32 read_node_context(struct ft_scratch *s) {
 	if (!pointer)
 		return FT_CONTEXT_NONE;
 	if (layout->form == FT_NODE_CUSTOM_LABELS)
-		return read_node_labels(s, pointer);
+		return node_labels(s, pointer);
 	u64 record = pointer;
 	if (!storage.field)
 		node_record(pointer, &record);
-	return add_thread_record(s, record);
+	return copy_thread_record(s, record);
 }
 
 #endif

@@ -252,10 +252,11 @@ enum ft_tls_kind {
 
 /* Where each thread of a process has a thread-local variable. */
 struct ft_tls {
-	ft_u64 offset; /* two's complement */
-	ft_u32 module;
-	ft_u16 dtv_step; /* bytes of an entry of the vector at *(fs_base + 8): glibc 16, musl 8 */
-	ft_u16 kind;     /* enum ft_tls_kind */
+	ft_u64 offset;     /* two's complement */
+	ft_u32 generation; /* a vector that is older has another's block there; 0 = not known */
+	ft_u16 module;
+	ft_u8 dtv_step; /* bytes of an entry of the vector at *(fs_base + 8): glibc 16, musl 8 */
+	ft_u8 kind;     /* enum ft_tls_kind */
 };
 
 enum ft_go_labels_form {

@@ -86,7 +86,6 @@ const STRUCTS = {
       nodeContext: 'node_context',
     },
   ],
-  TlsValue: ['ft_tls', { offset: 'offset', module: 'module', dtvStep: 'dtv_step', kind: 'kind' }],
   NodeLayoutValue: [
     'ft_node_layout',
     {
@@ -95,6 +94,16 @@ const STRUCTS = {
       hash: 'hash',
       mapType: 'map_type',
       form: 'form',
+    },
+  ],
+  TlsValue: [
+    'ft_tls',
+    {
+      offset: 'offset',
+      generation: 'generation',
+      module: 'module',
+      dtvStep: 'dtv_step',
+      kind: 'kind',
     },
   ],
   MappingValue: [

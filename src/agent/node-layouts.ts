@@ -21,7 +21,7 @@ export class NodeLayouts {
     let number = this.#numbers.get(key);
     if (number === undefined) {
       if (this.#numbers.size === NODE_LAYOUTS) return 0;
-      this.#writer.put(this.#map, this.#numbers.size, valueOf(layout));
+      this.#writer.put(this.#map, this.#numbers.size, encoded(layout));
       number = this.#numbers.size + 1;
       this.#numbers.set(key, number);
     }
@@ -29,7 +29,7 @@ export class NodeLayouts {
   }
 }
 
-function valueOf(layout: NodeLayout): Uint8Array {
+function encoded(layout: NodeLayout): Uint8Array {
   const view = new DataView(new ArrayBuffer(NodeLayoutValue.size));
   view.setBigInt64(NodeLayoutValue.isolate, BigInt(layout.isolate), true);
   view.setUint32(NodeLayoutValue.continuation, layout.continuation, true);

@@ -15,28 +15,47 @@ export interface PlacedBinary {
   readonly slide: number;
 }
 
+/** A first look at a process that is made known to the kernel, milliseconds. */
+const AT_ONCE_MS = 2;
+/** A later one, between two batches. */
+const STEP_MS = 5;
+
 export class ProcessCarriers {
   readonly #tls: TlsSearch;
   readonly #nodes: NodeSearch;
   readonly #nodeLayouts: NodeLayouts;
 
-  constructor(host: ProcessHost, maps: TableMaps, writer: MapWriter) {
-    this.#tls = new TlsSearch(host);
+  constructor(host: ProcessHost, maps: TableMaps, writer: MapWriter, clock?: () => number) {
+    this.#tls = new TlsSearch(host, clock);
     this.#nodes = new NodeSearch(host);
     this.#nodeLayouts = new NodeLayouts(maps.nodeLayouts, writer);
   }
 
+  get problems(): ReadonlyMap<string, number> {
+    return new Map([...this.#tls.problems, ...this.#nodes.problems]);
+  }
+
   /** @param binaries those of its files that are open */
   of(process: Process, _binaries: readonly PlacedBinary[]): CarrierLayout {
-    this.#tls.note(process);
-    this.#tls.step(200);
+    this.#tls.look(process, AT_ONCE_MS);
     const places = this.#tls.of(process);
     if (places.size === 0) return noCarriers;
     const node = this.#nodes.of(process, places);
     return {
       ...noCarriers,
+      threadContext: places.get('otel_thread_ctx_v1') ?? noTls,
+      customLabels: places.get('custom_labels_current_set') ?? noTls,
       nodeContext: node?.place ?? noTls,
       node: node ? this.#nodeLayouts.number(node.layout) : 0,
     };
+  }
+  /** Goes on looking. @returns processes that have other carriers than before */
+  search(): Process[] {
+    return this.#tls.step(STEP_MS);
+  }
+
+  /** Milliseconds until search() has something to do; undefined when there is nothing. */
+  get due(): number | undefined {
+    return this.#tls.due;
   }
 }

@@ -100,6 +100,16 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     resolver.forget(begun);
     send({ type: 'resolution', id, ...named }, [named.locations.buffer]);
   };
+  let searching: NodeJS.Timeout | undefined;
+  const search = (): void => {
+    clearTimeout(searching);
+    const due = resolver.searchDue;
+    if (due === undefined) return;
+    searching = setTimeout(() => {
+      resolver.search();
+      search();
+    }, due);
+  };
   /** One after the other: what is closed after one may not be needed by another. */
   let turn = Promise.resolve();
   port.on('message', (message: ToResolver) => {
@@ -112,6 +122,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         );
         const records = resolver.batch(message.records, message.sideband);
         if (records) send({ type: 'samples', records }, [records.buffer]);
+        search();
         break;
       }
       case 'resolve':
@@ -125,6 +136,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         break;
       case 'stop':
         debugInfo.close();
+        clearTimeout(searching);
         void turn.then(() => {
           jit.close();
           resolver.close();

@@ -13,6 +13,7 @@ import {
   StackCopy as StackField,
 } from '../capture/record.ts';
 import { readWord } from '../capture/word.ts';
+import { noCarriers } from '../context/carrier-layout.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { GoPages } from '../elf/go-pages.ts';
@@ -97,6 +98,8 @@ export class Resolver {
   readonly #carriers: ProcessCarriers;
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
+  /** False in replay, where there is no kernel side to be told. */
+  readonly #isLive: boolean;
   readonly #clock: (() => number) | undefined;
   readonly #binaries = new Map<number, Binary>();
   readonly #layouts = new Map<number, Layout>();
@@ -125,7 +128,8 @@ export class Resolver {
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
     this.#goLayouts = new GoLayouts(options.host);
-    this.#carriers = new ProcessCarriers(options.host, maps, writer);
+    this.#carriers = new ProcessCarriers(options.host, maps, writer, options.clock);
+    this.#isLive = options.kernel !== undefined;
     this.#shared = {
       store: this.#store,
       demangle: options.demangle,
@@ -158,6 +162,23 @@ export class Resolver {
     }
     this.#changed.clear();
     return this.#writer.take();
+  }
+
+  /**
+   * Goes on looking for carriers of labels; called when `searchDue` says so.
+   * Processes that have other ones than before are made known anew.
+   */
+  search(): void {
+    for (const process of this.#carriers.search()) {
+      if (process.ended === undefined && this.#kernel.has(process.identity.pid)) {
+        this.#publish(process);
+      }
+    }
+  }
+
+  /** Milliseconds until search() has something to do; undefined when there is nothing. */
+  get searchDue(): number | undefined {
+    return this.#carriers.due;
   }
 
   /** The mapping list a sample of `layout` was unwound by; the process's own when it is not known. */
@@ -215,6 +236,7 @@ export class Resolver {
   stats(): ResolverStats {
     const problems = { ...this.#pastProblems };
     addProblems(problems, this.tracker.problems);
+    addProblems(problems, this.#carriers.problems);
     for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
@@ -368,7 +390,7 @@ export class Resolver {
       }
       return { start, end, bias, file, kind: MappingKind.File };
     });
-    const carriers = this.#carriers.of(process, [...placed.values()]);
+    const carriers = this.#isLive ? this.#carriers.of(process, [...placed.values()]) : noCarriers;
     this.#kernel.publish(process.identity, process.layout, mappings, go, carriers);
   }
 }

@@ -173,7 +173,14 @@ export const ProcessValue = {
 } as const;
 
 /** `struct ft_tls`. */
-export const TlsValue = { offset: 0, module: 8, dtvStep: 12, kind: 14, size: 16 } as const;
+export const TlsValue = {
+  offset: 0,
+  generation: 8,
+  module: 12,
+  dtvStep: 14,
+  kind: 15,
+  size: 16,
+} as const;
 export const TlsKind = { None: 0, Static: 1, Dynamic: 2 } as const;
 /** `struct ft_node_layout`. */
 export const NodeLayoutValue = {

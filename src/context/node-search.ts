@@ -57,7 +57,12 @@ export class NodeSearch {
     if (context.kind === 'none' && handle.kind === 'none') return undefined;
     const runtime = this.#runtime(process);
     if (runtime === undefined) return undefined;
-    const carrier = nodeCarrier(runtime, context, handle, places.get('custom_labels_als_identity_hash'));
+    const carrier = nodeCarrier(
+      runtime,
+      context,
+      handle,
+      places.get('custom_labels_als_identity_hash'),
+    );
     if (typeof carrier !== 'string') return carrier;
     this.#count(carrier);
     return undefined;
@@ -120,7 +125,13 @@ export function nodeCarrier(
   const { mapType, isolate, continuation } = runtime;
   // It has the ids themselves, and says where the isolate keeps what is current.
   if (context.kind !== 'none') {
-    const layout = { form: 'thread_context', mapType, isolate: 0, continuation: 0, hash: 0 } as const;
+    const layout = {
+      form: 'thread_context',
+      mapType,
+      isolate: 0,
+      continuation: 0,
+      hash: 0,
+    } as const;
     return { layout, place: context };
   }
   const isTogether = hash?.kind === handle.kind && hash.module === handle.module;

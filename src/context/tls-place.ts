@@ -16,6 +16,9 @@ export type ReadMemory = (address: number, length: number) => Uint8Array | undef
 const MAX_DISTANCE = 2 ** 31;
 const MAX_BLOCK = 2 ** 31;
 const MAX_MODULE = 0xffff;
+/** Bytes of an entry of the vector. */
+export const GLIBC_STEP = 16;
+export const MUSL_STEP = 8;
 
 /**
  * Undefined while the loader has not filled in what would tell: asked again
@@ -81,13 +84,15 @@ function slotPlace(
     }
     case 'descriptor': {
       if (second < 0) return placed('static', second - slot.addend + inBlock);
-      const index = readWords(read, second, 2);
+      const index = readWords(read, second, 3) ?? readWords(read, second, 2);
       if (index === undefined) return undefined;
-      const [module, offset] = index as [number, number];
+      const [module, offset, generation = 0] = index as [number, number, number?];
       const value = slot.name === '' ? inBlock : values.find((one) => one + slot.addend === offset);
       // Before it is bound the argument points to the relocation, which is no module's number.
       const isBound = isModule(module) && (slot.name !== '' || offset === slot.addend);
-      return isBound && value !== undefined ? dynamic(module, value, dtvStep) : undefined;
+      if (!isBound || value === undefined) return undefined;
+      // musl has a pointer there.
+      return dynamic(module, value, dtvStep, dtvStep === GLIBC_STEP ? generation : 0);
     }
   }
 }
@@ -96,12 +101,13 @@ const isModule = (number: number): boolean => number >= 1 && number <= MAX_MODUL
 
 function placed(kind: 'static', offset: number): TlsPlace {
   const isBelow = offset < 0 && offset > -MAX_DISTANCE;
-  return isBelow ? { kind, offset, module: 0, dtvStep: 0 } : noTls;
+  return isBelow ? { ...noTls, kind, offset } : noTls;
 }
 
-function dynamic(module: number, offset: number, dtvStep: number): TlsPlace {
+function dynamic(module: number, offset: number, dtvStep: number, counted = 0): TlsPlace {
   if (!(offset >= 0 && offset < MAX_BLOCK)) return noTls;
-  return { kind: 'dynamic', offset, module, dtvStep };
+  const generation = counted >= 0 && counted <= 0xffff_ffff ? counted : 0;
+  return { kind: 'dynamic', offset, module, generation, dtvStep };
 }
 
 /** Signed words; undefined when they cannot be read or are beyond exact numbers. */

@@ -82,7 +82,7 @@ async function found(command: readonly string[], isUsed = true): Promise<TlsPlac
     const tracker = new ProcessTracker(host);
     const process = tracker.lookup(identity(pid));
     const search = new TlsSearch(host);
-    search.note(process);
+    search.look(process, 0);
     assert.deepEqual(search.step(1000), [process]);
     assert.deepEqual([...search.problems], isUsed ? [] : [['tls_no_relocation', 1]]);
     const place = search.of(process).get('otel_thread_ctx_v1')!;
@@ -171,7 +171,7 @@ describe('a library has the variable', () => {
     const { pid, threads, end } = await started([loader, ...copies]);
     try {
       const process = new ProcessTracker(host).lookup(identity(pid));
-      search.note(process);
+      search.look(process, 0);
       search.step(1000);
       // Each has a variable of its own: the first is the one that others find.
       const place = search.of(process).get('otel_thread_ctx_v1')!;

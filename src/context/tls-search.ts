@@ -13,7 +13,7 @@ import type { Mapped } from '../process/mapping-list.ts';
 import type { MappedThing, MappingList, Process } from '../process/process.ts';
 import type { TlsPlace } from './carrier-layout.ts';
 import { TLS_NAMES, type TlsFile, type TlsName, tlsFile } from './tls-file.ts';
-import { type MappedTls, tlsPlace } from './tls-place.ts';
+import { GLIBC_STEP, type MappedTls, MUSL_STEP, tlsPlace } from './tls-place.ts';
 
 /** Where the variables of a process lie; those that it does not have are left out. */
 export type TlsPlaces = ReadonlyMap<TlsName, TlsPlace>;
@@ -44,8 +44,6 @@ const DELAYS = [10, 40, 160, 640, 2500, 10_000, 60_000];
 /** Processes that wait for a look. */
 const MAX_WAITING = 16_384;
 const CACHED_BLOCKS = 16;
-const DTV_STEP_GLIBC = 16;
-const DTV_STEP_MUSL = 8;
 /** Version of the layout behind `custom_labels_current_set`. */
 const LABELS_VERSION = 1;
 
@@ -77,13 +75,24 @@ export class TlsSearch {
     return this.#states.get(process)?.places ?? this.#shared.get(process.mappings) ?? noPlaces;
   }
 
-  /** The process, or what it has mapped, is new: it will be looked at. Cheap when nothing is. */
-  note(process: Process): void {
-    const state = this.#states.get(process);
-    if (state?.mappings === process.mappings) return;
-    if (state === undefined && this.#shared.has(process.mappings)) return;
-    if (state !== undefined) state.tries = 0;
-    if (this.#waiting.size < MAX_WAITING) this.#waiting.set(process, 0);
+  /**
+   * Looks at a process when it, or what it has mapped, is new; what takes longer than
+   * `milliseconds` is left to step(). Cheap when nothing is new.
+   */
+  look(process: Process, milliseconds: number): void {
+    const known = this.#states.get(process);
+    if (known?.mappings === process.mappings) return;
+    if (known === undefined && this.#shared.has(process.mappings)) return;
+    const state = known ?? this.#state(process);
+    state.tries = 0;
+    if (this.#openAll(process, state, this.#clock() + milliseconds)) this.#find(process, state);
+    else this.#later(process, 0);
+  }
+
+  /** Milliseconds until step() has something to do; undefined when there is nothing. */
+  get due(): number | undefined {
+    if (this.#waiting.size === 0) return undefined;
+    return Math.max(0, Math.min(...this.#waiting.values()) - this.#clock());
   }
 
   /**
@@ -93,19 +102,19 @@ export class TlsSearch {
   step(milliseconds: number): Process[] {
     if (this.#waiting.size === 0) return [];
     const begun = this.#clock();
+    const end = begun + milliseconds;
     const changed: Process[] = [];
     for (const [process, due] of this.#waiting) {
       if (due > begun) continue;
       this.#waiting.delete(process);
       if (process.ended !== undefined) continue;
       const state = this.#state(process);
-      if (!this.#openAll(process, state, begun + milliseconds)) {
-        this.#waiting.set(process, 0);
+      if (!this.#openAll(process, state, end)) {
+        this.#later(process, 0);
         break;
       }
-      if (this.#look(process, state)) changed.push(process);
-      state.failed.clear();
-      if (this.#clock() - begun >= milliseconds) break;
+      if (this.#find(process, state)) changed.push(process);
+      if (this.#clock() >= end) break;
     }
     return changed;
   }
@@ -162,14 +171,14 @@ export class TlsSearch {
   }
 
   /** Whether something else is known than before. */
-  #look(process: Process, state: State): boolean {
+  #find(process: Process, state: State): boolean {
     const { mappings } = process;
     const before = state.places;
     state.mappings = mappings;
     const { files, isMusl } = this.#files(mappings);
     const places = new Map<TlsName, TlsPlace>();
     let isEarly = state.failed.size > 0;
-    const step = isMusl ? DTV_STEP_MUSL : DTV_STEP_GLIBC;
+    const step = isMusl ? MUSL_STEP : GLIBC_STEP;
     const read = (address: number, length: number): Uint8Array | undefined => {
       try {
         return this.#host.readMemory(process.identity.pid, address, length);
@@ -188,16 +197,21 @@ export class TlsSearch {
       places.delete('custom_labels_current_set');
     }
     state.places = places;
-    if (isEarly) this.#later(process, state);
+    if (isEarly) this.#again(process, state);
     else this.#shared.set(mappings, places);
+    state.failed.clear();
     return !samePlaces(before, places);
   }
 
-  #later(process: Process, state: State): void {
+  #again(process: Process, state: State): void {
     const delay = DELAYS[state.tries++];
     if (delay === undefined)
       this.#count(state.failed.size > 0 ? 'open_failed' : 'tls_not_relocated');
-    else this.#waiting.set(process, this.#clock() + delay);
+    else this.#later(process, delay);
+  }
+
+  #later(process: Process, delay: number): void {
+    if (this.#waiting.size < MAX_WAITING) this.#waiting.set(process, this.#clock() + delay);
   }
 
   #files(mappings: MappingList): { files: MappedTls[]; isMusl: boolean } {
@@ -250,7 +264,8 @@ function samePlaces(a: TlsPlaces, b: TlsPlaces): boolean {
     if (
       other?.kind !== place.kind ||
       other.offset !== place.offset ||
-      other.module !== place.module
+      other.module !== place.module ||
+      other.generation !== place.generation
     ) {
       return false;
     }

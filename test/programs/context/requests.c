@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Serves requests on several threads: request N burns its time in burnN, and the
- * carrier says so. usage: requests SECONDS THREADS SLICE_US STYLE REPORT [LIBRARY...]
+ * carrier says so. usage: requests CPU_SECONDS THREADS SLICE_US STYLE REPORT [LIBRARY...]
  * The last LIBRARY has the carrier and is loaded when the threads already run, the
  * others before it; without one the carrier is linked. A thread more serves none.
  */
@@ -39,8 +39,9 @@ FRAME uint64_t burn_for_nobody(uint64_t x, double seconds)
 static void (*enter)(int);
 static void (*leave)(void);
 static double slice;
-static double wall_seconds;
+static double cpu_seconds;
 static volatile uint64_t sink;
+static volatile int done;
 static double cpu[MAX_THREADS + 1][REQUESTS];
 static pthread_barrier_t ready;
 
@@ -50,21 +51,13 @@ static pthread_barrier_t ready;
 static void (*START)(int, const char *);
 #endif
 
-static double wall(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void *serve(void *argument)
 {
 	intptr_t thread = (intptr_t)argument;
 	uint64_t x = (uint64_t)thread * 7919 + 1;
 	pthread_barrier_wait(&ready);
 	pthread_barrier_wait(&ready);
-	double end = wall() + wall_seconds;
-	while (wall() < end) {
+	for (double end = thread_cpu_seconds() + cpu_seconds; thread_cpu_seconds() < end;) {
 		x ^= x << 13;
 		x ^= x >> 7;
 		x ^= x << 17;
@@ -87,8 +80,7 @@ static void *serve_nobody(void *argument)
 	(void)argument;
 	pthread_barrier_wait(&ready);
 	pthread_barrier_wait(&ready);
-	double end = wall() + wall_seconds;
-	while (wall() < end) {
+	while (!done) {
 		sink += burn_for_nobody(1, 0.001);
 		usleep(4000);
 	}
@@ -99,7 +91,7 @@ int main(int argc, char **argv)
 {
 	if (argc < 6)
 		return 2;
-	wall_seconds = atof(argv[1]);
+	cpu_seconds = atof(argv[1]);
 	int threads = atoi(argv[2]);
 	if (threads < 1 || threads > MAX_THREADS)
 		return 2;
@@ -127,9 +119,17 @@ int main(int argc, char **argv)
 	leave = (void (*)(void))dlsym(library, "carrier_leave");
 #endif
 	START(REQUESTS, argv[4]);
+	/* The profiler has time to find what was loaded: first samples are another test's. */
+	for (int i = 0; i < 10; i++) {
+		sink += burn_for_nobody(1, 0.02);
+		usleep(50000);
+	}
 	pthread_barrier_wait(&ready);
-	for (int i = 0; i <= threads; i++)
+	for (int i = 0; i < threads; i++)
 		pthread_join(running[i], NULL);
+
+	done = 1;
+	pthread_join(running[threads], NULL);
 
 	FILE *out = fopen(argv[5], "w");
 	if (!out)
