@@ -148,6 +148,10 @@ static __always_inline u32 node_storage(
  * READ with 0 = none. */
 static __always_inline u32 node_field(u64 object, u32 field, u64 *pointer) {
 	*pointer = 0;
+	if (v8_is_integer(object))
+		return FT_CONTEXT_READ;
+	if (!v8_is_pointer(object))
+		return FT_CONTEXT_MALFORMED;
 	u64 facts = v8_class(object);
 	u32 type = V8_TYPE(facts);
 	if (!facts)
@@ -223,6 +227,8 @@ static __always_inline u32 read_node_context(struct ft_scratch *s) {
 		return FT_CONTEXT_UNREADABLE;
 	if (v8_is_integer(current))
 		return FT_CONTEXT_NONE;
+	if (!v8_is_pointer(current))
+		return FT_CONTEXT_MALFORMED;
 	u64 facts = v8_class(current);
 	if (!facts)
 		return FT_CONTEXT_UNREADABLE;
@@ -238,8 +244,6 @@ static __always_inline u32 read_node_context(struct ft_scratch *s) {
 	outcome = v8_find(table, key, storage.hash, &value);
 	if (outcome != FT_CONTEXT_READ)
 		return outcome;
-	if (v8_is_integer(value))
-		return FT_CONTEXT_NONE;
 	outcome = node_field(value, storage.field, &pointer);
 	if (outcome != FT_CONTEXT_READ)
 		return outcome;
