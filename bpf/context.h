@@ -4,6 +4,7 @@
 #define FLAMETAP_CONTEXT_H
 
 #include "custom_labels.h"
+#include "go_labels.h"
 #include "labels.h"
 #include "node_context.h"
 #include "thread_context.h"
@@ -15,6 +16,11 @@ static __always_inline u32 settled(struct ft_scratch *s, u32 before, u32 outcome
 	return outcome;
 }
 
+/* Of two carriers that of which there is more to say. */
+static __always_inline u32 worse(u32 one, u32 other) {
+	return one > other ? one : other;
+}
+
 /* Fills the labels of the sample; returns enum ft_context. */
 static __always_inline u32 read_context(struct ft_scratch *s) {
 	struct ft_process *p = &s->process;
@@ -24,24 +30,14 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 	u32 zero = 0;
 	u64 *lengths = bpf_map_lookup_elem(&ft_wanted_lengths, &zero);
 	s->wanted_lengths = lengths ? *lengths : 0;
-	if (p->thread_context.kind) {
-		u32 before = s->label_bytes;
-		u32 own = settled(s, before, read_thread_context(s));
-		if (own > outcome)
-			outcome = own;
-	}
-	if (p->custom_labels.kind) {
-		u32 before = s->label_bytes;
-		u32 own = settled(s, before, read_custom_labels(s));
-		if (own > outcome)
-			outcome = own;
-	}
-	if (p->node) {
-		u32 before = s->label_bytes;
-		u32 own = settled(s, before, read_node_context(s));
-		if (own > outcome)
-			outcome = own;
-	}
+	if (p->thread_context.kind)
+		outcome = settled(s, s->label_bytes, read_thread_context(s));
+	if (p->go_labels)
+		outcome = worse(outcome, settled(s, s->label_bytes, read_go_labels(s)));
+	if (p->custom_labels.kind)
+		outcome = worse(outcome, settled(s, s->label_bytes, read_custom_labels(s)));
+	if (p->node)
+		outcome = worse(outcome, settled(s, s->label_bytes, read_node_context(s)));
 	return outcome;
 }
 

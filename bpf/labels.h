@@ -9,8 +9,10 @@
 
 #include "maps.h"
 
-/* Number of a wanted key plus one; 0 = it is not wanted, or cannot be read. */
+/* Number of a wanted key plus one; 0 = it is not wanted, or with key_unreadable it
+ * cannot be said. */
 static __always_inline u32 wanted_key(struct ft_scratch *s, u64 key, u64 length) {
+	s->key_unreadable = 0;
 	if (!length || length > FT_KEY_BYTES || !(s->wanted_lengths >> length & 1))
 		return 0;
 	for (int i = 0; i < FT_KEY_BYTES / 8; i++)

@@ -51,6 +51,7 @@ enum ft_record_type {
 	FT_RECORD_EXEC = 3,
 	FT_RECORD_EXIT = 4,
 	FT_RECORD_FORK = 5,
+	FT_RECORD_CONTEXT = 6, /* a process context is being published or updated */
 };
 
 /* How the user part of a stack ended. FT_END_ROOT and FT_END_NO_USER are whole;
@@ -230,8 +231,8 @@ struct ft_stack {
 	struct ft_go_copy go;
 };
 
-/* EXEC, EXIT and FORK. header.process is the process after exec, the one that
- * ends, or the new child. For EXEC the auxiliary values place the executable. */
+/* EXEC, EXIT, FORK and CONTEXT. header.process is the process after exec, the one
+ * that ends, the new child, or the publisher; a CONTEXT has nothing but the header. */
 struct ft_process_event {
 	struct ft_header header;
 	ft_u32 parent_pid;

@@ -1,5 +1,5 @@
 /** Which carriers of labels a process has, found once per file and process. */
-import { type CarrierLayout, noCarriers, noTls } from '../context/carrier-layout.ts';
+import { type CarrierLayout, noTls } from '../context/carrier-layout.ts';
 import { NodeSearch } from '../context/node-search.ts';
 import { TlsSearch } from '../context/tls-search.ts';
 import type { ProcessHost } from '../process/host.ts';
@@ -36,19 +36,19 @@ export class ProcessCarriers {
   }
 
   /** @param binaries those of its files that are open */
-  of(process: Process, _binaries: readonly PlacedBinary[]): CarrierLayout {
+  of(process: Process, binaries: readonly PlacedBinary[]): CarrierLayout {
     this.#tls.look(process, AT_ONCE_MS);
     const places = this.#tls.of(process);
-    if (places.size === 0) return noCarriers;
     const node = this.#nodes.of(process, places);
     return {
-      ...noCarriers,
+      goLabels: goLabels(binaries),
       threadContext: places.get('otel_thread_ctx_v1') ?? noTls,
       customLabels: places.get('custom_labels_current_set') ?? noTls,
       nodeContext: node?.place ?? noTls,
       node: node ? this.#nodeLayouts.number(node.layout) : 0,
     };
   }
+
   /** Goes on looking. @returns processes that have other carriers than before */
   search(): Process[] {
     return this.#tls.step(STEP_MS);
@@ -58,4 +58,11 @@ export class ProcessCarriers {
   get due(): number | undefined {
     return this.#tls.due;
   }
+}
+
+/** With two runtimes in one process nobody knows whose a thread is. */
+function goLabels(binaries: readonly PlacedBinary[]): CarrierLayout['goLabels'] {
+  const [go, another] = binaries.filter(({ binary }) => binary.isGo);
+  const labels = another ? undefined : go?.binary.goThread?.labels;
+  return typeof labels === 'object' ? labels : undefined;
 }

@@ -14,6 +14,7 @@ import {
 } from '../capture/record.ts';
 import { readWord } from '../capture/word.ts';
 import { noCarriers } from '../context/carrier-layout.ts';
+import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { GoPages } from '../elf/go-pages.ts';
@@ -46,6 +47,7 @@ import { RecordWriter } from './record-writer.ts';
 
 export interface ResolverOptions {
   readonly host: ProcessHost;
+  readonly contexts: ProcessContexts;
   readonly demangle: Demangler;
   /** Undefined in replay. */
   readonly kernel: { readonly maps: TableMaps; readonly writer: MapWriter } | undefined;
@@ -90,6 +92,7 @@ interface Mark {
 
 export class Resolver {
   readonly tracker: ProcessTracker;
+  readonly contexts: ProcessContexts;
   readonly #roots: RootDirectories;
   readonly #files: OpenFiles;
   readonly #store: TableStore;
@@ -122,6 +125,7 @@ export class Resolver {
   constructor(options: ResolverOptions) {
     const { maps, writer } = options.kernel ?? { maps: REPLAY_MAPS, writer: nowhere };
     this.tracker = new ProcessTracker(options.host);
+    this.contexts = options.contexts;
     this.#roots = new RootDirectories(options.host);
     this.#files = new OpenFiles(options.host);
     this.#store = new TableStore(maps, writer);
@@ -161,14 +165,17 @@ export class Resolver {
       if (process.ended === undefined) this.#publish(process);
     }
     this.#changed.clear();
+    // At the end: by then it is known who has become another program.
+    this.contexts.settle();
     return this.#writer.take();
   }
 
   /**
-   * Goes on looking for carriers of labels; called when `searchDue` says so.
-   * Processes that have other ones than before are made known anew.
+   * Goes on looking for what processes publish and for their carriers of labels; called
+   * when `lookDue` says so. Processes with new carriers are made known anew.
    */
-  search(): void {
+  look(): void {
+    this.contexts.settle();
     for (const process of this.#carriers.search()) {
       if (process.ended === undefined && this.#kernel.has(process.identity.pid)) {
         this.#publish(process);
@@ -176,9 +183,11 @@ export class Resolver {
     }
   }
 
-  /** Milliseconds until search() has something to do; undefined when there is nothing. */
-  get searchDue(): number | undefined {
-    return this.#carriers.due;
+  /** Milliseconds until look() has something to do; undefined when there is nothing. */
+  get lookDue(): number | undefined {
+    const [context, carriers] = [this.contexts.due, this.#carriers.due];
+    if (context === undefined || carriers === undefined) return context ?? carriers;
+    return Math.min(context, carriers);
   }
 
   /** The mapping list a sample of `layout` was unwound by; the process's own when it is not known. */
@@ -215,7 +224,7 @@ export class Resolver {
   /** Called after a flush: processes and layouts that no later sample can name are dropped. */
   forget(begun: Mark): void {
     this.#shared.goPages.release();
-    this.tracker.forget(begun.now);
+    this.contexts.forget(this.tracker.forget(begun.now));
     const used = this.#usedLayouts();
     for (const layout of this.#layouts.keys()) {
       if (!used.has(layout) && !begun.layouts.has(layout)) this.#layouts.delete(layout);
@@ -236,6 +245,7 @@ export class Resolver {
   stats(): ResolverStats {
     const problems = { ...this.#pastProblems };
     addProblems(problems, this.tracker.problems);
+    addProblems(problems, this.contexts.problems);
     addProblems(problems, this.#carriers.problems);
     for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
@@ -266,18 +276,29 @@ export class Resolver {
         if (process && this.#kernel.has(event.pid)) this.#changed.add(process);
         break;
       }
-      case 'exec':
+      case 'exec': {
         this.#kernel.forget(event.identity.pid);
-        this.tracker.exec(event.identity);
+        const before = this.tracker.running(event.identity.pid);
+        const process = this.tracker.exec(event.identity);
+        if (before && before !== process) this.contexts.replaced(before, event.time);
+        this.contexts.begun(process);
         break;
+      }
       case 'exit':
         this.#kernel.forget(event.identity.pid);
         this.tracker.exit(event.identity, this.#now);
         break;
-      case 'fork':
-        this.tracker.fork(event.identity, event.parent);
+      case 'fork': {
+        const child = this.tracker.fork(event.identity, event.parent);
+        this.contexts.forked(child, this.tracker.find(event.parent));
         this.#kernel.inherit(event.identity, event.parent.pid, event.time);
         break;
+      }
+      case 'context': {
+        const process = this.tracker.find(event.identity);
+        if (process) this.contexts.published(process);
+        break;
+      }
       case 'deferred':
         this.#unwind(records, event.at, event.identity);
     }
@@ -285,6 +306,7 @@ export class Resolver {
 
   #unwind(records: DataView, at: number, identity: Identity): void {
     const process = this.tracker.lookup(identity);
+    this.contexts.sampled(process);
     const copy = this.#copy(records, at);
     if (!copy || !process.complete) {
       this.#writer.write(records, at, this.#nothing, 0);

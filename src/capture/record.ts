@@ -3,7 +3,14 @@
  * test/layout.test.ts compiles the header and proves every one of them equal.
  */
 
-export const RecordType = { Sample: 1, Deferred: 2, Exec: 3, Exit: 4, Fork: 5 } as const;
+export const RecordType = {
+  Sample: 1,
+  Deferred: 2,
+  Exec: 3,
+  Exit: 4,
+  Fork: 5,
+  Context: 6,
+} as const;
 
 /** `enum ft_end` by name, in its order. */
 export const END_REASONS = [

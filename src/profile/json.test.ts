@@ -18,6 +18,7 @@ test('small golden', () => {
       {
         process: 'app',
         pid: 42,
+        service: null,
         thread: 'worker',
         stack: [
           {

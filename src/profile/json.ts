@@ -2,7 +2,7 @@
  * One JSON object for scripts:
  *
  * ```json
- * {"samples": [{"process": "nginx", "pid": 42, "thread": "", "stack": [
+ * {"samples": [{"process": "nginx", "pid": 42, "service": null, "thread": "", "stack": [
  *    {"name": "main", "file": "nginx.c", "line": 200, "module": "/usr/sbin/nginx",
  *     "type": "native", "inlined": false}],
  *   "count": 3, "trace_id": null, "span_id": null, "labels": {}}],
@@ -10,10 +10,10 @@
  *   "labels_lost": {}, "frames_named": 3, "frames_unnamed": 0, "events_lost": {}, "problems": {}}}
  * ```
  *
- * Stacks are leaf first. `line` 0, `file` '' and `thread` '' = not known;
+ * Stacks are leaf first. `service` is what the process itself states, or null. `line` 0, `file` '' and `thread` '' = not known;
  * `trace_id` and `span_id` are lower-case hex or null and not among `labels`.
  */
-import { framesOf, processText } from './frame.ts';
+import { framesOf, processText, statedService } from './frame.ts';
 import type { Label, Profile, Tally } from './model.ts';
 
 const pieceLength = 65_536;
@@ -54,7 +54,7 @@ export function* encodeJson(profile: Profile): Generator<string> {
 function sampleHead(profile: Profile, row: number): string {
   const process = profile.processes[profile.samples.process[row]!]!;
   const thread = profile.threads[profile.samples.thread[row]!]!;
-  return `{"process":${text(processText(process))},"pid":${process.pid},"thread":${text(thread)},"stack":[`;
+  return `{"process":${text(processText(process))},"pid":${process.pid},"service":${optional(statedService(process))},"thread":${text(thread)},"stack":[`;
 }
 
 function sampleTail(profile: Profile, row: number): string {
