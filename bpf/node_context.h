@@ -24,7 +24,7 @@
  * pointer, 11 a weak one. */
 #define V8_POINTER 1
 #define V8_POINTER_MASK 3
-#define V8_ODDBALL_TYPE 0x83u   /* undefined and its like */
+#define V8_ODDBALL_TYPE 0x83u    /* undefined and its like */
 #define V8_FIRST_API_TYPE 0x422u /* objects that C++ makes */
 #define V8_LAST_API_TYPE 0x80au
 /* Chains have two entries in the mean: the table is doubled when it holds twice
@@ -56,9 +56,11 @@ static __always_inline u64 v8_moved(u64 object) {
 static __always_inline u64 v8_class(u64 object) {
 	u64 map = 0;
 	u64 facts = 0;
-	object = v8_moved(object);
-	if (!object || bpf_probe_read_user(&map, 8, (void *)(object - V8_POINTER)) ||
-	    !v8_is_pointer(map) || bpf_probe_read_user(&facts, 8, (void *)(map - V8_POINTER + 8)))
+	if (bpf_probe_read_user(&map, 8, (void *)(object - V8_POINTER)))
+		return 0;
+	if (!(map & V8_POINTER) && bpf_probe_read_user(&map, 8, (void *)map))
+		return 0;
+	if (!v8_is_pointer(map) || bpf_probe_read_user(&facts, 8, (void *)(map - V8_POINTER + 8)))
 		return 0;
 	return facts;
 }
@@ -131,9 +133,8 @@ static __always_inline u32 node_storage(
 		return FT_CONTEXT_NONE;
 	/* {slot, handle, hash, field, undefined} */
 	if (layout->form == FT_NODE_THREAD_CONTEXT)
-		return bpf_probe_read_user(storage, sizeof(*storage), (void *)tls) ?
-		    FT_CONTEXT_UNREADABLE :
-		    FT_CONTEXT_READ;
+		return bpf_probe_read_user(storage, sizeof(*storage), (void *)tls) ? FT_CONTEXT_UNREADABLE
+		                                                                   : FT_CONTEXT_READ;
 	u64 isolate = 0;
 	storage->field = 0;
 	if (bpf_probe_read_user(&storage->handle, 8, (void *)tls) ||
@@ -171,31 +172,30 @@ static __always_inline u32 node_field(u64 object, u32 field, u64 *pointer) {
 	return *pointer & 7 ? FT_CONTEXT_MALFORMED : FT_CONTEXT_READ;
 }
 
-#define IS_ADDRESS(word) ((word) && !((word) >> 47) && !((word) & 7))
+#define IS_ADDRESS(word) ((word) && !((word) >> 47) && !((word)&7))
+#define IS_CAPACITY(word) ((word) && (word) < 4096)
 
 /*
  * @datadog/pprof has put the record behind the field itself since 5.19. Before, the
  * field pointed to an object with the record's address: 5.18 first {record, capacity,
- * ...}, 5.16 and 5.17 behind a node::ObjectWrap {table of functions, handle, count,
- * record, ...}. Only 5.20 says so in the thread; of the others the shape tells, for a
+ * ...}, 5.16 and 5.17 behind a node::ObjectWrap {table of functions, count, handle,
+ * record, capacity, ...}. Only 5.20 says so in the thread; of the others the shape tells, for a
  * record begins with sixteen random bytes.
  */
-static __always_inline u32 node_record(u64 pointer, u64 *record) {
-	u64 words[4] = {};
-	*record = pointer;
-	if (bpf_probe_read_user(words, sizeof(words), (void *)pointer))
-		return FT_CONTEXT_READ;
-	if (IS_ADDRESS(words[0]) && words[1] && words[1] < 4096)
-		*record = words[0];
-	else if (IS_ADDRESS(words[0]) && IS_ADDRESS(words[1]) && IS_ADDRESS(words[3]))
-		*record = words[3];
-	return FT_CONTEXT_READ;
+static __always_inline u64 node_record(u64 pointer) {
+	u64 words[5] = {};
+	/* Not all records are as long. */
+	if (bpf_probe_read_user(words, sizeof(words), (void *)pointer) || !IS_ADDRESS(words[0]))
+		return pointer;
+	if (IS_ADDRESS(words[2]) && IS_ADDRESS(words[3]) && IS_CAPACITY(words[4]))
+		return words[3];
+	return IS_CAPACITY(words[1]) ? words[0] : pointer;
 }
 
 /* ClWrap of custom-labels: a node::ObjectWrap, then the set, then what no other
  * object has. */
 struct node_labels {
-	u64 functions, handle, count, set, token;
+	u64 functions, count, handle, set, token;
 };
 #define NODE_LABELS_TOKEN 0xec9eb507fb5d7903ULL
 
@@ -251,10 +251,7 @@ static __always_inline u32 read_node_context(struct ft_scratch *s) {
 		return FT_CONTEXT_NONE;
 	if (layout->form == FT_NODE_CUSTOM_LABELS)
 		return node_labels(s, pointer);
-	u64 record = pointer;
-	if (!storage.field)
-		node_record(pointer, &record);
-	return copy_thread_record(s, record);
+	return copy_thread_record(s, storage.field ? pointer : node_record(pointer));
 }
 
 #endif

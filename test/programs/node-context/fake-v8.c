@@ -164,7 +164,10 @@ static void layouts(void)
 	CASE(whole, TLS.field = 0; value.words[4] = (word)(uintptr_t)holder; holder[0] = (word)(uintptr_t)&record;
 	     holder[1] = 36; holder[2] = holder[3] = 0);
 	CASE(whole, TLS.field = 0; value.words[4] = (word)(uintptr_t)holder; holder[0] = (word)(uintptr_t)&table;
-	     holder[1] = (word)(uintptr_t)&handle; holder[2] = 0; holder[3] = (word)(uintptr_t)&record);
+	     holder[1] = 0; holder[2] = (word)(uintptr_t)&handle; holder[3] = (word)(uintptr_t)&record;
+	     holder[4] = 36);
+	/* a record at the end of what there is */
+	CASE(whole, TLS.field = 0; value.words[4] = (word)(uintptr_t)memcpy(end_of_page - 32, &record, 32));
 	/* V8 before 12.8 */
 	CASE(whole, TLS.field = 24; set_map(map_of_value, 0x422, 4); value.words[3] = value.words[4]);
 	CASE(whole, record.size = 2; record.attributes[0] = 0);

@@ -62,8 +62,8 @@ private:
 	Text text(size_t i) const {
 		return {texts_[i].size(), texts_[i].data()};
 	}
-	v8::Global<v8::Object> handle_;
 	int count_ = 0;
+	v8::Global<v8::Object> handle_;
 	Set *set_ = new Set;
 	volatile uint64_t token_ = 0xec9eb507fb5d7903;
 	std::vector<std::string> texts_;
