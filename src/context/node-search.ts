@@ -37,6 +37,8 @@ export class NodeSearch {
   readonly #cache = new BlockCache(CACHED_BLOCKS);
   readonly #runtimes = new WeakMap<Executable, NodeRuntime | NoNodeRuntime | undefined>();
   readonly #problems = new Map<string, number>();
+  /** What was counted of a process: it is asked about again whenever it maps something. */
+  readonly #counted = new WeakMap<Process, string>();
 
   constructor(host: ProcessHost) {
     this.#host = host;
@@ -64,7 +66,7 @@ export class NodeSearch {
       places.get('custom_labels_als_identity_hash'),
     );
     if (typeof carrier !== 'string') return carrier;
-    this.#count(carrier);
+    this.#count(process, carrier);
     return undefined;
   }
 
@@ -76,10 +78,10 @@ export class NodeSearch {
       const runtime = this.#runtimes.get(executable);
       if (typeof runtime === 'object') return runtime;
       if (runtime === undefined) continue;
-      this.#count(runtime);
+      this.#count(process, runtime);
       return undefined;
     }
-    this.#count('v8_not_found');
+    this.#count(process, 'v8_not_found');
     return undefined;
   }
 
@@ -110,7 +112,9 @@ export class NodeSearch {
     }
   }
 
-  #count(reason: string): void {
+  #count(process: Process, reason: string): void {
+    if (this.#counted.get(process) === reason) return;
+    this.#counted.set(process, reason);
     this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
   }
 }
