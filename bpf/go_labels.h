@@ -25,7 +25,7 @@
 /* Labels read at once, and how often: 128 labels. */
 #define GO_PAIRS_AT_ONCE 32
 #define GO_SLICE_READS 4
-/* 2^4 buckets hold 96 labels, before Go 1.21 104. While a map grows there are half as
+/* 2^4 buckets hold 104 labels, in Go 1.21 96. While a map grows there are half as
  * many old ones besides; the rest is for those that overflow. */
 #define GO_MAP_SHIFT 4
 #define GO_BUCKET_READS 48

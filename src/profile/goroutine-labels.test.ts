@@ -126,6 +126,32 @@ test('a goroutine is its id, the function that made it and the kind that its fir
   assert.deepEqual(names, ['inlined', 'main.work'], 'only what is in stacks is in the tables');
 });
 
+test('a goroutine of the runtime has no request, whatever it has inherited', () => {
+  const words = (start: number) => Uint32Array.of(5, 0, 0x2000, 0, start, 0, 0x1000, 0);
+  const requests = ['goroutine', 'signal', 'scheduler'].flatMap((name) =>
+    [0x3000, 0x4000].map((start) => {
+      const aggregator = new Aggregator({ maxBytes: 32 << 20 });
+      const instance = aggregator.instance(7, 1, 0, 0, aggregator.comm(commOf('app'), 0));
+      const code = state(name as GoState);
+      const goroutine = aggregator.goroutine(instance, 3, code, words(start), 0);
+      const labels = aggregator.labels(goroutine, 0);
+      aggregator.add(instance, 3, 0, 0, labels, words(start), 6, 0, 1);
+      const aggregated = aggregator.drain();
+      const collection = collectAddresses(aggregated);
+      const locations = Array.from(collection.queries.low, (low) => located(NAMES[low], 'go'));
+      const request = { sets: [[{ key: 'trace_id', value: 'a' }]], missing: ['reason'] };
+      const all = selectedLabels(
+        goroutineLabels(aggregated, collection, locations),
+        new Set(['trace_id']),
+      );
+      const { sets, missing } = pairLabels(aggregated.labelPairs, all, request);
+      assert.deepEqual(missing[labels], ['reason']);
+      return sets[labels]!.length;
+    }),
+  );
+  assert.deepEqual(requests, [1, 0, 1, 0, 1, 0]);
+});
+
 test('samples are told apart by the wanted labels only; none is missing where none is wanted', () => {
   const one = { state: 'goroutine', creator: 0x2000, start: 0x3000 } as const;
   const two = [

@@ -35,6 +35,11 @@ export interface GoroutineLabels {
   readonly sets: readonly (readonly Label[])[];
   /** Why there are none; undefined when all is said. UNKNOWN_PROCESS matters only for stacks with Go's frames. */
   readonly missing: readonly (string | undefined)[];
+  /**
+   * Those that are the runtime's own. Up to Go 1.19 they inherit the labels of whoever
+   * happened to start them, as if they worked for one request ever after.
+   */
+  readonly isSystem: readonly boolean[];
 }
 
 /** First functions that are the runtime's but run the program's own: see isSystemGoroutine in runtime/traceback.go. */
@@ -54,6 +59,7 @@ export function goroutineLabels(
 ): GoroutineLabels {
   const sets: Label[][] = [];
   const missing: (string | undefined)[] = [];
+  const isSystem: boolean[] = [];
   for (let i = 0; i < goroutines.length; i++) {
     const at = i * GOROUTINE_WORDS;
     const state = GO_STATES[goroutines.words[at + 2]!];
@@ -67,25 +73,28 @@ export function goroutineLabels(
       if (creator !== '') labels.push({ key: CREATOR_KEY, value: creator });
     }
     const start = collection.goroutines[2 * i + 1]!;
-    const kind = state === 'goroutine' ? kindOf(start, nameOf(start)) : state;
+    const whose = id > 0 ? kindOf(start, nameOf(start)) : '';
+    const kind = state === 'goroutine' ? whose : state;
     if (kind === 'user' || kind === 'system' || kind === 'scheduler' || kind === 'signal') {
       labels.push({ key: KIND_KEY, value: kind });
     }
     sets.push(labels);
     missing.push(reasonOf(goroutines.words[at + 2]!));
+    isSystem.push(whose === 'system');
   }
-  return { sets, missing };
+  return { sets, missing, isSystem };
 }
 
 /** @returns only those that are wanted; where none is, none is missing */
 export function selectedLabels(
-  { sets, missing }: GoroutineLabels,
+  { sets, missing, isSystem }: GoroutineLabels,
   wanted: ReadonlySet<string>,
 ): GoroutineLabels {
   const isAny = [GOROUTINE_KEY, CREATOR_KEY, KIND_KEY].some((key) => wanted.has(key));
   return {
     sets: sets.map((labels) => labels.filter(({ key }) => wanted.has(key))),
     missing: isAny ? missing : missing.map(() => undefined),
+    isSystem,
   };
 }
 

@@ -1,5 +1,6 @@
 /** Labels of samples: those of their goroutines and those of their requests together. */
 import type { RawLabels } from './aggregator.ts';
+import type { GoroutineLabels } from './goroutine-labels.ts';
 import type { Label } from './model.ts';
 
 interface Labels {
@@ -13,12 +14,18 @@ export interface PairedLabels {
   readonly missing: readonly (readonly string[])[];
 }
 
-export function pairLabels(pairs: RawLabels, goroutines: Labels, contexts: Labels): PairedLabels {
+/** Labels of a request that a goroutine of the runtime carries are not its own. */
+export function pairLabels(
+  pairs: RawLabels,
+  goroutines: GoroutineLabels,
+  contexts: Labels,
+): PairedLabels {
   const sets: (readonly Label[])[] = [];
   const missing: (readonly string[])[] = [];
   for (let i = 0; i < pairs.length; i++) {
     const [goroutine, context] = [pairs.words[2 * i]!, pairs.words[2 * i + 1]!];
-    sets.push([...(goroutines.sets[goroutine] ?? []), ...(contexts.sets[context] ?? [])]);
+    const ofRequest = goroutines.isSystem[goroutine] ? [] : (contexts.sets[context] ?? []);
+    sets.push([...(goroutines.sets[goroutine] ?? []), ...ofRequest]);
     const reasons = [goroutines.missing[goroutine], contexts.missing[context]];
     missing.push([...new Set(reasons.filter((reason) => reason !== undefined))]);
   }

@@ -3,8 +3,8 @@
  * JSON. Needs root, and a machine that does nothing else.
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
- *                   record, short, first-second, replay, debug-names, go-names, symbols,
- *                   otlp-encode, delivery
+ *                   record, short, first-second, replay, debug-names, go-names, go-labels,
+ *                   symbols, otlp-encode, delivery
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -26,6 +26,7 @@ import {
 } from './cases.ts';
 import { debugNames } from './debug-names.ts';
 import { delivery } from './delivery.ts';
+import { goLabels } from './go-labels.ts';
 import { goNames } from './go-names.ts';
 import { LOADS } from './loads.ts';
 import { enableBpfStats } from './meter.ts';
@@ -72,6 +73,7 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['delivery', delivery],
   ['debug-names', debugNames],
   ['go-names', goNames],
+  ['go-labels', () => goLabels(seconds)],
   ['symbols', async () => symbolFigures()],
   ['peers-alone', () => peersAlone(setting)],
 ]);

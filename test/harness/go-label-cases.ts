@@ -33,7 +33,7 @@ export interface CaseResult {
 export interface CasesResult {
   readonly cases: readonly CaseResult[];
   readonly labelsLost: Readonly<Record<string, number>>;
-  /** Samples that were taken before the kernel side knew the process. */
+  /** Samples that were taken before the kernel side knew the process, or that it is Go. */
   readonly first: number;
 }
 
@@ -69,14 +69,15 @@ export async function recordCases(program: string, directory: string): Promise<C
   const { samples } = JSON.parse([...encodeJson(profile)].join('')) as {
     samples: RequestSample[];
   };
+  const { deferred, labelsLost } = profile.tally;
   const cases = readFileSync(report, 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as LabelCase);
   return {
     cases: cases.map((one) => judged(one, samples)),
-    labelsLost: profile.tally.labelsLost,
-    first: profile.tally.deferred.unknown_process ?? 0,
+    labelsLost,
+    first: (deferred.unknown_process ?? 0) + (labelsLost.unknown_process ?? 0),
   };
 }
 

@@ -1,4 +1,5 @@
 /** Builds and judges test/programs/go-requests: whose request is each sample, and whose does it say it is. */
+import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,6 +21,8 @@ export interface RequestsBuild {
   readonly cgo?: boolean;
   /** Linked by the C linker, without shared libraries. */
   readonly static?: boolean;
+  /** Labels as OpenTelemetry's bridge sets them, without it: that builds much faster. */
+  readonly plain?: boolean;
 }
 
 /** @returns path of the program, in `directory` */
@@ -36,17 +39,17 @@ export function buildRequests(directory: string, build: RequestsBuild = {}): str
   const go = (...options: string[]): string =>
     execFileSync('go', options, { cwd: SOURCE, env: environment, stdio: 'pipe', encoding: 'utf8' });
   const version = release ?? go('env', 'GOVERSION').trim().slice(2);
-  const path = join(directory, ['requests', version, ...Object.keys(build)].join('-'));
+  const path = join(directory, `requests-${version}-${Object.entries(build).join('-')}`);
   const flags = [...(stripped ? ['-s', '-w'] : [])];
   if (build.static) flags.push('-linkmode=external', "'-extldflags=-static'");
   const ldflags = `-ldflags=${flags.join(' ')}`;
-  go('build', ...modulesFor(version), `-buildmode=${mode}`, ldflags, '-o', path, '.');
+  go('build', ...modulesFor(version, build.plain), `-buildmode=${mode}`, ldflags, '-o', path, '.');
   return path;
 }
 
 /** What the release can build: the newest bridge, the first one, or none. */
-function modulesFor(version: string): string[] {
-  const minor = Number(version.split('.')[1]);
+function modulesFor(version: string, isPlain = false): string[] {
+  const minor = isPlain ? 0 : Number(version.split('.')[1]);
   if (minor >= 25) return [];
   if (minor >= 20) return ['-modfile=go-1.20.mod'];
   return ['-modfile=plain.mod', '-tags=plain'];
@@ -98,7 +101,8 @@ export interface Judgement {
   readonly times: readonly RequestTime[];
   readonly total: RequestTime;
   readonly labelsLost: Readonly<Record<string, number>>;
-  readonly deferred: number;
+  /** Samples that were taken before the kernel side knew the process, or that it is Go. */
+  readonly first: number;
   readonly recording: Recording;
 }
 
@@ -192,7 +196,31 @@ function judge(recording: Recording, requests: readonly Request[]): Judgement {
       found: [...found.values()].reduce((sum, count) => sum + count, 0),
     },
     labelsLost: tally.labels_lost,
-    deferred: Object.values(tally.deferred).reduce((sum, count) => sum + count, 0),
+    first: (tally.deferred.unknown_process ?? 0) + (tally.labels_lost.unknown_process ?? 0),
     recording,
   };
+}
+
+/**
+ * No sample says what is not so, 99 % in a request's functions say which; all others
+ * have a reason. The CPU time of each long request is that of its own clock: samples
+ * of periodic ticks vary no more than a Poisson process, 5 sigma of it are allowed.
+ */
+export function expectRequests(judgement: Judgement): void {
+  const { inside, identified, seen, first, labelsLost, recording } = judgement;
+  const facts = `${identified} of ${inside}, ${first} first ones, ${JSON.stringify(labelsLost)}`;
+  assert.deepEqual(judgement.wrong, []);
+  assert.ok(inside > 100 && seen > 50, `${inside} samples of ${seen} requests`);
+  assert.ok(identified >= 0.99 * (inside - first), `${facts}: ${judgement.silent.join('\n')}`);
+  const reasons = Object.values(labelsLost).reduce((sum, count) => sum + count, 0);
+  assert.ok(inside - identified <= first + reasons, `missing without a reason: ${facts}`);
+  // In time that the hypervisor gives to others there may be no ticks, or more at once.
+  const stalled = (recording.stolenSeconds + 0.1) * recording.hz;
+  for (const { number, expected, found } of judgement.times) {
+    const allowed = 5 * Math.sqrt(Math.max(expected, 1)) + stalled;
+    assert.ok(
+      Math.abs(found - expected) <= allowed,
+      `request ${number}: ${found} samples, not ${expected.toFixed(1)} ± ${allowed.toFixed(1)}`,
+    );
+  }
 }

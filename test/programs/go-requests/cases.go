@@ -92,3 +92,20 @@ func hold(number int) {
 		spell(number, digits, 20)
 	}
 }
+
+// forever computes on two threads with so many labels, a trace and a span among them.
+func forever(count int) {
+	runtime.GOMAXPROCS(2)
+	if count > 0 {
+		pairs := append(others("k", count-2), "trace_id", fmt.Sprintf("%032x", 1), "span_id", fmt.Sprintf("%016x", 1))
+		labelled(context.Background(), pairs...)
+	}
+	for i := 0; i < 2; i++ {
+		go func() {
+			for {
+				spell(0, digits, 100)
+			}
+		}()
+	}
+	select {}
+}

@@ -1,7 +1,7 @@
 // Overlapping requests in thousands of goroutines. Request N, of at most 65,536, computes
 // below digit functions that spell N, with the labels of its own span; each piece of work
 // reads the clock of its thread. Arguments: seconds, path of the report; or `cases` and
-// the path.
+// the path; or `forever` and a number of labels.
 package main
 
 import (
@@ -127,9 +127,13 @@ func serve(number int, pieces, rounds int, pause time.Duration, until time.Time)
 func outside(rounds int) { spend(0, rounds) }
 
 func main() {
-	if os.Args[1] == "cases" {
+	switch os.Args[1] {
+	case "cases":
 		cases(os.Args[2])
 		return
+	case "forever":
+		count, _ := strconv.Atoi(os.Args[2])
+		forever(count)
 	}
 	seconds, _ := strconv.ParseFloat(os.Args[1], 64)
 	runtime.GOMAXPROCS(4)
