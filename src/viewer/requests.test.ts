@@ -248,10 +248,10 @@ test('thirty thousand requests take few bytes each, and the limit holds with the
   const each = (store.bytes - empty) / (15 * spans);
   assert.ok(each < 110, `${each} bytes for a request with its row`);
   assert.equal(store.slowestTraces({}, 3).count, 15 * spans);
-  const small = storeOf([], { maxBytes: 4e6 });
+  const small = storeOf([], { maxBytes: 2e6 });
   for (let place = 0; place < 15; place++) {
     small.add(profileAt(place));
-    assert.ok(small.bytes <= 4e6, `${small.bytes} after ${place}`);
+    assert.ok(small.bytes <= 2e6, `${small.bytes} after ${place}`);
   }
   assert.equal(small.request({ traceId: exampleTraceId(15 * spans - 1) }).samples, 1);
   assert.equal(small.request({ traceId: exampleTraceId(0) }).samples, 0);
