@@ -18,6 +18,7 @@ test('small golden', () => {
       {
         process: 'app',
         pid: 42,
+        service: 'app',
         thread: 'worker',
         stack: [
           {
@@ -63,6 +64,10 @@ test('small golden', () => {
       events_lost: {},
       problems: {},
     },
+    start_ms: 1_790_000_000_000,
+    duration_ns: 10_000_000_000,
+    period_ns: 10_101_010,
+    host: 'web-1',
   });
 });
 

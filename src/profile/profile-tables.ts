@@ -38,6 +38,11 @@ export class ProfileTables {
   readonly #locations = new Map<string, number>();
   readonly #labelSets = new Map<string, number>([['[]', 0]]);
   readonly #threads = new Map<string, number>([['', 0]]);
+  readonly #maxLabelSets: number;
+
+  constructor(maxLabels = maxLabelSets) {
+    this.#maxLabelSets = maxLabels;
+  }
 
   location(resolved: ResolvedLocation): number {
     const mapping = resolved.mapping === undefined ? 0 : this.mapping(resolved.mapping);
@@ -104,7 +109,7 @@ export class ProfileTables {
       .filter((label) => label.key !== '')
       .map(({ key, value }) => ({ key: cleanText(key), value: cleanText(value) }));
     const key = JSON.stringify(cleaned.map((label) => [label.key, label.value]));
-    if (this.labelSets.length >= maxLabelSets && !this.#labelSets.has(key)) return -1;
+    if (this.labelSets.length >= this.#maxLabelSets && !this.#labelSets.has(key)) return -1;
     return intern(this.#labelSets, this.labelSets, key, () => cleaned);
   }
 }

@@ -87,7 +87,7 @@ test('a trace comes as pprof with its ids, and in every other form', async () =>
   assert.match((await get(`/api/traces/${traceId}/profile.html`)).body.toString(), /trace-4bf9/);
   assert.equal((await get(`/api/traces/${traceId}/profile.svg`)).status, 404);
   assert.equal(
-    (await get('/api/profile.pb.gz')).headers.get('content-type'),
+    (await get('/api/profile.pb.gz')).headers['content-type'],
     'application/octet-stream',
   );
 });
