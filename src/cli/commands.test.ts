@@ -51,7 +51,7 @@ function said(child: ChildProcess, stream: 'stdout' | 'stderr', what: string): P
 }
 
 test('every command has a manual with examples and exit codes on standard output', async () => {
-  for (const name of ['agent', 'record', 'config', 'doctor']) {
+  for (const name of ['agent', 'record', 'view', 'config', 'doctor']) {
     const { code, stdout } = await run([name, '--help']);
     assert.equal(code, 0);
     for (const part of [`Usage: flametap ${name}`, 'Options:', 'Examples:', 'Exit codes:'])

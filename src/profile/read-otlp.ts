@@ -132,7 +132,7 @@ class OtlpReader {
     );
     this.#attributes = dictionary.messages(DICTIONARY.attribute_table).map((entry) => ({
       key: this.#text(entry.count(KEY_VALUE_AND_UNIT.key_strindex)),
-      value: valueOf(entry.message(KEY_VALUE_AND_UNIT.value)),
+      value: attributeValue(entry.message(KEY_VALUE_AND_UNIT.value)),
     }));
     this.#links = dictionary.messages(DICTIONARY.link_table).map((link) => {
       const traceId = Buffer.from(link.bytes(LINK.trace_id)).toString('hex');
@@ -161,7 +161,10 @@ class OtlpReader {
         ofResource
           .message(RESOURCE_PROFILES.resource)
           .messages(RESOURCE.attributes)
-          .map((entry) => [entry.text(KEY_VALUE.key), valueOf(entry.message(KEY_VALUE.value))]),
+          .map((entry) => [
+            entry.text(KEY_VALUE.key),
+            attributeValue(entry.message(KEY_VALUE.value)),
+          ]),
       );
       host ||= resource.get('host.name') ?? '';
       const process = this.#process(resource);
@@ -186,9 +189,9 @@ class OtlpReader {
 
   #process(resource: ReadonlyMap<string, string>): number {
     const get = (key: string) => resource.get(key) ?? '';
-    const path = get('process.executable.path');
     const name = get('process.executable.name');
-    const executable = path === '' ? get('service.name') : path;
+    const service = get('service.name');
+    const executable = get('process.executable.path') || (service === name ? '' : service);
     return this.#rebuilder.process(Number(get('process.pid')), name, executable);
   }
 
@@ -262,7 +265,7 @@ function at<Entry>(table: readonly Entry[], index: number): Entry {
   return table[index]!;
 }
 
-function valueOf(value: Message): string {
+function attributeValue(value: Message): string {
   if (value.has(ANY_VALUE.int_value)) return String(value.big(ANY_VALUE.int_value));
   return value.text(ANY_VALUE.string_value);
 }

@@ -19,16 +19,17 @@ export function readProfile(content: Uint8Array): Profile {
   if (/^\s*</.test(beginning.toString('latin1'))) {
     throw new ProfileFileError('a page, which has no samples: open it in a browser');
   }
+  // An OTLP request has two fields only.
+  let highest = 0;
   try {
-    // An OTLP request has two fields only.
-    for (const { number } of protobufFields(bytes)) if (number > 2) return readPprof(bytes);
+    for (const { number } of protobufFields(bytes)) highest = Math.max(highest, number);
   } catch (error) {
     if (error instanceof ProtobufError) {
       throw new ProfileFileError('neither pprof nor OTLP nor JSON of Flametap');
     }
     throw error;
   }
-  return readOtlp(bytes);
+  return highest > 2 ? readPprof(bytes) : readOtlp(bytes);
 }
 
 function unpacked(content: Uint8Array): Uint8Array {

@@ -221,7 +221,7 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
     ...PROGRAMS.map((program, at) => ({
       pid: 1000 + at,
       name: program.name,
-      executable: program.module,
+      executable: program.module.startsWith('[') ? `/usr/bin/${program.name}` : program.module,
       startNs: at,
       execId: 1,
     })),

@@ -1,6 +1,8 @@
 /**
  * The part of the API that a tracing UI or a script links to:
  *
+ *   GET /api/profile.pprof               also .otlp, .folded, .json, .html; ?trace_id= &span_id=
+ *   GET /api/summary                     RequestSummary of all that
  *   GET /api/traces                      {traces: TraceShare[], count}: those with most CPU time; ?limit=
  *   GET /api/traces/TRACE_ID             RequestSummary with `traceId`, `spanId`; ?span_id=
  *   GET /api/traces/TRACE_ID/profile.pprof   also .otlp, .folded, .json, .html; ?span_id=
@@ -17,8 +19,9 @@ import { parseLimit, parseQuery, parseSpanId, parseTraceId, SELECTING } from './
 import type { ProfileStore, StoreQuery } from './store.ts';
 
 const PATH = /^\/api\/(traces|spans)(?:\/([^/]*)(?:\/profile\.([^/]+))?)?$/;
+const ALL = /^\/api\/(?:profile\.([^/]+)|summary)$/;
 
-export const isRequestPath = (path: string): boolean => PATH.test(path);
+export const isRequestPath = (path: string): boolean => PATH.test(path) || ALL.test(path);
 
 export interface RequestRoutes {
   readonly store: ProfileStore;
@@ -27,8 +30,15 @@ export interface RequestRoutes {
 
 /** @throws QueryError; @param url with a path that `isRequestPath` */
 export function answerRequest({ pathname, searchParams }: URL, routes: RequestRoutes): Answer {
-  const [, kind, given, form] = PATH.exec(pathname)!;
   const { store } = routes;
+  const [all, formOfAll] = ALL.exec(pathname) ?? [];
+  if (all !== undefined) {
+    const query = parseQuery(searchParams, SELECTING);
+    if (formOfAll === undefined) return json(store.request(query));
+    if (!isForm(formOfAll)) return noForm(formOfAll);
+    return download(formOfAll, store.profile(query), 'flametap', routes.page);
+  }
+  const [, kind, given, form] = PATH.exec(pathname)!;
   if (given === undefined) {
     if (kind === 'spans') return failure(404, 'no such page; write /api/spans/SPAN_ID');
     const allowed = SELECTING.filter((name) => name !== 'trace_id');
@@ -46,9 +56,7 @@ export function answerRequest({ pathname, searchParams }: URL, routes: RequestRo
     ),
     ...own,
   };
-  if (form !== undefined && !isForm(form)) {
-    return failure(404, `no form '${form.slice(0, 40)}' of a profile: ${FORM_NAMES.join(', ')}`);
-  }
+  if (form !== undefined && !isForm(form)) return noForm(form);
   if (form === undefined) {
     const summary = store.request(query);
     if (summary.samples === 0) return notKept(store, query);
@@ -59,6 +67,9 @@ export function answerRequest({ pathname, searchParams }: URL, routes: RequestRo
   if (profile.samples.length === 0) return notKept(store, query);
   return download(form, profile, `flametap-${words(query).replaceAll(' ', '-')}`, routes.page);
 }
+
+const noForm = (form: string): Answer =>
+  failure(404, `no form '${form.slice(0, 40)}' of a profile: ${FORM_NAMES.join(', ')}`);
 
 function withoutLimit(params: URLSearchParams): URLSearchParams {
   const others = new URLSearchParams(params);
@@ -87,7 +98,11 @@ function notKept(store: ProfileStore, query: StoreQuery): Answer {
   const kept =
     profiles === 0
       ? 'no profile is kept yet'
-      : `kept are profiles from ${time(oldestMs)} to ${time(newestMs)}, for ${formatTime(retentionMs)} at most and as many as memory allows`;
+      : `kept are profiles from ${time(oldestMs)} to ${time(newestMs)}${
+          Number.isFinite(retentionMs)
+            ? `, for ${formatTime(retentionMs)} at most and as many as memory allows`
+            : ''
+        }`;
   const { traceId, spanId, ...more } = query;
   const chosen = Object.keys(more).length > 0 ? ' that was asked for' : '';
   return failure(

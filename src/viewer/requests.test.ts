@@ -134,16 +134,7 @@ test('the slowest traces come with their CPU time, spans, services and times', (
     assert.equal(samples, total(own));
     assert.equal(cpuNs, total(own) * profiles[0]!.period);
     assert.equal(spans, new Set(own.map(({ span_id }) => span_id)).size);
-    assert.deepEqual(
-      [...services].sort(),
-      [
-        ...new Set(
-          own.map(({ process }) =>
-            process === 'python3' ? 'python3.11' : process === 'node' ? '[anon]' : process,
-          ),
-        ),
-      ].sort(),
-    );
+    assert.deepEqual([...services].sort(), [...new Set(own.map(({ process }) => process))].sort());
     assert.equal(firstMs, START + Math.min(...places) * 10_000);
     assert.equal(lastMs, START + Math.max(...places) * 10_000 + 10_000);
   }

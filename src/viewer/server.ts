@@ -6,8 +6,7 @@
  *   GET /api/flame            FlameTree JSON (src/profile/flame-tree.ts); &kernel=0|1
  *   GET /api/processes        [{name, samples}], most first; ?seconds=
  *   GET /api/status           versions, tally, memory, what the agent says of itself
- *   GET /api/profile.pprof    also .otlp, .folded, .json, .html
- *   GET /api/traces, …        see request-routes.ts
+ *   GET /api/traces, /api/profile.pprof, …   see request-routes.ts
  *
  * Where samples are chosen: ?seconds= or ?from= &until=, ?process=… &service=…, &trace_id= &span_id=
  *
@@ -32,7 +31,6 @@ import {
 } from './address.ts';
 import { type Answer, failure, json } from './answer.ts';
 import { livePolicy, type PageTemplate, readPage, renderPage } from './page-file.ts';
-import { download, isForm } from './profile-forms.ts';
 import { parseQuery, QueryError, SELECTING } from './query.ts';
 import { answerRequest, isRequestPath } from './request-routes.ts';
 import type { ProfileStore } from './store.ts';
@@ -53,6 +51,8 @@ export interface ViewerOptions {
   readonly health?: { readonly live: Verdict; readonly ready: Verdict };
   /** At least 16 characters; then every request needs it. */
   readonly token?: string;
+  /** The profiles are those of files: nothing new will come. */
+  readonly saved?: boolean;
   /** Default: the page that the build made. */
   readonly page?: PageTemplate;
   /** A request that failed inside; the client gets 500. */
@@ -231,12 +231,8 @@ class RequestHandler {
       case '/metrics':
         return this.#metrics(url);
     }
-    const { store } = this.#options;
-    if (isRequestPath(url.pathname)) return answerRequest(url, { store, page: this.#template });
-    const [, form = ''] = /^\/api\/profile\.([^/]+)$/.exec(url.pathname) ?? [];
-    if (!isForm(form)) return failure(404, 'no such page');
-    const query = parseQuery(url.searchParams, SELECTING);
-    return download(form, store.profile(query), 'flametap', this.#template);
+    if (!isRequestPath(url.pathname)) return failure(404, 'no such page');
+    return answerRequest(url, { store: this.#options.store, page: this.#template });
   }
 
   async #flame(request: IncomingMessage, url: URL): Promise<Answer> {
@@ -290,8 +286,9 @@ class RequestHandler {
   }
 
   #status(): unknown {
-    const { store, status } = this.#options;
+    const { store, status, saved = false } = this.#options;
     return {
+      saved,
       version: store.version,
       uptimeSeconds: (Date.now() - this.#startedMs) / 1_000,
       profiles: store.profiles,
