@@ -10,9 +10,9 @@
 
 #include "maps.h"
 
-/* Bytes that hold all that is used, in every release: g up to startpc, m up to
+/* Bytes that hold all that is used, in every release: g up to labels, m up to
  * curg. Both structures are longer. A read costs 25 ns however long. */
-#define GO_G_BYTES 320
+#define GO_G_BYTES 376
 #define GO_M_BYTES 200
 
 /* runtime2.go, unchanged from 1.16 to 1.27: a goroutine that runs is runnable (being

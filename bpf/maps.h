@@ -74,6 +74,26 @@ struct {
 	__uint(max_entries, 4096); /* load: 1 when pids are not filtered */
 } ft_scope SEC(".maps");
 
+/* Keys of labels that are wanted, padded with zeros, to their numbers. */
+struct ft_key {
+	u64 words[FT_KEY_BYTES / 8];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct ft_key);
+	__type(value, u32);
+	__uint(max_entries, FT_WANTED_KEYS);
+} ft_wanted SEC(".maps");
+
+/* Bit n: a wanted key has n bytes. Most keys need not even be read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, u64);
+	__uint(max_entries, 1);
+} ft_wanted_lengths SEC(".maps");
+
 /* ---- per-CPU scratch and counters ---- */
 struct ft_counters {
 	u64 values[FT_COUNTER_COUNT];
@@ -97,7 +117,8 @@ struct {
 struct ft_scratch {
 	/* the record, sent as it stands */
 	struct ft_sample sample;
-	u64 addresses[FT_MAX_KERNEL_FRAMES + 1 + FT_MAX_USER_FRAMES];
+	/* and the labels behind the last one */
+	u64 addresses[FT_MAX_KERNEL_FRAMES + 1 + FT_MAX_USER_FRAMES + FT_LABEL_BYTES / 8];
 	/* the unwinder */
 	u64 pc, sp, bp;
 	u32 exact;            /* pc is not a return address */
@@ -114,6 +135,11 @@ struct ft_scratch {
 	u8 chunk[STACK_CHUNK_BYTES];
 	u64 go_g[GO_STRUCT_WORDS]; /* the beginning of a runtime.g */
 	u64 go_m[GO_STRUCT_WORDS]; /* the beginning of the runtime.m */
+	u32 label_bytes;
+	u64 wanted_lengths;
+	struct ft_key key;
+	/* The verifier bounds a place and a length apart: there is room for both. */
+	u8 labels[FT_LABEL_BYTES + 1024];
 	u64 last_wakeup;
 };
 

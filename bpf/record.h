@@ -126,6 +126,39 @@ enum ft_go_state {
 	    FT_GO_STATE_COUNT
 };
 
+/* What came of reading the labels of a sample: those that the thread, or its
+ * goroutine, carries for the request that it serves. The greatest of several
+ * carriers counts; from UNREADABLE on labels are missing for that reason. */
+#define FT_CONTEXTS(X)                                                                 \
+	X(NONE, none)                       /* no carrier, or nothing in it */         \
+	X(READ, read)                       /* all labels that are wanted */           \
+	X(TOO_LONG, context_too_long)       /* more, or longer, than a sample holds */ \
+	X(UNREADABLE, context_unreadable)   /* memory could not be read */             \
+	X(CHANGING, context_changing)       /* it was being written */                 \
+	X(MALFORMED, context_malformed)     /* lengths or links that cannot be */      \
+	X(UNKNOWN_PROCESS, unknown_process) /* not known to the kernel yet */          \
+	X(MISSED, context_missed)           /* and has carriers, as user space found */
+
+enum ft_context {
+#define X(name, text) FT_CONTEXT_##name,
+	FT_CONTEXTS(X)
+#undef X
+	    FT_CONTEXT_COUNT
+};
+
+/* Labels of a sample: entries one after the other, each padded with zeros to a
+ * multiple of 8 bytes. */
+struct ft_label {
+	ft_u16 key;   /* index in the list of wanted keys, or FT_LABEL_* */
+	ft_u16 bytes; /* of the value, which follows */
+};
+#define FT_LABEL_BYTES 1024      /* all entries of a sample */
+#define FT_LABEL_VALUE_BYTES 704 /* the longest value: it is kept whole or not at all */
+#define FT_KEY_BYTES 32          /* the longest key that can be wanted */
+#define FT_WANTED_KEYS 64
+/* The value is an OTEP 4947 record as it lies in memory. */
+#define FT_LABEL_THREAD_CONTEXT 0xff01u
+
 #define FT_SAMPLE_KERNEL_MODE 1u /* the tick hit kernel code */
 #define FT_SAMPLE_STACK_CUT 2u   /* deferred copy is shorter than wanted */
 #define FT_SAMPLE_EXACT_START 4u /* deferred: registers are those of an exact pc */
@@ -147,10 +180,10 @@ struct ft_header {
 };
 
 /* SAMPLE: followed by kernel_count kernel addresses, then user_count user
- * addresses, both leaf first, u64 each.
+ * addresses, both leaf first, u64 each, then label_bytes of struct ft_label.
  * DEFERRED: followed by kernel_count kernel addresses and user_count user
- * addresses that were unwound before the walk stopped, then struct ft_stack,
- * whose registers are those of the frame it stopped at. With user_count 0 they
+ * addresses that were unwound before the walk stopped, the labels, then struct
+ * ft_stack, whose registers are those of the frame it stopped at. With user_count 0 they
  * are the sample's own, otherwise only rbp, rsp and rip are known. */
 struct ft_sample {
 	struct ft_header header;
@@ -167,7 +200,9 @@ struct ft_sample {
 	ft_u64 go_creator; /* return address of the `go` statement that made it, 0 = none */
 	ft_u64 go_start;   /* address of its first function, 0 = none */
 	ft_u32 go_state;   /* enum ft_go_state */
-	ft_u32 reserved;
+	ft_u16 label_bytes;
+	ft_u8 context; /* enum ft_context */
+	ft_u8 reserved;
 };
 
 /* What may be the goroutine of a thread whose process the kernel side does not know
@@ -209,6 +244,25 @@ struct ft_process_event {
 
 #define FT_PROCESS_GO_UNKNOWN 1u /* a Go program whose layout is not known */
 
+enum ft_tls_kind {
+	FT_TLS_NONE = 0,
+	FT_TLS_STATIC = 1,  /* at fs_base + offset */
+	FT_TLS_DYNAMIC = 2, /* at offset in the module's block, found in the thread's vector */
+};
+
+/* Where each thread of a process has a thread-local variable. */
+struct ft_tls {
+	ft_u64 offset; /* two's complement */
+	ft_u32 module;
+	ft_u16 dtv_step; /* bytes of an entry of the vector at *(fs_base + 8): glibc 16, musl 8 */
+	ft_u16 kind;     /* enum ft_tls_kind */
+};
+
+enum ft_go_labels_form {
+	FT_GO_LABELS_MAP = 1,   /* before Go 1.24: pointer to a map */
+	FT_GO_LABELS_SLICE = 2, /* since: pointer to a sorted slice */
+};
+
 /* Value of `processes`, keyed by host pid (u32). */
 struct ft_process {
 	struct ft_identity identity;
@@ -224,6 +278,13 @@ struct ft_process {
 	ft_u16 go_gopc;     /* offsetof(g, gopc); startpc lies 16 behind it */
 	ft_u16 go_gsignal;  /* offsetof(m, gsignal) */
 	ft_u16 go_in_c;     /* offsetof(m, isExtraInC), 0 = before Go 1.21 */
+	/* Carriers of labels; all zero in a process without. */
+	ft_u16 go_labels;             /* offsetof(g, labels), 0 = not known */
+	ft_u16 go_labels_form;        /* enum ft_go_labels_form */
+	ft_u32 node;                  /* index in `node_layouts` plus one, 0 = none */
+	struct ft_tls thread_context; /* otel_thread_ctx_v1 */
+	struct ft_tls custom_labels;  /* custom_labels_current_set */
+	struct ft_tls node_context;   /* what `node` says */
 };
 
 enum ft_mapping_kind {

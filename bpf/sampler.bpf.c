@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 /* From a timer tick to a record in the ring of this CPU. */
+#include "context.h"
 #include "goroutine.h"
 #include "kernel.h"
 #include "maps.h"
@@ -20,6 +21,12 @@ static __always_inline void send_unwound(struct ft_scratch *s, void *ring) {
 	if (words > FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES)
 		words = FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES;
 	u32 length = sizeof(struct ft_sample) + words * 8;
+	u32 labels = s->label_bytes;
+	if (labels && labels <= FT_LABEL_BYTES &&
+	    !bpf_probe_read_kernel((u8 *)s->addresses + words * 8, labels, s->labels))
+		length += labels;
+	else
+		s->sample.label_bytes = 0;
 	s->sample.header.type = FT_RECORD_SAMPLE;
 	s->sample.header.length = length;
 	s->sample.user_count = s->count;
@@ -62,6 +69,11 @@ static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample 
 		sample->kernel_count = 0;
 		sample->user_count = 0;
 	}
+	u32 labels = s->label_bytes;
+	if (labels && labels <= FT_LABEL_BYTES && !bpf_probe_read_kernel(body + at, labels, s->labels))
+		at += labels;
+	else
+		sample->label_bytes = 0;
 
 	struct ft_stack *stack = (void *)(body + at);
 	struct ft_registers *r = &s->regs;
@@ -118,8 +130,8 @@ static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample 
 
 /* What a record of so many stack bytes takes at most. clang turns `+ 4096` into
  * `| 8192`, which the verifier bounds too high: hence the slack, never used. */
-#define DEFERRED_BYTES(copy)                                                          \
-	(sizeof(struct ft_sample) + (FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES) * 8 + \
+#define DEFERRED_BYTES(copy)                                                                           \
+	(sizeof(struct ft_sample) + (FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES) * 8 + FT_LABEL_BYTES + \
 	    sizeof(struct ft_stack) + (copy) + 8192)
 
 /* Sends registers and stack bytes instead of user frames. A reader that falls
@@ -217,6 +229,9 @@ int ft_sample(struct ft_perf_context *ctx) {
 	s->sample.go_creator = 0;
 	s->sample.go_start = 0;
 	s->sample.go_state = FT_GO_NONE;
+	s->sample.context = FT_CONTEXT_NONE;
+	s->sample.reserved = 0;
+	s->label_bytes = 0;
 	s->count = 0;
 	s->process.layout = 0;
 
@@ -270,15 +285,18 @@ int ft_sample(struct ft_perf_context *ctx) {
 			end = FT_END_COMPAT;
 		else
 			end = unwind_user(s);
-		if (end == FT_END_NO_PROCESS)
+		if (end == FT_END_NO_PROCESS) {
 			s->sample.go_state = FT_GO_UNKNOWN_PROCESS;
-		else if (end == FT_END_NO_REGISTERS || end == FT_END_COMPAT)
-			s->sample.go_state = FT_GO_NONE;
-		else if (s->process.go_m)
-			s->sample.go_state = read_goroutine(s);
-		else if (s->process.flags & FT_PROCESS_GO_UNKNOWN)
-			s->sample.go_state = FT_GO_NO_LAYOUT;
+			s->sample.context = FT_CONTEXT_UNKNOWN_PROCESS;
+		} else if (end != FT_END_NO_REGISTERS && end != FT_END_COMPAT) {
+			if (s->process.go_m)
+				s->sample.go_state = read_goroutine(s);
+			else if (s->process.flags & FT_PROCESS_GO_UNKNOWN)
+				s->sample.go_state = FT_GO_NO_LAYOUT;
+			s->sample.context = read_context(s);
+		}
 	}
+	s->sample.label_bytes = s->label_bytes;
 	s->sample.end = end;
 	if (end == FT_END_NO_PROCESS || end == FT_END_NO_TABLE || end == FT_END_COMPLEX ||
 	    end == FT_END_NO_MAPPING) {

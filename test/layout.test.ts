@@ -42,6 +42,8 @@ const STRUCTS = {
       goCreator: 'go_creator',
       goStart: 'go_start',
       goState: 'go_state',
+      labelBytes: 'label_bytes',
+      context: 'context',
     },
   ],
   StackCopy: [
@@ -76,8 +78,15 @@ const STRUCTS = {
       goGopc: 'go_gopc',
       goGsignal: 'go_gsignal',
       goInC: 'go_in_c',
+      goLabels: 'go_labels',
+      goLabelsForm: 'go_labels_form',
+      node: 'node',
+      threadContext: 'thread_context',
+      customLabels: 'custom_labels',
+      nodeContext: 'node_context',
     },
   ],
+  TlsValue: ['ft_tls', { offset: 'offset', module: 'module', dtvStep: 'dtv_step', kind: 'kind' }],
   MappingValue: [
     'ft_mapping',
     { start: 'start', end: 'end', bias: 'bias', file: 'file', kind: 'kind' },
@@ -103,6 +112,9 @@ const NUMBERS = {
   REGISTER_COUNT: 'FT_REGISTER_COUNT',
   GO_COPY_G_BYTES: 'FT_GO_G_WORDS * 8',
   GO_COPY_CURG: 'FT_GO_CURG_OFFSET',
+  LABEL_THREAD_CONTEXT: 'FT_LABEL_THREAD_CONTEXT',
+  KEY_BYTES: 'FT_KEY_BYTES',
+  WANTED_KEYS: 'FT_WANTED_KEYS',
   PROCESS_GO_UNKNOWN: 'FT_PROCESS_GO_UNKNOWN',
   FLAG_STACK_CUT: 'FT_SAMPLE_STACK_CUT',
   FLAG_EXACT_START: 'FT_SAMPLE_EXACT_START',
@@ -116,6 +128,8 @@ const ENUMS = {
   RecordType: [record.RecordType, 'FT_RECORD_', {}],
   Rule: [rule.Rule, 'FT_RULE_', {}],
   MappingKind: [record.MappingKind, 'FT_MAPPING_', { Anonymous: 'ANON' }],
+  TlsKind: [record.TlsKind, 'FT_TLS_', {}],
+  GoLabelsForm: [record.GoLabelsForm, 'FT_GO_LABELS_', {}],
 } as const satisfies Record<
   string,
   readonly [Readonly<Record<string, number>>, string, Readonly<Record<string, string>>]
@@ -145,6 +159,11 @@ function program(): string {
   say('end reasons', 'FT_END_COUNT');
   say('counters', 'FT_COUNTER_COUNT');
   say('go states', 'FT_GO_STATE_COUNT');
+  say('contexts', 'FT_CONTEXT_COUNT');
+  // Less than 8 bytes: not among the structures.
+  say('LabelEntry.key', 'offsetof(struct ft_label, key)');
+  say('LabelEntry.bytes', 'offsetof(struct ft_label, bytes)');
+  say('LabelEntry.size', 'sizeof(struct ft_label)');
   return `#include <stddef.h>
 #include <stdio.h>
 #include "record.h"
@@ -162,6 +181,9 @@ FT_COUNTERS(X)
 #undef X
 #define X(name, text) printf("go.%d %s\\n", FT_GO_##name, #text);
 FT_GO_STATES(X)
+#undef X
+#define X(name, text) printf("context.%d %s\\n", FT_CONTEXT_##name, #text);
+FT_CONTEXTS(X)
 #undef X
 }
 `;
@@ -248,6 +270,17 @@ test('counters: same names in the same order', () => {
 test('states of a Go thread: same names in the same order', () => {
   const names = Array.from({ length: +header.get('go states')! }, (_, i) => header.get(`go.${i}`));
   assert.deepEqual(names, [...record.GO_STATES]);
+});
+
+test('outcomes of reading labels: same names in the same order', () => {
+  const names = Array.from({ length: +header.get('contexts')! }, (_, i) =>
+    header.get(`context.${i}`),
+  );
+  assert.deepEqual(names, [...record.CONTEXTS]);
+});
+
+test('LabelEntry: offsets and size are those of struct ft_label', () => {
+  assert.deepEqual({ ...record.LabelEntry }, ofHeader('LabelEntry'));
 });
 
 test('rules are packed as the kernel takes them apart', () => {

@@ -68,11 +68,11 @@ function readRecord(records: DataView, at: number, length: number): BatchEvent |
   }
 }
 
-/** Bytes up to the stack copy: addresses of the kernel and of frames unwound before. */
+/** Bytes up to the stack copy: addresses of the kernel and of frames unwound before, labels. */
 function deferredSize(records: DataView, at: number): number {
   const kernel = records.getUint16(at + Sample.kernelCount, true);
   const user = records.getUint16(at + Sample.userCount, true);
-  return Sample.size + 8 * (kernel + user);
+  return Sample.size + 8 * (kernel + user) + records.getUint16(at + Sample.labelBytes, true);
 }
 
 /** `struct ft_identity`. */

@@ -4,10 +4,13 @@
  */
 import { hostname } from 'node:os';
 import { decode } from '../capture/decode.ts';
+import type { WantedKey } from '../context/wanted-keys.ts';
 import { collectAddresses } from '../profile/address-collection.ts';
 import { Aggregator } from '../profile/aggregator.ts';
 import { ProfileBuilder } from '../profile/builder.ts';
+import { contextLabels } from '../profile/context-labels.ts';
 import { goroutineLabels, selectedLabels } from '../profile/goroutine-labels.ts';
+import { pairLabels } from '../profile/label-pairs.ts';
 import type { Profile } from '../profile/model.ts';
 import { type Nanoseconds, nanoseconds, type UnixTime } from '../units/units.ts';
 import type { Patience, ResolverSetup, ResolverStats, Snapshot, Waiting } from './messages.ts';
@@ -20,6 +23,8 @@ export interface PipelineOptions {
   readonly threads: boolean;
   /** Keys of the labels that samples keep; absent: all. */
   readonly labels?: ReadonlySet<string>;
+  /** Keys that the kernel side looks for, by number. */
+  readonly wanted: readonly WantedKey[];
   onSnapshot(snapshot: Snapshot): void;
   onWaiting?(waiting: Waiting): void;
   onFailure(error: Error): void;
@@ -40,6 +45,7 @@ export class Pipeline {
   readonly #resolver: ResolverClient;
   readonly #threads: boolean;
   readonly #labels: ReadonlySet<string> | undefined;
+  readonly #wanted: readonly WantedKey[];
   #builder: ProfileBuilder;
   /** One collection after the other. */
   #turn: Promise<void> = Promise.resolve();
@@ -54,6 +60,7 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.#threads = options.threads;
     this.#labels = options.labels;
+    this.#wanted = options.wanted;
     this.#builder = new ProfileBuilder({ threads: this.#threads });
     this.#resolver = new ResolverClient({
       onSamples: (records) => this.#decode(records.buffer, records.length),
@@ -139,8 +146,17 @@ export class Pipeline {
     const aggregated = this.#aggregator.drain();
     const collection = collectAddresses(aggregated);
     const answers = await this.#resolver.resolve(collection.queries, aggregated.instances);
-    const all = goroutineLabels(aggregated, collection, answers.locations);
-    const labels = this.#labels ? selectedLabels(all, this.#labels) : all;
+    const goroutines = goroutineLabels(aggregated, collection, answers.locations);
+    const contexts = contextLabels(aggregated.contexts, {
+      wanted: this.#wanted,
+      attributeKeys: (instance) => answers.processes[instance]?.attributeKeys,
+      selected: this.#labels,
+    });
+    const labels = pairLabels(
+      aggregated.labelPairs,
+      this.#labels ? selectedLabels(goroutines, this.#labels) : goroutines,
+      contexts,
+    );
     this.#builder.add(aggregated, collection, {
       ...answers,
       labelSets: labels.sets,

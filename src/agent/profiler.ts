@@ -5,6 +5,7 @@ import { cgroupScope } from '../capture/cgroup.ts';
 import { type Counters, LiveCapture } from '../capture/live.ts';
 import { ChunkKind, RecordingError, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
+import { DEFAULT_LABELS, wantedKeys } from '../context/wanted-keys.ts';
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { thisMachine } from './doctor-machine.ts';
@@ -60,16 +61,21 @@ export class LiveProfiler implements Profiler {
     // The resolver's thread loads while this one loads the BPF programs.
     let fail = (_error: Error): void => {};
     let save = (_snapshot: Snapshot): void => {};
+    const wanted = wantedKeys(options.labels ?? DEFAULT_LABELS);
     const pipeline = new Pipeline({
       threads: options.threads,
       ...(options.labels ? { labels: new Set(options.labels) } : {}),
+      wanted,
       onSnapshot: (snapshot) => save(snapshot),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
       onFailure: (error) => fail(error),
     });
     let capture: LiveCapture | undefined;
     try {
-      capture = open(options);
+      capture = open(
+        options,
+        wanted.map(({ key }) => key),
+      );
       const profiler = new LiveProfiler(capture, pipeline, options);
       fail = (error) => profiler.#fail(error);
       save = (snapshot) =>
@@ -103,6 +109,7 @@ export class LiveProfiler implements Profiler {
             hz: options.hz,
             startTime: String(this.#since),
             host: hostname(),
+            labels: [...(options.labels ?? DEFAULT_LABELS)],
           });
     this.#last = capture.counters();
     this.#mapBytes = capture.mapMemory();
@@ -261,7 +268,7 @@ export class LiveProfiler implements Profiler {
   }
 }
 
-function open(options: ProfilerOptions): LiveCapture {
+function open(options: ProfilerOptions, wantedKeys: readonly string[]): LiveCapture {
   const { scope } = options;
   const addon = loadAddon();
   const cgroup = scope.cgroupPath === undefined ? undefined : cgroupScope(scope.cgroupPath);
@@ -279,6 +286,7 @@ function open(options: ProfilerOptions): LiveCapture {
           ringBytes: options.ringBytes ?? RING_BYTES,
           tableBytes: TABLE_BYTES,
           copyEverySample: options.copyEverySample ?? false,
+          wantedKeys,
         }),
     );
   } catch (cause) {

@@ -1,6 +1,7 @@
 /** Replays a recording through the pipeline of live records. */
 import { type About, ChunkKind, RecordingError, readRecording } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
+import { wantedKeys } from '../context/wanted-keys.ts';
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import type { Snapshot } from './messages.ts';
@@ -33,6 +34,8 @@ class Replay implements Profiler {
     this.#about = about;
     this.#pipeline = new Pipeline({
       threads: options.threads,
+      ...(options.labels ? { labels: new Set(options.labels) } : {}),
+      wanted: wantedKeys(about.labels),
       onSnapshot() {},
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
       onFailure: (error) => {
@@ -139,10 +142,12 @@ function readJson(path: string, bytes: Uint8Array): Readonly<Record<string, unkn
 }
 
 /** Undefined when it does not say what is needed. */
-function parseAbout({ hz, startTime, host }: Readonly<Record<string, unknown>>): About | undefined {
+function parseAbout(about: Readonly<Record<string, unknown>>): About | undefined {
+  const { hz, startTime, host, labels } = about;
   const time = String(startTime);
   if (typeof hz !== 'number' || !(hz >= 1) || !/^\d{1,19}$/.test(time)) return undefined;
-  return { hz, startTime: time, host: String(host) };
+  if (!Array.isArray(labels)) return undefined;
+  return { hz, startTime: time, host: String(host), labels: labels.map(String) };
 }
 
 function parseSnapshot({ pid, text, started }: Readonly<Record<string, unknown>>): Snapshot {

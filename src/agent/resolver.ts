@@ -40,6 +40,7 @@ import { type BatchEvent, readBatch } from './batch.ts';
 import { Binary, type SharedByBinaries } from './binary.ts';
 import { GoLayouts } from './go-layouts.ts';
 import type { ResolverStats } from './messages.ts';
+import { type PlacedBinary, ProcessCarriers } from './process-carriers.ts';
 import { RecordWriter } from './record-writer.ts';
 
 export interface ResolverOptions {
@@ -92,6 +93,7 @@ export class Resolver {
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
+  readonly #carriers = new ProcessCarriers();
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
   readonly #clock: (() => number) | undefined;
@@ -335,6 +337,7 @@ export class Resolver {
     if (process.layout === 0 || process.stale) this.#number(process);
     let go: GoLayout = notGo;
     let goBinary: Binary | undefined;
+    const placed = new Map<Binary, PlacedBinary>();
     const mappings = process.mappings.map((mapped): KernelMapping => {
       const { start, end, what } = mapped;
       if (what === 'anonymous') {
@@ -353,8 +356,9 @@ export class Resolver {
       if (bias === undefined || file === undefined) {
         return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
       }
+      const slide = bias - binary.opened.image.textBase;
+      placed.set(binary, { binary, slide });
       if (binary.isGo) {
-        const slide = bias - binary.opened.image.textBase;
         // With two runtimes in one process it would take both to say whose a thread is.
         const isOnly = goBinary === undefined || goBinary === binary;
         go = isOnly ? this.#goLayouts.of(process, binary.goThread, slide) : unknownGo;
@@ -362,7 +366,8 @@ export class Resolver {
       }
       return { start, end, bias, file, kind: MappingKind.File };
     });
-    this.#kernel.publish(process.identity, process.layout, mappings, go);
+    const carriers = this.#carriers.of(process, [...placed.values()]);
+    this.#kernel.publish(process.identity, process.layout, mappings, go, carriers);
   }
 }
 
@@ -377,7 +382,8 @@ export function addProblems(
 /** Where a deferred sample's `struct ft_stack` begins. */
 function stackAt(records: DataView, at: number): number {
   const kernel = records.getUint16(at + Sample.kernelCount, true);
-  return at + Sample.size + (kernel + records.getUint16(at + Sample.userCount, true)) * 8;
+  const addresses = kernel + records.getUint16(at + Sample.userCount, true);
+  return at + Sample.size + addresses * 8 + records.getUint16(at + Sample.labelBytes, true);
 }
 
 /** JIT compilers that keep code writable elsewhere map a memfd twice; it is no ELF file. */

@@ -70,7 +70,7 @@ test('the vDSO of a process that is gone is taken from this one', () => {
 test('recordings whose words are not what they should be: an error that names the file', async () => {
   const path = join(folder, 'recording');
   const options = { threads: false, maxDepth: 64 } as Parameters<typeof startReplay>[0];
-  const about = { hz: 99, startTime: '1', host: 'h' };
+  const about = { hz: 99, startTime: '1', host: 'h', labels: [] };
   for (const odd of [
     {},
     { ...about, hz: 0 },

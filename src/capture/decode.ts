@@ -60,10 +60,11 @@ export function decode(
   return { samples, deferred, forwarded, malformed: 0 };
 }
 
-/** Bytes that a sample needs for the addresses that it says to have. */
+/** Bytes that a sample needs for the addresses and labels that it says to have. */
 function sampleSize(words: Uint32Array, first: number): number {
   const counts = words[first + word(Sample.kernelCount)]!;
-  return Sample.size + 8 * ((counts & 0xffff) + (counts >>> 16));
+  const labels = words[first + word(Sample.labelBytes)]! & 0xffff;
+  return Sample.size + 8 * ((counts & 0xffff) + (counts >>> 16)) + labels;
 }
 
 function addSample(
@@ -85,12 +86,28 @@ function addSample(
   const state = words[first + word(Sample.end)]!;
   const layout = words[first + word(Sample.layout)]!;
   const goState = words[first + word(Sample.goState)]!;
+  const goroutine = aggregator.goroutine(
+    instance,
+    layout,
+    goState,
+    words,
+    first + word(Sample.goid),
+  );
+  const addresses = (counts & 0xffff) + (counts >>> 16);
+  const context = words[first + word(Sample.labelBytes)]!;
+  const labels = aggregator.context(
+    instance,
+    (context >>> 16) & 0xff,
+    words,
+    first + firstAddress + 2 * addresses,
+    (context & 0xffff) >> 2,
+  );
   aggregator.add(
     instance,
     layout,
     state & 0xffff,
     threads ? aggregator.comm(words, first + word(Sample.thread)) : comm,
-    aggregator.goroutine(instance, layout, goState, words, first + word(Sample.goid)),
+    aggregator.labels(goroutine, labels),
     words,
     first + firstAddress,
     counts & 0xffff,

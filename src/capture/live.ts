@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { TableMaps } from '../unwind/map-writer.ts';
 import { type Addon, type NativeSampler, nativeFiles, type RunStats } from './addon.ts';
 import type { CgroupScope } from './cgroup.ts';
-import { COUNTERS, type Counter } from './record.ts';
+import { COUNTERS, type Counter, KEY_BYTES } from './record.ts';
 
 export interface LiveOptions {
   readonly hz: number;
@@ -19,6 +19,8 @@ export interface LiveOptions {
   readonly tableBytes: number;
   /** Truth mode: every sample also leaves with its registers and stack. */
   readonly copyEverySample: boolean;
+  /** Keys of labels that samples are to carry, each at most KEY_BYTES long; their positions number them. */
+  readonly wantedKeys: readonly string[];
 }
 
 export type Counters = Readonly<Record<Counter, number>>;
@@ -67,6 +69,7 @@ export class LiveCapture {
       },
     });
     for (const pid of options.pids) this.include(pid);
+    this.#want(options.wantedKeys);
   }
 
   get maps(): TableMaps {
@@ -89,6 +92,19 @@ export class LiveCapture {
   /** Takes a process into the scope. */
   include(pid: number): void {
     this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_scope'), u32(pid), Uint8Array.of(1));
+  }
+
+  #want(keys: readonly string[]): void {
+    let lengths = 0n;
+    keys.forEach((key, number) => {
+      const bytes = new Uint8Array(KEY_BYTES);
+      const text = new TextEncoder().encode(key);
+      bytes.set(text);
+      lengths |= 1n << BigInt(text.length);
+      this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_wanted'), bytes, u32(number));
+    });
+    const mask = new Uint8Array(BigUint64Array.of(lengths).buffer);
+    this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_wanted_lengths'), u32(0), mask);
   }
 
   /** Samples every CPU that is online now and no other; called again as they come and go. */

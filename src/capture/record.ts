@@ -60,6 +60,23 @@ export const GO_STATES = [
 ] as const;
 export type GoState = (typeof GO_STATES)[number];
 
+/** `enum ft_context` by name, in its order. */
+export const CONTEXTS = [
+  'none',
+  'read',
+  'context_too_long',
+  'context_unreadable',
+  'context_changing',
+  'context_malformed',
+  'unknown_process',
+  'context_missed',
+] as const;
+export type ContextOutcome = (typeof CONTEXTS)[number];
+
+export function contextCode(outcome: ContextOutcome): number {
+  return CONTEXTS.indexOf(outcome);
+}
+
 export function endCode(reason: EndReason): number {
   return END_REASONS.indexOf(reason);
 }
@@ -91,8 +108,18 @@ export const Sample = {
   goCreator: 96,
   goStart: 104,
   goState: 112,
+  labelBytes: 116,
+  context: 118,
   size: 120,
 } as const;
+
+/** `struct ft_label`: a value follows, and zeros up to a multiple of 8. */
+export const LabelEntry = { key: 0, bytes: 2, size: 4 } as const;
+/** `LabelEntry.key`: the value is an OTEP 4947 record as it lies in memory. */
+export const LABEL_THREAD_CONTEXT = 0xff01;
+/** The longest key that can be wanted, in bytes, and how many there can be. */
+export const KEY_BYTES = 32;
+export const WANTED_KEYS = 64;
 
 /** `struct ft_stack`, from its own start. */
 export const StackCopy = {
@@ -136,8 +163,19 @@ export const ProcessValue = {
   goGopc: 42,
   goGsignal: 44,
   goInC: 46,
-  size: 48,
+  goLabels: 48,
+  goLabelsForm: 50,
+  node: 52,
+  threadContext: 56,
+  customLabels: 72,
+  nodeContext: 88,
+  size: 104,
 } as const;
+
+/** `struct ft_tls`. */
+export const TlsValue = { offset: 0, module: 8, dtvStep: 12, kind: 14, size: 16 } as const;
+export const TlsKind = { None: 0, Static: 1, Dynamic: 2 } as const;
+export const GoLabelsForm = { Map: 1, Slice: 2 } as const;
 
 /** Flags of `struct ft_process`: a Go program whose layout is not known. */
 export const PROCESS_GO_UNKNOWN = 1;

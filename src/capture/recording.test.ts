@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { parseCpuList } from './live.ts';
 import { ChunkKind, RecordingWriter, readRecording } from './recording.ts';
 
-const about = { hz: 99, startTime: '1700000000000000000', host: 'here' };
+const about = { hz: 99, startTime: '1700000000000000000', host: 'here', labels: [] };
 let folder = '';
 let path = '';
 

