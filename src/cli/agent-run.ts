@@ -56,13 +56,16 @@ export function profilerOptions({ capture, profile, symbols }: Config): Profiler
     maxDepth: capture.maxDepth,
     ringBytes: capture.ringBytesPerCpu,
     labels: profile.labels,
+    labelLimits: { sets: profile.maxLabelSets, bytes: profile.maxLabelBytes },
     symbols,
     steady: true,
   };
 }
 
 const restartsSampling = (path: string): boolean =>
-  path.startsWith('capture.') || path.startsWith('symbols.') || path === 'profile.labels';
+  path.startsWith('capture.') ||
+  path.startsWith('symbols.') ||
+  /^profile\.(labels|max_label_)/.test(path);
 
 const changesDelivery = (path: string): boolean =>
   path.startsWith('exporters.') || path === 'resource.attributes';
@@ -332,7 +335,8 @@ export class Agent {
     } catch (error) {
       this.#log.error(`cannot sample so: ${reasonOf(error)}; sampling goes on as before`);
       const { capture, symbols } = before;
-      const profile = { ...this.#config.profile, labels: before.profile.labels };
+      const { labels, maxLabelSets, maxLabelBytes } = before.profile;
+      const profile = { ...this.#config.profile, labels, maxLabelSets, maxLabelBytes };
       this.#config = { ...this.#config, capture, symbols, profile };
       this.#profiler = await startProfiler(profilerOptions(this.#config));
     }

@@ -10,7 +10,9 @@ import {
   trueOrFalse,
   wholeNumber,
 } from './kind.ts';
-import { section, single, table, type ValueOf } from './setting.ts';
+
+import { labelName } from './label-name.ts';
+import { list, section, single, table, type ValueOf } from './setting.ts';
 
 /** RFC 9110, a field name. */
 const headerName = text('a header name', (name) =>
@@ -64,6 +66,11 @@ const maxRequestBytes = single(
   1_500_000,
   'of one request before compression; larger profiles are split',
 );
+const sampleLabels = list(
+  labelName,
+  [],
+  'labels of samples that are sent beside trace_id and span_id; in Pyroscope each value of one makes a series of its own',
+);
 const concurrency = single(wholeNumber(1, 16), 2, 'requests under way at one time');
 
 export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another OTLP receiver', {
@@ -83,6 +90,7 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   queue: queue(24 * 3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
+  sample_labels: sampleLabels,
   concurrency,
 });
 
@@ -104,6 +112,7 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   queue: queue(3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
+  sample_labels: sampleLabels,
   concurrency,
 });
 

@@ -22,7 +22,10 @@ const rowWords = 4;
 const maxCount = 0xffff_ffff;
 
 export class ProfileRebuilder {
-  readonly #tables = new ProfileTables(Number.POSITIVE_INFINITY);
+  readonly #tables = new ProfileTables({
+    sets: Number.POSITIVE_INFINITY,
+    bytes: Number.POSITIVE_INFINITY,
+  });
   readonly #stacks = new WordTable();
   readonly #rows = new WordTable();
   readonly #counts: number[] = [];

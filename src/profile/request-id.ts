@@ -30,6 +30,10 @@ export function requestOf(labels: readonly Label[]): RequestId {
   return { traceId, spanId };
 }
 
+/** Whether a label says which request it is. */
+export const isRequestLabel = ({ key, value }: Label): boolean =>
+  (key === TRACE_KEY && isTraceId(value)) || (key === SPAN_KEY && isSpanId(value));
+
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
 /** As UUIDs are written. */
 const DASHED = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

@@ -4,7 +4,7 @@
  * for a set, where objects and texts would take ten times as much.
  */
 import type { Label } from '../profile/model.ts';
-import { isSpanId, isTraceId, requestOf, SPAN_KEY, TRACE_KEY } from '../profile/request-id.ts';
+import { isRequestLabel, requestOf, SPAN_KEY, TRACE_KEY } from '../profile/request-id.ts';
 import { WordTable } from '../profile/word-table.ts';
 
 /** Of a set: trace id, span id (zeros = none), index of its other labels. */
@@ -46,7 +46,7 @@ export class LabelTable {
     const { traceId, spanId } = requestOf(labels);
     writeHex(this.#key, 0, TRACE_WORDS, traceId);
     writeHex(this.#key, TRACE_WORDS, SPAN_WORDS, spanId);
-    this.#key[OTHERS] = this.#otherId(labels.filter((label) => !isId(label)));
+    this.#key[OTHERS] = this.#otherId(labels.filter((label) => !isRequestLabel(label)));
     return this.#sets.intern(this.#key, 0, LABEL_WORDS, 0);
   }
 
@@ -73,9 +73,6 @@ export class LabelTable {
     return id;
   }
 }
-
-const isId = ({ key, value }: Label): boolean =>
-  (key === TRACE_KEY && isTraceId(value)) || (key === SPAN_KEY && isSpanId(value));
 
 /** Zeros for ''. @param hex of 8 digits for each word */
 export function writeHex(words: Uint32Array, at: number, length: number, hex: string): void {
