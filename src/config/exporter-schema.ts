@@ -69,7 +69,7 @@ const maxRequestBytes = single(
 const sampleLabels = list(
   labelName,
   [],
-  'labels of samples that are sent beside trace_id and span_id; in Pyroscope each value of one makes a series of its own',
+  'sent beside trace_id and span_id; each value of one makes a series of its own in Pyroscope',
 );
 const concurrency = single(wholeNumber(1, 16), 2, 'requests under way at one time');
 

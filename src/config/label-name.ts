@@ -12,8 +12,10 @@ export const LABELS = [
   'span_id',
 ] as const;
 
-/** Any other is the program's own, such as a label of Go's pprof.Do(). */
+/** Any other is the program's own, such as a label of Go's pprof.Do(). What lists are written with is in none. */
 export const labelName = text(
-  `a label: ${LABELS.join(', ')}, or one that programs set, of at most ${KEY_BYTES} bytes`,
-  (name) => name !== '' && Buffer.byteLength(name) <= KEY_BYTES && !/[\p{Cc}\p{Cs}]/u.test(name),
+  `one of ${LABELS.join(', ')}, or what programs set, at most ${KEY_BYTES} bytes`,
+  (name) =>
+    Buffer.byteLength(name) <= KEY_BYTES &&
+    /^[^\p{C}\s,[\]{}"'#:]([^\p{C},[\]{}"'#:]*[^\p{C}\s,[\]{}"'#:])?$/u.test(name),
 );

@@ -71,14 +71,18 @@ export const schema = section('', {
     labels: list(
       labelName,
       LABELS.filter((label) => label !== 'thread'),
-      'what samples of one stack are told apart by: threads, goroutines, requests, and labels that programs set',
+      'what samples of one stack are told apart by',
     ),
     max_label_sets: single(
       wholeNumber(1, 1_000_000),
       16_384,
-      'different combinations of labels in a profile; samples of further ones have none and are counted',
+      'combinations of labels in a profile; samples of further ones are counted as labels_overflow and have none',
     ),
-    max_label_bytes: single(size('64KiB', '1GiB'), 8 * 2 ** 20, 'of all of them'),
+    max_label_bytes: single(
+      size('64KiB', '1GiB'),
+      8 * 2 ** 20,
+      'of the labels of a profile; likewise',
+    ),
   }),
   resource: section('Attributes of what is exported', {
     attributes: table(

@@ -24,7 +24,7 @@ export function cleanText(text: string): string {
 
 /** A goroutine or a trace per request would otherwise make a profile of any size. */
 export interface LabelLimits {
-  /** Different sets of labels. */
+  /** Different sets of labels, the empty one among them. */
   readonly sets: number;
   /** Of their keys and values together, as UTF-8. */
   readonly bytes: number;
@@ -124,7 +124,7 @@ export class ProfileTables {
         0,
       );
       const isFull =
-        this.labelSets.length > this.#limits.sets || this.#labelBytes + bytes > this.#limits.bytes;
+        this.labelSets.length >= this.#limits.sets || this.#labelBytes + bytes > this.#limits.bytes;
       if (isFull) return -1;
       this.#labelBytes += bytes;
     }
