@@ -141,6 +141,13 @@ test('goroutines, which would be series, are not sent; other labels and ids are'
   );
 });
 
+test('only the labels that are chosen make series; the ids of requests are always sent', () => {
+  const chosen = (names: string[]) =>
+    stored(encode(goroutines, { sampleLabels: new Set(names) })).at(-1)!.samples[0]![0];
+  assert.match(chosen([]), /f4098 trace_id=0123456789abcdef0123456789abcdef$/);
+  assert.match(chosen(['endpoint/name', 'nothing']), / endpoint_name=\/cart$/);
+});
+
 test('goroutines as texts when asked for: Pyroscope drops numbers', () => {
   const samples = stored(encode(goroutines, { sampleLabels: 'all' })).at(-1)!.samples;
   assert.match(samples[0]![0], / goroutine=17 goroutine_kind=user /);
