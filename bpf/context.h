@@ -3,13 +3,21 @@
 #ifndef FLAMETAP_CONTEXT_H
 #define FLAMETAP_CONTEXT_H
 
+#include "custom_labels.h"
+#include "go_labels.h"
 #include "labels.h"
+#include "thread_context.h"
 
 /* A reader that gave up half way has no labels. */
 static __always_inline u32 settled(struct ft_scratch *s, u32 before, u32 outcome) {
 	if (outcome > FT_CONTEXT_TOO_LONG)
 		s->label_bytes = before;
 	return outcome;
+}
+
+/* Of two carriers that of which there is more to say. */
+static __always_inline u32 worse(u32 one, u32 other) {
+	return one > other ? one : other;
 }
 
 /* Fills the labels of the sample; returns enum ft_context. */
@@ -21,6 +29,12 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 	u32 zero = 0;
 	u64 *lengths = bpf_map_lookup_elem(&ft_wanted_lengths, &zero);
 	s->wanted_lengths = lengths ? *lengths : 0;
+	if (p->thread_context.kind)
+		outcome = settled(s, s->label_bytes, read_thread_context(s));
+	if (p->go_labels)
+		outcome = worse(outcome, settled(s, s->label_bytes, read_go_labels(s)));
+	if (p->custom_labels.kind)
+		outcome = worse(outcome, settled(s, s->label_bytes, read_custom_labels(s)));
 	return outcome;
 }
 

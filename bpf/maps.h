@@ -135,8 +135,17 @@ struct ft_scratch {
 	u8 chunk[STACK_CHUNK_BYTES];
 	u64 go_g[GO_STRUCT_WORDS]; /* the beginning of a runtime.g */
 	u64 go_m[GO_STRUCT_WORDS]; /* the beginning of the runtime.m */
+	/* labels of a goroutine: what is read next, by labels or buckets */
+	u64 go_next;
+	u64 go_left;
+	u64 go_old;
+	u64 go_old_left;
+	u64 go_overflow;
+	u32 go_outcome; /* enum ft_context, so far */
 	u32 label_bytes;
+	u32 key_unreadable; /* the key that was last asked for */
 	u64 wanted_lengths;
+	u64 seen_keys; /* bit n: a label of key n was there already */
 	struct ft_key key;
 	/* The verifier bounds a place and a length apart: there is room for both. */
 	u8 labels[FT_LABEL_BYTES + 1024];

@@ -51,6 +51,7 @@ enum ft_record_type {
 	FT_RECORD_EXEC = 3,
 	FT_RECORD_EXIT = 4,
 	FT_RECORD_FORK = 5,
+	FT_RECORD_CONTEXT = 6, /* a process context is being published or updated */
 };
 
 /* How the user part of a stack ended. FT_END_ROOT and FT_END_NO_USER are whole;
@@ -230,8 +231,8 @@ struct ft_stack {
 	struct ft_go_copy go;
 };
 
-/* EXEC, EXIT and FORK. header.process is the process after exec, the one that
- * ends, or the new child. For EXEC the auxiliary values place the executable. */
+/* EXEC, EXIT, FORK and CONTEXT. header.process is the process after exec, the one
+ * that ends, the new child, or the publisher; a CONTEXT has nothing but the header. */
 struct ft_process_event {
 	struct ft_header header;
 	ft_u32 parent_pid;
@@ -252,10 +253,11 @@ enum ft_tls_kind {
 
 /* Where each thread of a process has a thread-local variable. */
 struct ft_tls {
-	ft_u64 offset; /* two's complement */
-	ft_u32 module;
-	ft_u16 dtv_step; /* bytes of an entry of the vector at *(fs_base + 8): glibc 16, musl 8 */
-	ft_u16 kind;     /* enum ft_tls_kind */
+	ft_u64 offset;     /* two's complement */
+	ft_u32 generation; /* a vector that is older has another's block there; 0 = not known */
+	ft_u16 module;
+	ft_u8 dtv_step; /* bytes of an entry of the vector at *(fs_base + 8): glibc 16, musl 8 */
+	ft_u8 kind;     /* enum ft_tls_kind */
 };
 
 enum ft_go_labels_form {

@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "process.h"
+#include "publication.h"
 #include "unwind.h"
 
 static __always_inline u64 wakeup_flags(struct ft_scratch *s, void *ring, u64 now, int deferred) {

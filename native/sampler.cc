@@ -70,6 +70,7 @@ void Sampler::Init(Napi::Env env, Napi::Object exports) {
   exports.Set("Sampler",
               DefineClass(env, "Sampler",
                           {
+                              InstanceMethod<&Sampler::Attach>("attach"),
                               InstanceMethod<&Sampler::Watch>("watch"),
                               InstanceMethod<&Sampler::Unwatch>("unwatch"),
                               InstanceMethod<&Sampler::Drain>("drain"),
@@ -113,12 +114,7 @@ Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(inf
   bpf_program* program;
   bpf_object__for_each_program(program, object_.get()) {
     if (bpf_program__type(program) != BPF_PROG_TYPE_TRACING) continue;
-    bpf_link* link = bpf_program__attach(program);
-    if (!link) {
-      throw SystemError(env, std::string("attach ") + bpf_program__name(program), errno,
-                        log.text());
-    }
-    links_.emplace_back(link);
+    AttachProgram(env, program, log.text());
   }
 }
 
@@ -194,6 +190,25 @@ void Sampler::CreateRings(Napi::Env env) {
     }
     rings_.push_back(std::move(ring));
   }
+}
+
+void Sampler::AttachProgram(Napi::Env env, bpf_program* program, const std::string& log) {
+  bpf_link* link = bpf_program__attach(program);
+  if (!link)
+    throw SystemError(env, std::string("attach ") + bpf_program__name(program), errno, log);
+  links_.emplace_back(link);
+}
+
+// attach(program): for those that not every kernel can have.
+Napi::Value Sampler::Attach(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const std::string name = Text(info[0], "program");
+  if (!object_) throw SystemError(env, "sampler is closed", EBADF);
+  bpf_program* program = bpf_object__find_program_by_name(object_.get(), name.c_str());
+  if (!program) throw SystemError(env, "no BPF program " + name, ENOENT);
+  LogCapture log;
+  AttachProgram(env, program, log.text());
+  return env.Undefined();
 }
 
 // watch(cpu, hz): starts sampling and the side band (new mappings) on a CPU.

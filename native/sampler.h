@@ -23,6 +23,7 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
   ~Sampler() override;
 
  private:
+  Napi::Value Attach(const Napi::CallbackInfo& info);
   Napi::Value Watch(const Napi::CallbackInfo& info);
   Napi::Value Unwatch(const Napi::CallbackInfo& info);
   Napi::Value Drain(const Napi::CallbackInfo& info);
@@ -39,6 +40,7 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
   void Configure(Napi::Env env, const Napi::Object& config);
   void Load(Napi::Env env);
   void CreateRings(Napi::Env env);
+  void AttachProgram(Napi::Env env, bpf_program* program, const std::string& log);
   void StopPolling();
   void CloseAll();
 

@@ -86,7 +86,16 @@ const STRUCTS = {
       nodeContext: 'node_context',
     },
   ],
-  TlsValue: ['ft_tls', { offset: 'offset', module: 'module', dtvStep: 'dtv_step', kind: 'kind' }],
+  TlsValue: [
+    'ft_tls',
+    {
+      offset: 'offset',
+      generation: 'generation',
+      module: 'module',
+      dtvStep: 'dtv_step',
+      kind: 'kind',
+    },
+  ],
   MappingValue: [
     'ft_mapping',
     { start: 'start', end: 'end', bias: 'bias', file: 'file', kind: 'kind' },

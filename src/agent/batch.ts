@@ -13,7 +13,11 @@ export type BatchEvent =
       readonly at: number;
       readonly identity: Identity;
     }
-  | { readonly kind: 'exec' | 'exit'; readonly time: number; readonly identity: Identity }
+  | {
+      readonly kind: 'exec' | 'exit' | 'context';
+      readonly time: number;
+      readonly identity: Identity;
+    }
   | {
       readonly kind: 'fork';
       readonly time: number;
@@ -55,6 +59,8 @@ function readRecord(records: DataView, at: number, length: number): BatchEvent |
       return { kind: 'exec', time, identity };
     case RecordType.Exit:
       return { kind: 'exit', time, identity };
+    case RecordType.Context:
+      return { kind: 'context', time, identity };
     case RecordType.Fork:
       if (length < ProcessEvent.size) return undefined;
       return {

@@ -230,7 +230,10 @@ export class Binary {
   #goThreadLayout(): GoThreadLayout | undefined {
     const functions = this.#functions;
     const found = functions && this.#guarded(() => goThreadLayout(this.opened.image, functions));
-    if (typeof found === 'object') return found;
+    if (typeof found === 'object') {
+      if (found.labels === 'go_labels_unknown') this.#problem(found.labels);
+      return found;
+    }
     if (found) this.#problem(found);
     return undefined;
   }

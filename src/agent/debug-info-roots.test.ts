@@ -5,6 +5,7 @@ import { mkdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
+import { noContexts } from '../context/no-contexts.test-support.ts';
 import { run } from '../debuginfo/testing.ts';
 import { compile, scratchDirectory } from '../elf/testdata/programs.ts';
 import { LiveHost } from '../process/host.ts';
@@ -51,6 +52,7 @@ function newRoot(): { root: string; main: number; debug: string } {
 function newResolver(clock?: () => number): Resolver {
   return new Resolver({
     host: new LiveHost(loadAddon()),
+    contexts: noContexts(),
     demangle: noDemangler,
     kernel: undefined,
     maxDepth: 127,

@@ -17,6 +17,7 @@ export function checkKernel(machine: Machine): Check[] {
     check('sample-rate', 'Sampling rate limit', sampleRate(machine)),
     check('perf-cpu-time', 'Sampling time limit', cpuTime(machine)),
     check('cgroup', 'Cgroup version', cgroup(machine)),
+    check('process-contexts', 'Process contexts', processContexts(machine)),
   ];
 }
 
@@ -96,6 +97,15 @@ function cpuTime(machine: Machine) {
     : warn(
         `${percent} %: the kernel lowers the rate soon`,
         'sudo sysctl -w kernel.perf_cpu_time_max_percent=25',
+      );
+}
+
+function processContexts(machine: Machine) {
+  return machine.exists('/sys/bus/event_source/devices/kprobe/type')
+    ? ok('seen as they are published')
+    : warn(
+        'this kernel has no kprobes: what a program publishes of itself while it runs is found up to a minute late',
+        'boot a kernel built with CONFIG_KPROBE_EVENTS=y',
       );
 }
 

@@ -27,6 +27,7 @@ const healthyFiles: Readonly<Record<string, string>> = {
   '/proc/1/cmdline': '/sbin/init\0',
   '/proc/2/comm': 'kthreadd\n',
   '/proc/2/cmdline': '',
+  '/sys/bus/event_source/devices/kprobe/type': '6\n',
   '/sys/kernel/btf/vmlinux': 'BTF BPF_MAP_TYPE_RINGBUF',
   '/sys/kernel/security/lockdown': '[none] integrity confidentiality\n',
   '/sys/fs/cgroup/cgroup.controllers': 'cpu memory\n',
@@ -155,6 +156,11 @@ const warnings: [string, Difference, RegExp][] = [
   ],
   ['perf-cpu-time', { files: { '/proc/sys/kernel/perf_cpu_time_max_percent': '1\n' } }, /1 %/],
   ['cgroup', { files: { '/sys/fs/cgroup/cgroup.controllers': undefined } }, /no cgroup 2/],
+  [
+    'process-contexts',
+    { files: { '/sys/bus/event_source/devices/kprobe/type': undefined } },
+    /no kprobes/,
+  ],
   ['seccomp', { files: { '/proc/self/status': status(ALL_CAPABILITIES, 2) } }, /filter is active/],
   [
     'kernel-names',

@@ -23,6 +23,8 @@ export interface ResolverSetup {
   readonly patience: Patience;
   /** It runs for long: addresses that turn up late must not cost much. */
   readonly isSteady: boolean;
+  /** The kernel tells of process contexts being published. */
+  readonly announcesContexts: boolean;
   /** Report what is read from the machine, so that records can be replayed. */
   readonly saveSnapshots: boolean;
   /** Answers instead of the machine, in the order of their asking. */
@@ -32,12 +34,26 @@ export interface ResolverSetup {
 }
 
 /** Something that was read from the machine at run time. */
-export interface Snapshot {
+export type Snapshot = MapsSnapshot | ContextSnapshot;
+
+export interface MapsSnapshot {
   readonly kind: 'maps';
   readonly pid: number;
   readonly text: string;
   /** Start time of the process, nanoseconds since boot; 0 = it was gone. */
   readonly started: number;
+}
+
+/** What a process says of itself; a later one takes the place of an earlier one. */
+export interface ContextSnapshot {
+  readonly kind: 'context' | 'environment';
+  readonly pid: number;
+  readonly execId: number;
+  readonly started: number;
+  /** Monotonic nanoseconds. */
+  readonly readAt: number;
+  /** The payload of a process context in base64, or variables as JSON; '' = there is none. */
+  readonly text: string;
 }
 
 export type ToResolver =

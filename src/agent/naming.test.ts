@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
+import { noContexts } from '../context/no-contexts.test-support.ts';
 import { LiveHost } from '../process/host.ts';
 import type { AddressQueries } from '../profile/address-collection.ts';
 import { noDemangler } from '../symbolize/demangle.ts';
@@ -20,6 +21,7 @@ function ownLibc() {
   const host = new LiveHost(loadAddon());
   const resolver = new Resolver({
     host,
+    contexts: noContexts(),
     demangle: noDemangler,
     kernel: undefined,
     maxDepth: 127,

@@ -1,5 +1,6 @@
 /** Answers "what is at this address" for a flush: mapping, file address, names. */
 
+import { attributeKeyMap } from '../context/process-context.ts';
 import { Executable } from '../process/executable.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import type { Identity, MappedThing, Process } from '../process/process.ts';
@@ -100,6 +101,7 @@ export class Naming {
     const fresh: ResolvedLocation[] = [];
     const locations = new Uint32Array(queries.length);
     this.#jit.refresh();
+    this.#resolver.contexts.beginFlush();
     for (let i = 0; i < queries.length; i++) {
       const instance = queries.instance[i]!;
       const low = queries.low[i]!;
@@ -251,9 +253,14 @@ export class Naming {
 
   #process(identity: Identity): ProcessInformation | undefined {
     const process = this.#resolver.tracker.find(identity);
-    const first = process?.mappings.find(({ what }) => what instanceof Executable);
-    if (!first || first.what === 'anonymous') return undefined;
-    return { name: '', executable: first.what.path };
+    if (!process) return undefined;
+    const first = process.mappings.find(({ what }) => what instanceof Executable)?.what;
+    const executable = first instanceof Executable ? first.path : '';
+    const { contexts } = this.#resolver;
+    const resource = contexts.resource(process);
+    const context = contexts.of(process);
+    const attributeKeys = context && attributeKeyMap(context);
+    return { name: '', executable, resource, ...(attributeKeys && { attributeKeys }) };
   }
 }
 

@@ -1,5 +1,7 @@
 /** Which carriers of labels a process has, found once per file and process. */
-import { type CarrierLayout, noCarriers } from '../context/carrier-layout.ts';
+import { type CarrierLayout, noCarriers, noTls } from '../context/carrier-layout.ts';
+import { TlsSearch } from '../context/tls-search.ts';
+import type { ProcessHost } from '../process/host.ts';
 import type { Process } from '../process/process.ts';
 import type { Binary } from './binary.ts';
 
@@ -10,9 +12,48 @@ export interface PlacedBinary {
   readonly slide: number;
 }
 
+/** A first look at a process that is made known to the kernel, milliseconds. */
+const AT_ONCE_MS = 2;
+/** A later one, between two batches. */
+const STEP_MS = 5;
+
 export class ProcessCarriers {
-  /** @param binaries those of its files that are open */
-  of(_process: Process, _binaries: readonly PlacedBinary[]): CarrierLayout {
-    return noCarriers;
+  readonly #tls: TlsSearch;
+
+  constructor(host: ProcessHost, clock?: () => number) {
+    this.#tls = new TlsSearch(host, clock);
   }
+
+  get problems(): ReadonlyMap<string, number> {
+    return this.#tls.problems;
+  }
+
+  /** @param binaries those of its files that are open */
+  of(process: Process, binaries: readonly PlacedBinary[]): CarrierLayout {
+    this.#tls.look(process, AT_ONCE_MS);
+    const places = this.#tls.of(process);
+    return {
+      ...noCarriers,
+      goLabels: goLabels(binaries),
+      threadContext: places.get('otel_thread_ctx_v1') ?? noTls,
+      customLabels: places.get('custom_labels_current_set') ?? noTls,
+    };
+  }
+
+  /** Goes on looking. @returns processes that have other carriers than before */
+  search(): Process[] {
+    return this.#tls.step(STEP_MS);
+  }
+
+  /** Milliseconds until search() has something to do; undefined when there is nothing. */
+  get due(): number | undefined {
+    return this.#tls.due;
+  }
+}
+
+/** With two runtimes in one process nobody knows whose a thread is. */
+function goLabels(binaries: readonly PlacedBinary[]): CarrierLayout['goLabels'] {
+  const [go, another] = binaries.filter(({ binary }) => binary.isGo);
+  const labels = another ? undefined : go?.binary.goThread?.labels;
+  return typeof labels === 'object' ? labels : undefined;
 }

@@ -86,6 +86,7 @@ export class LiveProfiler implements Profiler {
         maxDepth: options.maxDepth,
         patience: patienceOf(options.steady ?? false),
         isSteady: options.steady ?? false,
+        announcesContexts: capture.announceContexts() === undefined,
         saveSnapshots: options.saveRecords !== undefined,
         snapshots: undefined,
         symbols: options.symbols,

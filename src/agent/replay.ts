@@ -48,6 +48,7 @@ class Replay implements Profiler {
       maxDepth: options.maxDepth,
       patience: patienceOf(false),
       isSteady: false,
+      announcesContexts: false,
       saveSnapshots: false,
       snapshots,
       symbols: options.symbols,
@@ -151,6 +152,9 @@ function parseAbout(about: Readonly<Record<string, unknown>>): About | undefined
   return { hz, startTime: time, host: String(host), labels: labels.map(String) };
 }
 
-function parseSnapshot({ pid, text, started }: Readonly<Record<string, unknown>>): Snapshot {
-  return { kind: 'maps', pid: Number(pid), text: String(text), started: Number(started) };
+function parseSnapshot(words: Readonly<Record<string, unknown>>): Snapshot {
+  const { kind, pid, text, started, execId, readAt } = words;
+  const known = { pid: Number(pid), text: String(text), started: Number(started) };
+  if (kind !== 'context' && kind !== 'environment') return { kind: 'maps', ...known };
+  return { kind, ...known, execId: Number(execId), readAt: Number(readAt) };
 }

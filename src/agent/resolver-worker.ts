@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
+import { type ContextSource, LiveContexts } from '../context/context-source.ts';
+import { ProcessContexts } from '../context/process-contexts.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { parseKernelCode } from '../process/kernel-sideband.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
@@ -15,9 +17,16 @@ import {
 } from './debug-info-client.ts';
 import { DebugInfoWait } from './debug-info-wait.ts';
 import { JitMaps } from './jit-maps.ts';
-import type { FromResolver, ResolverSetup, ResolverStats, ToResolver } from './messages.ts';
+import type {
+  FromResolver,
+  ResolverSetup,
+  ResolverStats,
+  Snapshot,
+  ToResolver,
+} from './messages.ts';
 import { Naming } from './naming.ts';
 import { Resolver } from './resolver.ts';
+import { RecordingContexts, ReplayContexts } from './snapshot-contexts.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 
 const kernelFiles: KernelFiles = {
@@ -59,6 +68,11 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
+const monotonicNow = (): number => Number(process.hrtime.bigint());
+
+/** Pause between two looks into processes, each of which takes a few milliseconds. */
+const LOOK_INTERVAL_MS = 50;
+
 type Question = Extract<ToResolver, { type: 'resolve' }>;
 
 function run(port: MessagePort, setup: ResolverSetup): void {
@@ -68,12 +82,23 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const addon = loadAddon();
   const live = new LiveHost(addon);
   let host: ProcessHost = live;
-  if (setup.snapshots) host = new ReplayHost(live, setup.snapshots);
-  else if (setup.saveSnapshots) {
-    host = new RecordingHost(live, (snapshot) => send({ type: 'snapshot', snapshot }));
+  let contexts: ContextSource = new LiveContexts(live, monotonicNow);
+  if (setup.snapshots) {
+    host = new ReplayHost(live, setup.snapshots);
+    contexts = new ReplayContexts(setup.snapshots);
+  } else if (setup.saveSnapshots) {
+    const save = (snapshot: Snapshot) => send({ type: 'snapshot', snapshot });
+    host = new RecordingHost(live, save);
+    contexts = new RecordingContexts(contexts, save);
   }
   const resolver = new Resolver({
     host,
+    contexts: new ProcessContexts({
+      source: contexts,
+      isAnnounced: setup.announcesContexts,
+      isReplay: setup.snapshots !== undefined,
+      clock: monotonicNow,
+    }),
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
     maxDepth: setup.maxDepth,
@@ -100,6 +125,18 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     resolver.forget(begun);
     send({ type: 'resolution', id, ...named }, [named.locations.buffer]);
   };
+  let looking: NodeJS.Timeout | undefined;
+  /** While nothing happens: what processes have not said yet. */
+  const lookLater = (): void => {
+    clearTimeout(looking);
+    const due = resolver.lookDue;
+    if (due === undefined) return;
+    const look = (): void => {
+      resolver.look();
+      lookLater();
+    };
+    looking = setTimeout(look, Math.max(LOOK_INTERVAL_MS, due));
+  };
   /** One after the other: what is closed after one may not be needed by another. */
   let turn = Promise.resolve();
   port.on('message', (message: ToResolver) => {
@@ -112,6 +149,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         );
         const records = resolver.batch(message.records, message.sideband);
         if (records) send({ type: 'samples', records }, [records.buffer]);
+        lookLater();
         break;
       }
       case 'resolve':
@@ -125,6 +163,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         break;
       case 'stop':
         debugInfo.close();
+        clearTimeout(looking);
         void turn.then(() => {
           jit.close();
           resolver.close();

@@ -13,6 +13,8 @@ import {
   StackCopy as StackField,
 } from '../capture/record.ts';
 import { readWord } from '../capture/word.ts';
+import { noCarriers } from '../context/carrier-layout.ts';
+import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { GoPages } from '../elf/go-pages.ts';
@@ -45,6 +47,7 @@ import { RecordWriter } from './record-writer.ts';
 
 export interface ResolverOptions {
   readonly host: ProcessHost;
+  readonly contexts: ProcessContexts;
   readonly demangle: Demangler;
   /** Undefined in replay. */
   readonly kernel: { readonly maps: TableMaps; readonly writer: MapWriter } | undefined;
@@ -88,14 +91,17 @@ interface Mark {
 
 export class Resolver {
   readonly tracker: ProcessTracker;
+  readonly contexts: ProcessContexts;
   readonly #roots: RootDirectories;
   readonly #files: OpenFiles;
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
-  readonly #carriers = new ProcessCarriers();
+  readonly #carriers: ProcessCarriers;
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
+  /** False in replay, where there is no kernel side to be told. */
+  readonly #isLive: boolean;
   readonly #clock: (() => number) | undefined;
   readonly #binaries = new Map<number, Binary>();
   readonly #layouts = new Map<number, Layout>();
@@ -118,12 +124,15 @@ export class Resolver {
   constructor(options: ResolverOptions) {
     const { maps, writer } = options.kernel ?? { maps: REPLAY_MAPS, writer: nowhere };
     this.tracker = new ProcessTracker(options.host);
+    this.contexts = options.contexts;
     this.#roots = new RootDirectories(options.host);
     this.#files = new OpenFiles(options.host);
     this.#store = new TableStore(maps, writer);
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
     this.#goLayouts = new GoLayouts(options.host);
+    this.#carriers = new ProcessCarriers(options.host, options.clock);
+    this.#isLive = options.kernel !== undefined;
     this.#shared = {
       store: this.#store,
       demangle: options.demangle,
@@ -155,7 +164,29 @@ export class Resolver {
       if (process.ended === undefined) this.#publish(process);
     }
     this.#changed.clear();
+    // At the end: by then it is known who has become another program.
+    this.contexts.settle();
     return this.#writer.take();
+  }
+
+  /**
+   * Goes on looking for what processes publish and for their carriers of labels; called
+   * when `lookDue` says so. Processes with new carriers are made known anew.
+   */
+  look(): void {
+    this.contexts.settle();
+    for (const process of this.#carriers.search()) {
+      if (process.ended === undefined && this.#kernel.has(process.identity.pid)) {
+        this.#publish(process);
+      }
+    }
+  }
+
+  /** Milliseconds until look() has something to do; undefined when there is nothing. */
+  get lookDue(): number | undefined {
+    const [context, carriers] = [this.contexts.due, this.#carriers.due];
+    if (context === undefined || carriers === undefined) return context ?? carriers;
+    return Math.min(context, carriers);
   }
 
   /** The mapping list a sample of `layout` was unwound by; the process's own when it is not known. */
@@ -192,7 +223,7 @@ export class Resolver {
   /** Called after a flush: processes and layouts that no later sample can name are dropped. */
   forget(begun: Mark): void {
     this.#shared.goPages.release();
-    this.tracker.forget(begun.now);
+    this.contexts.forget(this.tracker.forget(begun.now));
     const used = this.#usedLayouts();
     for (const layout of this.#layouts.keys()) {
       if (!used.has(layout) && !begun.layouts.has(layout)) this.#layouts.delete(layout);
@@ -213,6 +244,8 @@ export class Resolver {
   stats(): ResolverStats {
     const problems = { ...this.#pastProblems };
     addProblems(problems, this.tracker.problems);
+    addProblems(problems, this.contexts.problems);
+    addProblems(problems, this.#carriers.problems);
     for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
@@ -242,18 +275,29 @@ export class Resolver {
         if (process && this.#kernel.has(event.pid)) this.#changed.add(process);
         break;
       }
-      case 'exec':
+      case 'exec': {
         this.#kernel.forget(event.identity.pid);
-        this.tracker.exec(event.identity);
+        const before = this.tracker.running(event.identity.pid);
+        const process = this.tracker.exec(event.identity);
+        if (before && before !== process) this.contexts.replaced(before, event.time);
+        this.contexts.begun(process);
         break;
+      }
       case 'exit':
         this.#kernel.forget(event.identity.pid);
         this.tracker.exit(event.identity, this.#now);
         break;
-      case 'fork':
-        this.tracker.fork(event.identity, event.parent);
+      case 'fork': {
+        const child = this.tracker.fork(event.identity, event.parent);
+        this.contexts.forked(child, this.tracker.find(event.parent));
         this.#kernel.inherit(event.identity, event.parent.pid, event.time);
         break;
+      }
+      case 'context': {
+        const process = this.tracker.find(event.identity);
+        if (process) this.contexts.published(process);
+        break;
+      }
       case 'deferred':
         this.#unwind(records, event.at, event.identity);
     }
@@ -261,6 +305,7 @@ export class Resolver {
 
   #unwind(records: DataView, at: number, identity: Identity): void {
     const process = this.tracker.lookup(identity);
+    this.contexts.sampled(process);
     const copy = this.#copy(records, at);
     if (!copy || !process.complete) {
       this.#writer.write(records, at, this.#nothing, 0);
@@ -366,7 +411,7 @@ export class Resolver {
       }
       return { start, end, bias, file, kind: MappingKind.File };
     });
-    const carriers = this.#carriers.of(process, [...placed.values()]);
+    const carriers = this.#isLive ? this.#carriers.of(process, [...placed.values()]) : noCarriers;
     this.#kernel.publish(process.identity, process.layout, mappings, go, carriers);
   }
 }

@@ -2,7 +2,7 @@
 import type { OpenedRoot, ProcessHost } from '../process/host.ts';
 import { parseMaps, type RawMapping } from '../process/maps.ts';
 import { type HostPid, type NamespacePid, namespacePid } from '../units/units.ts';
-import type { Snapshot } from './messages.ts';
+import type { MapsSnapshot, Snapshot } from './messages.ts';
 
 /** Passes on to a live host and reports every answer that a replay needs. */
 export class RecordingHost implements ProcessHost {
@@ -66,11 +66,12 @@ export class RecordingHost implements ProcessHost {
  */
 export class ReplayHost implements ProcessHost {
   readonly #live: ProcessHost;
-  readonly #answers = new Map<number, Snapshot[]>();
+  readonly #answers = new Map<number, MapsSnapshot[]>();
 
   constructor(live: ProcessHost, snapshots: readonly Snapshot[]) {
     this.#live = live;
     for (const snapshot of snapshots) {
+      if (snapshot.kind !== 'maps') continue;
       const answers = this.#answers.get(snapshot.pid);
       if (answers) answers.push(snapshot);
       else this.#answers.set(snapshot.pid, [snapshot]);

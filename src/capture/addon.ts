@@ -27,6 +27,8 @@ export interface RunStats {
  * failed, the end of the verifier's log in their message.
  */
 export interface NativeSampler {
+  /** Attaches a program that not every kernel can have. */
+  attach(program: string): void;
   /** Samples a CPU and reports its new mappings. */
   watch(cpu: number, hz: number): void;
   unwatch(cpu: number): void;

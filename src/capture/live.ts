@@ -84,6 +84,16 @@ export class LiveCapture {
     };
   }
 
+  /** From now on records tell of process contexts. @returns why not, undefined when they do */
+  announceContexts(): Error | undefined {
+    try {
+      this.#sampler.attach('ft_publication');
+      return undefined;
+    } catch (cause) {
+      return cause as Error;
+    }
+  }
+
   /** CPUs being sampled. */
   get cpus(): number {
     return this.#watched.size;

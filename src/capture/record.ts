@@ -3,7 +3,14 @@
  * test/layout.test.ts compiles the header and proves every one of them equal.
  */
 
-export const RecordType = { Sample: 1, Deferred: 2, Exec: 3, Exit: 4, Fork: 5 } as const;
+export const RecordType = {
+  Sample: 1,
+  Deferred: 2,
+  Exec: 3,
+  Exit: 4,
+  Fork: 5,
+  Context: 6,
+} as const;
 
 /** `enum ft_end` by name, in its order. */
 export const END_REASONS = [
@@ -173,7 +180,14 @@ export const ProcessValue = {
 } as const;
 
 /** `struct ft_tls`. */
-export const TlsValue = { offset: 0, module: 8, dtvStep: 12, kind: 14, size: 16 } as const;
+export const TlsValue = {
+  offset: 0,
+  generation: 8,
+  module: 12,
+  dtvStep: 14,
+  kind: 15,
+  size: 16,
+} as const;
 export const TlsKind = { None: 0, Static: 1, Dynamic: 2 } as const;
 export const GoLabelsForm = { Map: 1, Slice: 2 } as const;
 

@@ -4,7 +4,10 @@ export interface TlsPlace {
   readonly kind: 'none' | 'static' | 'dynamic';
   /** From the thread pointer, or in the module's block; may be negative. */
   readonly offset: number;
+  /** Number of the library in the thread's vector of blocks, below 2^16; 0 unless dynamic. */
   readonly module: number;
+  /** glibc's count of changes to its list of libraries with which this one came; 0 = not known. */
+  readonly generation: number;
   /** Bytes of an entry of the thread's vector: glibc 16, musl 8. */
   readonly dtvStep: number;
 }
@@ -26,7 +29,7 @@ export interface CarrierLayout {
   readonly node: number;
 }
 
-export const noTls: TlsPlace = { kind: 'none', offset: 0, module: 0, dtvStep: 0 };
+export const noTls: TlsPlace = { kind: 'none', offset: 0, module: 0, generation: 0, dtvStep: 0 };
 
 export const noCarriers: CarrierLayout = {
   goLabels: undefined,

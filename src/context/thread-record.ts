@@ -15,10 +15,15 @@ const SPAN_ID = 16;
 const VALID = 24;
 const SIZE = 26;
 
-/** Undefined when it is not valid, or its lengths contradict each other. */
+/**
+ * Undefined when it is not valid, or its lengths contradict each other. Of a record that
+ * was too long only the head has come: it has no attributes then.
+ */
 export function parseThreadRecord(bytes: Uint8Array): ThreadRecord | undefined {
   if (bytes.length < THREAD_RECORD_HEAD || bytes[VALID] !== 1) return undefined;
-  const end = THREAD_RECORD_HEAD + bytes[SIZE]! + bytes[SIZE + 1]! * 256;
+  const isHead = bytes.length === THREAD_RECORD_HEAD;
+  const size = isHead ? 0 : bytes[SIZE]! + bytes[SIZE + 1]! * 256;
+  const end = THREAD_RECORD_HEAD + size;
   if (end > bytes.length) return undefined;
   const traceId = idOf(bytes.subarray(0, SPAN_ID));
   const spanId = idOf(bytes.subarray(SPAN_ID, VALID));

@@ -22,14 +22,29 @@ interface Build {
   readonly release?: string;
   readonly flags?: string;
   readonly external?: boolean;
+  readonly program?: string;
 }
 
-/** A program that does nothing, so that its own part is the smallest. */
-function build({ release = 'local', flags = '', external = false }: Build = {}): Buffer {
+/** Programs that do next to nothing, so that their own part is the smallest. */
+const PLAIN = 'package main\n\nfunc main() { println() }\n';
+const LABELLED = `package main
+
+import (
+	"context"
+	"runtime/pprof"
+)
+
+func main() {
+	pprof.Do(context.Background(), pprof.Labels("key", "value"), func(context.Context) {})
+}
+`;
+
+function build({ release = 'local', flags = '', ...others }: Build = {}): Buffer {
+  const { external = false, program = LABELLED } = others;
   const source = join(directory, 'nothing');
   mkdirSync(source, { recursive: true });
   writeFileSync(join(source, 'go.mod'), 'module nothing\n\ngo 1.17\n');
-  writeFileSync(join(source, 'main.go'), 'package main\n\nfunc main() { println() }\n');
+  writeFileSync(join(source, 'main.go'), program);
   const path = join(directory, 'program');
   const env = {
     ...process.env,
@@ -86,6 +101,32 @@ test('a release that nobody knows is told by its debug information; without, it 
   assert.deepEqual(layout, goThreadLayout(image, functions));
   const stripped = openGoBytes(ofUnknownRelease(build({ flags: '-s -w' })));
   assert.equal(goThreadLayout(stripped.image, stripped.functions), 'go_version_unknown');
+});
+
+test('labels: a program may have none; those of a release that nobody knows may be out of reach', () => {
+  const plain = goDebugLayout(imageOf(build({ program: PLAIN })));
+  assert.ok(typeof plain === 'object');
+  assert.equal(plain.labels, 'go_labels_unused');
+  const bytes = uncompressed();
+  const image = imageOf(bytes);
+  const { offset } = image.section('.debug_info')!;
+  const map = Buffer.from('runtime/pprof.labelMap\0');
+  const end = bytes.indexOf(map, offset) - offset;
+  const limits = { compressed: end, decompressed: end };
+  const layout = goDebugLayout(image, limits);
+  assert.ok(typeof layout === 'object');
+  assert.deepEqual(layout, {
+    ...runtimeLayout(goVersion(image, new GoMemory(image))!),
+    labels: 'go_labels_unknown',
+  });
+  // The pair of strings as the debug information of 1.26 and later has it.
+  const set = bytes.indexOf('runtime/pprof/label.Set\0', offset);
+  if (set < 0) return;
+  const changed = Buffer.from(bytes);
+  changed[bytes.indexOf('\0', set) + 1]! += 8;
+  const refused = goDebugLayout(imageOf(changed));
+  assert.ok(typeof refused === 'object');
+  assert.equal(refused.labels, 'go_labels_unknown', 'of another size');
 });
 
 test('what lies behind the part that is read is too big', () => {
@@ -162,9 +203,12 @@ test('damaged debug information gives a reason or offsets that can be so, in bou
         const layout = goDebugLayout(damaged);
         slowest = Math.max(slowest, performance.now() - start);
         if (typeof layout === 'object') {
-          const { goid, gopc, inC, ...rest } = layout;
+          const { goid, gopc, inC, labels, ...rest } = layout;
           const words = [goid, gopc, ...Object.values(rest)];
           assert.ok(words.every((offset) => offset >= 0 && offset <= 312 && offset % 8 === 0));
+          if (typeof labels === 'object') {
+            assert.ok(labels.offset > 0 && labels.offset <= 368 && labels.offset % 8 === 0);
+          }
           assert.ok(goid >= 8 && gopc + 24 <= 320 && inC > 0 && inC < 65536);
         } else {
           assert.ok(REASONS.includes(layout), layout);

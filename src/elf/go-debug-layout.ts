@@ -5,7 +5,7 @@ import { DwarfFile } from './dwarf/dwarf-file.ts';
 import { EntryReader } from './dwarf/entry-reader.ts';
 import { abbreviationsOf, parseUnitHeader, textOf, type Unit } from './dwarf/unit.ts';
 import { malformed } from './failure.ts';
-import type { RuntimeLayout } from './go-thread.ts';
+import type { GoLabels, RuntimeLayout } from './go-thread.ts';
 import type { ElfImage } from './image.ts';
 import { type ByteSource, ParseError } from './source.ts';
 
@@ -38,8 +38,12 @@ const PACKAGE = 'runtime';
 
 /** Structures are no larger; offsets are kept in 16 bits. */
 const MAX_STRUCTURE = 1 << 16;
-/** What the kernel side copies of g and m, and where it takes for granted what has never moved. */
+/**
+ * What the kernel side copies of g and m, of g more for its labels than for all else,
+ * and where it takes for granted what has never moved.
+ */
 const G_BYTES = 320;
+const LABELLED_G_BYTES = 376;
 const M_BYTES = 200;
 const [G0, SCHED_SP, SCHED_PC] = [0, 56, 64];
 
@@ -74,7 +78,9 @@ export function goDebugLayout(
       [ABBREVIATIONS, table],
     ]);
     const file = new DwarfFile({ section: (name) => sections.get(name) }, new Map());
-    return layoutOf(new RuntimeTypes(file, bytes).find());
+    const types = new RuntimeTypes(file, bytes);
+    const found = types.find();
+    return layoutOf(found, () => labelsOf(found, types.isWhole));
   } catch (error) {
     const { reason } = malformed(error);
     return reason === 'section_too_big' || reason === 'go_layout_too_big'
@@ -107,21 +113,40 @@ class RuntimeTypes {
   readonly #reader: EntryReader;
   readonly #found = new Map<string, Structure>();
   #entries = 0;
+  #isWhole = true;
 
   constructor(file: DwarfFile, source: ByteSource) {
     this.#file = file;
     this.#reader = new EntryReader(source, CHUNK);
   }
 
-  /** By name, those of WANTED that there are. */
+  /** Whether all of the package has been read that can be wanted. */
+  get isWhole(): boolean {
+    return this.#isWhole;
+  }
+
+  /** By name, those of WANTED and LABELS that there are. */
   find(): ReadonlyMap<string, Structure> {
     const { units, isWhole } = this.#units();
+    this.#isWhole = isWhole;
     // Types are in the last of several units; the others have code, which has many entries.
     for (const unit of units.reverse()) {
-      if (this.#scan(unit)) return this.#found;
+      try {
+        if (this.#scan(unit)) return this.#found;
+      } catch (error) {
+        malformed(error);
+        // What stands behind can only tell of labels.
+        if (!this.#has(WANTED)) throw error;
+        this.#isWhole = false;
+      }
+      if (this.#has(WANTED)) return this.#found;
     }
     if (!isWhole) throw tooBig();
     return this.#found;
+  }
+
+  #has(names: object): boolean {
+    return Object.keys(names).every((name) => this.#found.has(name));
   }
 
   /** The units of the package that begin within what is present. */
@@ -166,7 +191,7 @@ class RuntimeTypes {
       const entry = this.#next();
       if (entry?.tag !== Tag.structureType || !entry.hasChildren) continue;
       const name = this.#name(unit);
-      if (!Object.hasOwn(WANTED, name)) continue;
+      if (!Object.hasOwn(WANTED, name) && !LABELS.has(name)) continue;
       const size = this.#number(Slot.byteSize);
       const members = new Map<string, number>();
       for (;;) {
@@ -178,7 +203,7 @@ class RuntimeTypes {
         }
       }
       if (!this.#found.has(name)) this.#found.set(name, { size, members });
-      if (this.#found.size === Object.keys(WANTED).length) return true;
+      if (this.#has(WANTED) && labelsOf(this.#found, false) !== 'go_labels_unknown') return true;
     }
     return false;
   }
@@ -211,7 +236,67 @@ const WANTED = {
   'runtime.gobuf': ['sp', 'pc', 'bp'],
 } as const;
 
-function layoutOf(found: ReadonlyMap<string, Structure>): RuntimeLayout | NoGoDebugLayout {
+/**
+ * What g.labels points at: from 1.24 on a labelMap that is a set, which is a slice of
+ * labels, which are two strings each; before, where labelMap is no structure, a map.
+ */
+const LABEL_MAP = 'runtime/pprof.labelMap';
+const SLICE = 24;
+const PAIR = 32;
+interface Expected {
+  readonly size: number;
+  readonly members: Readonly<Record<string, number>>;
+}
+const SLICES: readonly Readonly<Record<string, Expected>>[] = [
+  {
+    'internal/runtime/pprof/label.Set': { size: SLICE, members: { List: 0 } },
+    'internal/runtime/pprof/label.Label': { size: PAIR, members: { Key: 0, Value: 16 } },
+  },
+  {
+    'runtime/pprof.LabelSet': { size: SLICE, members: { list: 0 } },
+    'runtime/pprof.label': { size: PAIR, members: { key: 0, value: 16 } },
+  },
+];
+const MAP: Readonly<Record<string, Expected>> = {
+  'runtime/pprof.LabelSet': { size: SLICE, members: { list: 0 } },
+  'hash<string,string>': {
+    size: 48,
+    members: { count: 0, flags: 8, B: 9, buckets: 16, oldbuckets: 24 },
+  },
+  'bucket<string,string>': {
+    size: 272,
+    members: { tophash: 0, keys: 8, values: 136, overflow: 264 },
+  },
+};
+const LABELS: ReadonlySet<string> = new Set([LABEL_MAP, ...[...SLICES, MAP].flatMap(Object.keys)]);
+
+/** @param isWhole nothing that could be found is missing */
+function labelsOf(found: ReadonlyMap<string, Structure>, isWhole: boolean): GoLabels {
+  const areAll = (expected: Readonly<Record<string, Expected>>): boolean =>
+    Object.entries(expected).every(([name, { size, members }]) => {
+      const structure = found.get(name);
+      const places = Object.entries(members);
+      return (
+        structure?.size === size &&
+        places.every(([member, offset]) => structure.members.get(member) === offset)
+      );
+    });
+  const offset = found.get('runtime.g')?.members.get('labels') ?? -1;
+  const isFollowed = offset > 0 && offset % 8 === 0 && offset + 8 <= LABELLED_G_BYTES;
+  const map = found.get(LABEL_MAP);
+  if (map) {
+    const isSlice = map.size === SLICE && SLICES.some(areAll);
+    return isFollowed && isSlice ? { offset, form: 'slice' } : 'go_labels_unknown';
+  }
+  if (!isWhole) return 'go_labels_unknown';
+  if (!found.has('runtime/pprof.LabelSet')) return 'go_labels_unused';
+  return isFollowed && areAll(MAP) ? { offset, form: 'map' } : 'go_labels_unknown';
+}
+
+function layoutOf(
+  found: ReadonlyMap<string, Structure>,
+  labels: () => GoLabels,
+): RuntimeLayout | NoGoDebugLayout {
   const at = (name: keyof typeof WANTED, member: string): number =>
     found.get(name)!.members.get(member)!;
   for (const [name, members] of Object.entries(WANTED)) {
@@ -241,6 +326,7 @@ function layoutOf(found: ReadonlyMap<string, Structure>): RuntimeLayout | NoGoDe
     gopc: g('gopc'),
     gsignal: m('gsignal'),
     inC: m('isExtraInC'),
+    labels: labels(),
   };
   const areApart =
     isDistinct(layout.m, sched, layout.goid, layout.gopc) &&

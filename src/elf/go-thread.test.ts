@@ -20,14 +20,8 @@ test('the offsets are those of the debug information', () => {
   const { image, functions } = openGo(path);
   const layout = goThreadLayout(image, functions);
   assert.ok(typeof layout === 'object');
-  const [m, curg, g0, sched, sp, pc, bp, goid, status, gopc, startpc, gsignal, inC] = execFileSync(
-    path,
-    ['layout'],
-    { encoding: 'utf8' },
-  )
-    .trim()
-    .split(' ')
-    .map(Number);
+  const [m, curg, g0, sched, sp, pc, bp, goid, status, gopc, startpc, gsignal, inC, labels] =
+    execFileSync(path, ['layout'], { encoding: 'utf8' }).trim().split(' ').map(Number);
   assert.deepEqual(layout, {
     gOffset: -8,
     gSlot: 0,
@@ -41,38 +35,42 @@ test('the offsets are those of the debug information', () => {
     gopc,
     gsignal,
     inC,
+    labels: { offset: labels, form: 'slice' },
   });
   assert.deepEqual([status, startpc], [goid! - 8, gopc! + 16], 'as the kernel side takes them');
 });
 
 /** By minor version, as DWARF says of the first and last releases from Go's module proxy. */
 const MEASURED: Readonly<Record<string, readonly number[]>> = {
-  // curg, sched.bp, goid, gopc, gsignal, isExtraInC
-  'go1.16.15': [192, 104, 152, 280, 80, 0],
-  'go1.17.13': [192, 104, 152, 296, 80, 0],
-  'go1.18.10': [192, 104, 152, 296, 80, 0],
-  'go1.19.13': [192, 104, 152, 296, 80, 0],
-  'go1.20.14': [192, 104, 152, 296, 80, 0],
-  'go1.21': [192, 104, 152, 280, 80, 282],
-  'go1.21.13': [192, 104, 152, 280, 80, 282],
-  'go1.22.0': [192, 104, 152, 280, 80, 282],
-  'go1.22.12': [192, 104, 152, 280, 80, 282],
-  'go1.23.4': [192, 104, 160, 288, 80, 282],
-  'go1.23.12 X:nocoverageredesign': [192, 104, 160, 288, 80, 282],
-  'go1.24.11': [192, 104, 160, 288, 80, 282],
-  'go1.25.1': [184, 96, 152, 280, 72, 274],
-  'go1.25.5': [184, 96, 152, 280, 72, 274],
-  'go1.26.8': [184, 96, 152, 288, 72, 282],
-  'go1.27rc2': [184, 96, 152, 288, 72, 282],
-  'go1.27.0': [184, 96, 152, 288, 72, 282],
+  // curg, sched.bp, goid, gopc, gsignal, isExtraInC, labels
+  'go1.16.15': [192, 104, 152, 280, 80, 0, 344],
+  'go1.17.13': [192, 104, 152, 296, 80, 0, 360],
+  'go1.18.10': [192, 104, 152, 296, 80, 0, 360],
+  'go1.19.13': [192, 104, 152, 296, 80, 0, 360],
+  'go1.20.14': [192, 104, 152, 296, 80, 0, 360],
+  'go1.21': [192, 104, 152, 280, 80, 282, 344],
+  'go1.21.13': [192, 104, 152, 280, 80, 282, 344],
+  'go1.22.0': [192, 104, 152, 280, 80, 282, 344],
+  'go1.22.12': [192, 104, 152, 280, 80, 282, 344],
+  'go1.23.4': [192, 104, 160, 288, 80, 282, 352],
+  'go1.23.12 X:nocoverageredesign': [192, 104, 160, 288, 80, 282, 352],
+  'go1.24.11': [192, 104, 160, 288, 80, 282, 352],
+  'go1.25.1': [184, 96, 152, 280, 72, 274, 344],
+  'go1.25.5': [184, 96, 152, 280, 72, 274, 344],
+  'go1.26.8': [184, 96, 152, 288, 72, 282, 352],
+  'go1.27rc2': [184, 96, 152, 288, 72, 282, 352],
+  'go1.27.0': [184, 96, 152, 288, 72, 282, 352],
 };
 
 test('releases are told apart, and what is none of them is not guessed', () => {
   for (const [version, offsets] of Object.entries(MEASURED)) {
     const layout = runtimeLayout(version);
     assert.ok(layout, version);
-    const { curg, schedBp, goid, gopc, gsignal, inC } = layout;
-    assert.deepEqual([curg, schedBp, goid, gopc, gsignal, inC], offsets, version);
+    const { curg, schedBp, goid, gopc, gsignal, inC, labels } = layout;
+    assert.ok(typeof labels === 'object');
+    const found = [curg, schedBp, goid, gopc, gsignal, inC, labels.offset];
+    assert.deepEqual(found, offsets, version);
+    assert.equal(labels.form, /^go1\.(1|2[0-3])/.test(version) ? 'map' : 'slice', version);
     assert.deepEqual([layout.m, layout.g0, layout.schedSp, layout.schedPc], [48, 0, 56, 64]);
   }
   for (const version of [

@@ -33,6 +33,21 @@ export interface GoThreadLayout {
   readonly gsignal: number;
   /** offsetof(m, isExtraInC): a thread of C that is not in Go; 0 = before Go 1.21. */
   readonly inC: number;
+  readonly labels: GoLabels;
+}
+
+/**
+ * Where a goroutine has its pprof labels, or why that is not known: the program has
+ * no code that sets any (`go_labels_unused`), or the debug information of a release
+ * that is not known does not say (`go_labels_unknown`).
+ */
+export type GoLabels = GoLabelsPlace | 'go_labels_unused' | 'go_labels_unknown';
+
+export interface GoLabelsPlace {
+  /** offsetof(g, labels): of a pointer, nil = none. */
+  readonly offset: number;
+  /** It points at a pointer to a map's header, up to Go 1.23; or at a slice of pairs of strings. */
+  readonly form: 'map' | 'slice';
 }
 
 /** The part that the runtime's sources decide. */
@@ -93,11 +108,14 @@ export function runtimeLayout(version: string): RuntimeLayout | undefined {
     gopc: GOPC[minor - 16]!,
     gsignal: 80 - shrunk,
     inC: minor < 21 ? 0 : minor === 25 ? 274 : 282,
+    labels: { offset: LABELS[minor - 16]!, form: minor < 24 ? 'map' : 'slice' },
   };
 }
 
 /** offsetof(g, gopc) from Go 1.16 on. */
 const GOPC = [280, 296, 296, 296, 296, 280, 280, 288, 288, 280, 288, 288];
+/** offsetof(g, labels) from Go 1.16 on. */
+const LABELS = [344, 360, 360, 360, 360, 344, 344, 352, 352, 344, 352, 352];
 
 /**
  * The forms that compiler and linkers make of "load g": `mov r, fs:[offset]`;

@@ -22,7 +22,7 @@ import {
   STACK,
   VALUE_TYPE,
 } from '../profile/otlp-fields.ts';
-import { ProtobufError, protobufFields } from '../profile/protobuf-reader.ts';
+import { ProtobufError, protobufFields } from '../protobuf/protobuf-reader.ts';
 
 type Scalar = 'int32' | 'int64' | 'uint64' | 'text' | 'hex';
 

@@ -2,7 +2,7 @@
  * What an answer to an OTLP export means for what was sent. The tables are the
  * protocol's; where receivers really do otherwise, it says so.
  */
-import { protobufFields } from '../profile/protobuf-reader.ts';
+import { protobufFields } from '../protobuf/protobuf-reader.ts';
 import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 

@@ -3,7 +3,7 @@ import type { Profile } from '../profile/model.ts';
 import { encodeOtlp, type OtlpOptions } from '../profile/otlp.ts';
 import { REQUEST } from '../profile/otlp-fields.ts';
 import { partsOfRequest } from '../profile/otlp-parts.ts';
-import { protobufFields } from '../profile/protobuf-reader.ts';
+import { protobufFields } from '../protobuf/protobuf-reader.ts';
 
 export interface RequestLimits {
   /** Before compression. */

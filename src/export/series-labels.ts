@@ -16,6 +16,13 @@ const MAX_NAMES = 30;
 const MAX_NAME_BYTES = 1024;
 const MAX_VALUE_BYTES = 2048;
 
+/** What a process states of itself that becomes labels. */
+const STATED: ReadonlySet<string> = new Set([
+  'service.namespace',
+  'service.version',
+  'deployment.environment.name',
+]);
+
 /** Labels of a process's series, by name. */
 export function seriesLabels(
   process: Process,
@@ -33,6 +40,10 @@ export function seriesLabels(
   if (!Object.keys(options.labels).some((name) => labelName(name) === 'service_name'))
     add('service_name', serviceText(process));
   for (const [name, value] of Object.entries(options.labels)) add(labelName(name), value);
+  for (const { key, value } of process.resource ?? []) {
+    // Others are of one instance, or of nobody's interest: each would make a series.
+    if (STATED.has(key)) add(labelName(key), value);
+  }
   add('host', host);
   add('process', processText(process));
   if (options.pid) add('pid', String(process.pid));

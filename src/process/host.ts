@@ -6,6 +6,7 @@ import {
   openSync,
   readFileSync,
   readlinkSync,
+  readSync,
   statSync,
 } from 'node:fs';
 import type { Addon } from '../capture/addon.ts';
@@ -43,12 +44,16 @@ export interface OpenedRoot {
 /** open(2): a place in the file system, without the right to read there. x86 and arm64 agree on the number. */
 export const O_PATH = 0o10000000;
 
+/** Longest environment that is read; usual ones have 1 to 8 KiB. */
+const ENVIRONMENT_BYTES = 256 << 10;
+
 /** USER_HZ of every Linux that Node runs on. */
 const TICK_NS = 10_000_000;
 
 export class LiveHost implements ProcessHost {
   readonly #addon: Addon;
   #ownRoot: string | undefined;
+  #environment: Buffer | undefined;
 
   constructor(addon: Addon) {
     this.#addon = addon;
@@ -121,6 +126,21 @@ export class LiveHost implements ProcessHost {
   readMemory(pid: HostPid, address: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     return bytes.subarray(0, this.#addon.readMemory(pid, address, bytes));
+  }
+
+  /**
+   * Text of `/proc/PID/environ`, one character per byte (latin1), as far as anybody
+   * would read. @throws Error when the process is gone or out of reach
+   */
+  readEnvironment(pid: HostPid): string {
+    const fd = openSync(`/proc/${pid}/environ`, 'r');
+    try {
+      this.#environment ??= Buffer.allocUnsafe(ENVIRONMENT_BYTES);
+      const length = readSync(fd, this.#environment, 0, ENVIRONMENT_BYTES, 0);
+      return this.#environment.toString('latin1', 0, length);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   innermostPid(pid: HostPid): NamespacePid {

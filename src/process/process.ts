@@ -14,6 +14,13 @@ export interface Identity {
 export const sameIdentity = (a: Identity, b: Identity): boolean =>
   a.pid === b.pid && a.execId === b.execId && a.startNs === b.startNs;
 
+/** A start time from /proc is rounded down to the clock tick of 10 ms. */
+const TICK_NS = 10_000_000;
+
+/** @param started as /proc says, undefined when the process is gone */
+export const startsAt = ({ startNs }: Identity, started: number | undefined): boolean =>
+  started !== undefined && startNs >= started && startNs < started + TICK_NS;
+
 /** What is mapped: a file, the vDSO, or memory without one. */
 export type MappedThing = Executable | 'anonymous';
 

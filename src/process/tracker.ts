@@ -10,10 +10,9 @@ import {
   type MappingList,
   type Process,
   sameIdentity,
+  startsAt,
 } from './process.ts';
 
-/** A start time from /proc is rounded down to the clock tick of 10 ms. */
-const TICK_NS = 10_000_000;
 /** Between two readings of the same mappings because an address was in none. */
 const REFRESH_NS = 1e9;
 /** Generations of processes without exec that are looked through for mappings. */
@@ -86,6 +85,11 @@ export class ProcessTracker {
     return this.#read(process) === 'read';
   }
 
+  /** Whoever has the pid now, as far as is known. */
+  running(pid: HostPid): Process | undefined {
+    return this.#processes.get(pid);
+  }
+
   /** The instance if it is known, the past ones of this interval included. */
   find(identity: Identity): Process | undefined {
     const known = this.#processes.get(identity.pid);
@@ -124,10 +128,10 @@ export class ProcessTracker {
     return process;
   }
 
-  fork(child: Identity, parent: Identity): void {
+  fork(child: Identity, parent: Identity): Process {
     const known = this.find(child);
     // A sample of the child may have been faster than the news of it.
-    if (known?.complete) return;
+    if (known?.complete) return known;
     const process = known ?? newProcess(child);
     const from = this.find(parent);
     if (from?.complete) {
@@ -139,6 +143,7 @@ export class ProcessTracker {
     }
     if (!process.complete) process.parent = parent;
     if (!known) this.#replace(process);
+    return process;
   }
 
   exit(identity: Identity, time: MonotonicTime): Process | undefined {
@@ -235,9 +240,8 @@ export class ProcessTracker {
   }
 
   #read(process: Process): 'read' | 'gone' | 'unreadable' {
-    const { pid, startNs } = process.identity;
-    const started = this.#host.startTime(pid);
-    if (started === undefined || startNs < started || startNs >= started + TICK_NS) {
+    const { pid } = process.identity;
+    if (!startsAt(process.identity, this.#host.startTime(pid))) {
       this.#count('process_gone');
       return 'gone';
     }

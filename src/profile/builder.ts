@@ -30,6 +30,8 @@ export interface ProcessInformation {
   /** '' = use the comm of the samples. */
   readonly name: string;
   readonly executable: string;
+  /** Resource attributes that the process states of itself. */
+  readonly resource?: readonly Label[];
   /** Names of the attributes of its thread records, by number (OTEP 4947); undefined = it says none. */
   readonly attributeKeys?: readonly string[];
 }
@@ -218,12 +220,14 @@ export class ProfileBuilder {
       id = this.#processes.length;
       this.#processIds.set(key, id);
     }
+    const resource = known?.resource ?? this.#processes[id]?.resource ?? [];
     this.#processes[id] = {
       pid: instance.pid,
       name: cleanText(known?.name || comm),
       executable: cleanText(known?.executable || this.#processes[id]?.executable || ''),
       startNs: instance.startNs,
       execId: instance.execId,
+      ...(resource.length > 0 ? { resource: resource.map(cleanLabel) } : {}),
     };
     return id;
   }
@@ -271,6 +275,11 @@ export class ProfileBuilder {
     return { framesNamed, framesUnnamed };
   }
 }
+
+const cleanLabel = ({ key, value }: Label): Label => ({
+  key: cleanText(key),
+  value: cleanText(value),
+});
 
 /** Works each index out once and only when asked, so that tables hold nothing unused. */
 function memo(compute: (index: number) => number): (index: number) => number {

@@ -3,7 +3,7 @@
  * text shown for each. Every encoder takes names from here, so that a frame is
  * called the same in a flame graph, a pprof file and a folded line.
  */
-import type { FrameType, Location, Mapping, Profile } from './model.ts';
+import type { FrameType, Location, Mapping, Process, Profile } from './model.ts';
 
 export interface Frame {
   /** Never empty: a frame without a name is shown as `module+0xaddress`. */
@@ -93,12 +93,22 @@ export function moduleText(file: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** The service that a process is, as long as nothing better tells: its program. */
-export const serviceText = (process: { name: string; executable: string; pid: number }): string =>
+type ProcessNames = Pick<Process, 'pid' | 'name' | 'executable' | 'resource'>;
+
+/** The program that a process runs. */
+export const programText = (process: ProcessNames): string =>
   moduleText(process.executable) || processText(process);
 
+/** The service that a process states to be, '' when it does not. */
+export const statedService = ({ resource = [] }: Pick<Process, 'resource'>): string =>
+  resource.find(({ key }) => key === 'service.name')?.value ?? '';
+
+/** The service that a process is: what it states, or its program. */
+export const serviceText = (process: ProcessNames): string =>
+  statedService(process) || programText(process);
+
 /** A process without a usable name is shown by its executable, then by its pid. */
-export function processText(process: { name: string; executable: string; pid: number }): string {
+export function processText(process: Omit<ProcessNames, 'resource'>): string {
   if (process.name !== '') return process.name;
   const executable = moduleText(process.executable);
   return executable === '' ? `[pid ${process.pid}]` : executable;

@@ -18,7 +18,7 @@ test('small golden', () => {
       {
         process: 'app',
         pid: 42,
-        service: 'app',
+        service: null,
         thread: 'worker',
         stack: [
           {

@@ -2,7 +2,7 @@
  * One JSON object for scripts:
  *
  * ```json
- * {"samples": [{"process": "nginx", "pid": 42, "service": "shop", "thread": "", "stack": [
+ * {"samples": [{"process": "nginx", "pid": 42, "service": null, "thread": "", "stack": [
  *    {"name": "main", "file": "nginx.c", "line": 200, "module": "/usr/sbin/nginx",
  *     "type": "native", "inlined": false}],
  *   "count": 3, "trace_id": null, "span_id": null, "labels": {}}],
@@ -11,10 +11,10 @@
  *  "start_ms": 1790000000000, "duration_ns": 10000000000, "period_ns": 10101010, "host": "web-1"}
  * ```
  *
- * A sample stands for `period_ns` of CPU time. Stacks are leaf first. `line` 0, `file` '' and `thread` '' = not known;
+ * A sample stands for `period_ns` of CPU time. Stacks are leaf first. `service` is what the process itself states, or null. `line` 0, `file` '' and `thread` '' = not known;
  * `trace_id` and `span_id` are lower-case hex or null and not among `labels`.
  */
-import { framesOf, processText, serviceText } from './frame.ts';
+import { framesOf, processText, statedService } from './frame.ts';
 import type { Label, Profile, Tally } from './model.ts';
 import { SPAN_KEY, TRACE_KEY } from './request-id.ts';
 
@@ -64,8 +64,7 @@ export function* encodeJson(profile: Profile): Generator<string> {
 function sampleHead(profile: Profile, row: number): string {
   const process = profile.processes[profile.samples.process[row]!]!;
   const thread = profile.threads[profile.samples.thread[row]!]!;
-  const who = `"process":${text(processText(process))},"pid":${process.pid},"service":${text(serviceText(process))}`;
-  return `{${who},"thread":${text(thread)},"stack":[`;
+  return `{"process":${text(processText(process))},"pid":${process.pid},"service":${optional(statedService(process))},"thread":${text(thread)},"stack":[`;
 }
 
 function sampleTail(profile: Profile, row: number): string {

@@ -82,6 +82,8 @@ export interface Process {
   /** Nanoseconds since boot; with `execId` tells instances of one pid apart. */
   readonly startNs: number;
   readonly execId: number;
+  /** What it states of itself as OpenTelemetry's resource attributes (`service.name`, …), sorted by key; not there = nothing. */
+  readonly resource?: readonly Label[];
 }
 
 /** What became of every sample; all counts are samples unless said otherwise. */

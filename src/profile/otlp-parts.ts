@@ -8,6 +8,7 @@
  * several profiles of a process, and no two ever start at the same time.
  */
 import { createHash } from 'node:crypto';
+import { FieldCursor, ProtobufError } from '../protobuf/protobuf-reader.ts';
 import {
   DICTIONARY,
   FUNCTION,
@@ -23,7 +24,6 @@ import {
   STACK,
   VALUE_TYPE,
 } from './otlp-fields.ts';
-import { FieldCursor, ProtobufError } from './protobuf-reader.ts';
 import { ProtobufWriter } from './protobuf-writer.ts';
 
 type Table = keyof typeof DICTIONARY;

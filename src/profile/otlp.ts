@@ -5,7 +5,7 @@
  * CPU time. The tally travels as attributes of the first profile.
  */
 import { createHash, hash } from 'node:crypto';
-import { serviceText } from './frame.ts';
+import { programText, serviceText } from './frame.ts';
 import type { Process, Profile } from './model.ts';
 import {
   PROFILE,
@@ -17,7 +17,7 @@ import {
   VALUE_TYPE,
 } from './otlp-fields.ts';
 import { type OtlpRows, otlpRows, type RowOptions } from './otlp-rows.ts';
-import { OtlpStrings, writeAttribute } from './otlp-strings.ts';
+import { attributeKey, OtlpStrings, writeAttribute } from './otlp-strings.ts';
 import { OtlpTables } from './otlp-tables.ts';
 import { ProtobufWriter } from './protobuf-writer.ts';
 import { tallyEntries } from './tally.ts';
@@ -163,10 +163,10 @@ function* resourceAttributes(
   process: Process,
   host: string,
 ): Generator<readonly [key: string, value: string | number]> {
-  const executable = serviceText(process);
-  yield ['service.name', executable];
+  yield ['service.name', serviceText(process)];
+  for (const { key, value } of process.resource ?? []) yield [attributeKey(key), value];
   yield ['process.pid', process.pid];
-  yield ['process.executable.name', executable];
+  yield ['process.executable.name', programText(process)];
   yield ['process.executable.path', process.executable];
   yield ['host.name', host];
 }

@@ -4,7 +4,7 @@
  * would cost ten times the time and hundreds of bytes each.
  */
 import { Label as PprofLabel, Sample as PprofSample, type StringTable } from 'pprof-format';
-import { processText } from './frame.ts';
+import { processText, statedService } from './frame.ts';
 import { GOROUTINE_KEY } from './goroutine-labels.ts';
 import type { Profile } from './model.ts';
 
@@ -97,7 +97,11 @@ class SampleParts {
     if (this.#content === 'series') return encodeLabels([]);
     const process = this.#profile.processes[index]!;
     const pid = new PprofLabel({ key: this.#strings.dedup('pid'), num: process.pid });
-    return encodeLabels([...this.#label('process', processText(process)), pid]);
+    return encodeLabels([
+      ...this.#label('process', processText(process)),
+      pid,
+      ...this.#label('service_name', statedService(process)),
+    ]);
   };
 
   readonly #thread = (index: number): Uint8Array =>

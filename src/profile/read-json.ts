@@ -50,9 +50,8 @@ function addSample(rebuilder: ProfileRebuilder, sample: Fields): void {
     { key: SPAN_KEY, value: text(span_id) },
     ...Object.entries(fields(labels)).map(([key, value]) => ({ key, value: text(value) })),
   ];
-  const executable = text(service) === text(process) ? '' : text(service);
   rebuilder.add(
-    rebuilder.process(number(pid), text(process), executable),
+    rebuilder.process(number(pid), text(process), '', text(service)),
     text(thread),
     locations,
     all.filter(({ value }) => value !== ''),

@@ -1,4 +1,6 @@
 /** Reads an ExportProfilesServiceRequest as `encodeOtlp` writes it. */
+
+import { ProtobufError, type ProtobufField, protobufFields } from '../protobuf/protobuf-reader.ts';
 import type { Label, Profile } from './model.ts';
 import {
   ANY_VALUE,
@@ -18,7 +20,6 @@ import {
   SCOPE_PROFILES,
   STACK,
 } from './otlp-fields.ts';
-import { ProtobufError, type ProtobufField, protobufFields } from './protobuf-reader.ts';
 import { frameTypeOf, isPlace, mappingOf, ProfileFileError, ProfileRebuilder } from './rebuild.ts';
 import { isSpanId, isTraceId, SPAN_KEY, TRACE_KEY } from './request-id.ts';
 
@@ -190,9 +191,10 @@ class OtlpReader {
   #process(resource: ReadonlyMap<string, string>): number {
     const get = (key: string) => resource.get(key) ?? '';
     const name = get('process.executable.name');
-    const service = get('service.name');
-    const executable = get('process.executable.path') || (service === name ? '' : service);
-    return this.#rebuilder.process(Number(get('process.pid')), name, executable);
+    // Without a statement of its own a process is its program.
+    const service = get('service.name') === name ? '' : get('service.name');
+    const pid = Number(get('process.pid'));
+    return this.#rebuilder.process(pid, name, get('process.executable.path'), service);
   }
 
   #addSample(process: number, sample: Message): void {

@@ -95,10 +95,10 @@ class PprofReader {
       if (called === 'process') name = value;
       else if (called === 'pid') pid = Number(num);
       else if (called === 'thread') thread = value;
-      else if (called === 'service') service = value;
+      else if (called === 'service_name') service = value;
       else labels.push({ key: called, value });
     }
-    return { process: this.#rebuilder.process(pid, name, service), thread, labels };
+    return { process: this.#rebuilder.process(pid, name, '', service), thread, labels };
   }
 
   #locations(): Map<number, number> {

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { exampleProfile } from '../viewer/example-profile.test-support.ts';
 import { fuzz, rawSamples } from './arbitrary-samples.test-support.ts';
 import { buildProfile } from './fixture.test-support.ts';
+import { statedService } from './frame.ts';
 import { encodeJson } from './json.ts';
 import type { Profile } from './model.ts';
 import { encodeOtlp } from './otlp.ts';
@@ -60,13 +61,19 @@ test('what is written is read again: samples, ids, time, period and tally', () =
   }
 });
 
-test('processes keep their names, services and pids', () => {
-  const profile = exampleProfile({ samples: 400 });
-  for (const form of ['pprof', 'json', 'otlp'] as const) {
-    const read = readProfile(FORMS[form]!(profile));
-    const pids = new Map(profile.processes.map(({ pid, name }) => [pid, name]));
-    for (const { pid, name } of read.processes) {
-      if (form !== 'otlp') assert.equal(name, pids.get(pid), form);
+test('processes keep their pids, and what service they state to be', () => {
+  const plain = exampleProfile({ samples: 400 });
+  const processes = plain.processes.map((process, at) => ({
+    ...process,
+    ...(at % 2 === 0 ? {} : { resource: [{ key: 'service.name', value: `shop-${at}` }] }),
+  }));
+  const profile = { ...plain, processes };
+  const stated = new Map(processes.map((process) => [process.pid, statedService(process)]));
+  for (const [form, write] of Object.entries(FORMS)) {
+    const read = readProfile(write(profile)).processes;
+    assert.equal(read.length, processes.length, form);
+    for (const process of read) {
+      assert.equal(statedService(process), stated.get(process.pid), form);
     }
   }
 });

@@ -1,7 +1,7 @@
 /** Reads files that Flametap wrote: pprof, OTLP and JSON, told apart by what is in them. */
 import { gunzipSync } from 'node:zlib';
+import { ProtobufError, protobufFields } from '../protobuf/protobuf-reader.ts';
 import type { Profile } from './model.ts';
-import { ProtobufError, protobufFields } from './protobuf-reader.ts';
 import { readJson } from './read-json.ts';
 import { readOtlp } from './read-otlp.ts';
 import { readPprof } from './read-pprof.ts';

@@ -36,13 +36,15 @@ export class ProfileRebuilder {
     return this.#tables.location(location);
   }
 
-  process(pid: number, name: string, executable: string): number {
+  /** @param service what the process states to be, '' = nothing */
+  process(pid: number, name: string, executable: string, service: string): number {
     const process = {
       pid: Number.isSafeInteger(pid) && pid > 0 ? pid : 0,
       name: cleanText(name),
       executable: cleanText(executable),
       startNs: 0,
       execId: 0,
+      ...(service === '' ? {} : { resource: [{ key: 'service.name', value: cleanText(service) }] }),
     };
     const key = JSON.stringify(process);
     let id = this.#processIds.get(key);

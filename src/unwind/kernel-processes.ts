@@ -290,11 +290,12 @@ const TLS_KINDS = {
   dynamic: TlsKind.Dynamic,
 } as const;
 
-function setTls(value: DataView, at: number, { kind, offset, module, dtvStep }: TlsPlace): void {
-  value.setBigInt64(at + TlsValue.offset, BigInt(offset), true);
-  value.setUint32(at + TlsValue.module, module, true);
-  value.setUint16(at + TlsValue.dtvStep, dtvStep, true);
-  value.setUint16(at + TlsValue.kind, TLS_KINDS[kind], true);
+function setTls(value: DataView, at: number, place: TlsPlace): void {
+  value.setBigInt64(at + TlsValue.offset, BigInt(place.offset), true);
+  value.setUint32(at + TlsValue.generation, place.generation, true);
+  value.setUint16(at + TlsValue.module, place.module, true);
+  value.setUint8(at + TlsValue.dtvStep, place.dtvStep);
+  value.setUint8(at + TlsValue.kind, TLS_KINDS[place.kind]);
 }
 
 function isOf(value: DataView, { execId, startNs }: KernelIdentity): boolean {

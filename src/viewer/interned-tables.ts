@@ -190,8 +190,9 @@ export class InternedTables {
   }
 
   #process(process: Process): number {
-    const { pid, name, executable, startNs, execId } = process;
-    const key = JSON.stringify([pid, startNs, execId, name, executable]);
+    const { pid, name, executable, startNs, execId, resource } = process;
+    // A process may state what it is long after its first sample.
+    const key = JSON.stringify([pid, startNs, execId, name, executable, resource]);
     return this.#processes.id(key, () => process, 0);
   }
 

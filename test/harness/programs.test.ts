@@ -12,7 +12,15 @@ const folder = mkdtempSync(join(tmpdir(), 'programs-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 // Programs in other languages leave their chains to the tests; a sleeper has none worth telling.
-const SILENT = new Set(['crab', 'deep-go', 'inlined', 'inlined-rs', 'sleeper', 'self-dump']);
+const SILENT = new Set([
+  'crab',
+  'deep-go',
+  'inlined',
+  'inlined-rs',
+  'process-context',
+  'sleeper',
+  'self-dump',
+]);
 
 for (const name of programNames()) {
   // Every program builds, ends by itself and tells its chain and CPU time.

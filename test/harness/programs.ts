@@ -54,6 +54,7 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   pieces: { source: 'pieces.c' },
   jit: { source: 'jit.c' },
   sleeper: { source: 'sleeper.c' },
+  'process-context': { source: 'process-context.c' },
   'kernel-time': { source: 'kernel-time.c' },
   shapes: { source: 'shapes.cc' },
   'self-dump': { source: 'self-dump.c' },

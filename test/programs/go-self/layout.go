@@ -7,7 +7,7 @@ import (
 )
 
 // layout prints the offsets of g.m, m.curg, m.g0, g.sched and gobuf.sp, .pc, .bp; then
-// g.goid, g.atomicstatus, g.gopc, g.startpc, m.gsignal and m.isExtraInC.
+// g.goid, g.atomicstatus, g.gopc, g.startpc, m.gsignal, m.isExtraInC and g.labels.
 func layout() {
 	file, err := elf.Open("/proc/self/exe")
 	if err != nil {
@@ -23,7 +23,8 @@ func layout() {
 		offset(data, "runtime.gobuf", "bp"),
 		offset(data, "runtime.g", "goid"), offset(data, "runtime.g", "atomicstatus"),
 		offset(data, "runtime.g", "gopc"), offset(data, "runtime.g", "startpc"),
-		offset(data, "runtime.m", "gsignal"), offset(data, "runtime.m", "isExtraInC"))
+		offset(data, "runtime.m", "gsignal"), offset(data, "runtime.m", "isExtraInC"),
+		offset(data, "runtime.g", "labels"))
 }
 
 func offset(data *dwarf.Data, structure, field string) int64 {
