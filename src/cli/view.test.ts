@@ -99,11 +99,10 @@ test('without a trace: the slowest ones, so that somebody without an id finds on
 });
 
 test('a file says what the agent says, whatever its form', async () => {
-  const functions = (text: string) =>
-    text
-      .slice(text.indexOf('Hottest functions'))
-      .split('\n')
-      .map((line) => line.slice(0, 60));
+  const functions = (text: string) => {
+    const [, rows = ''] = /Hottest functions\n(.*?)\n(\n|$)/s.exec(text) ?? [];
+    return rows.split('\n').map((line) => line.slice(0, 60));
+  };
   const agent = await fromAgent('--trace-id', traceId);
   for (const file of Object.values(files)) {
     const { code, stdout, stderr } = await view('--trace-id', traceId, '--format', 'text', file);
