@@ -1,4 +1,5 @@
 /** From the draft to the configuration: defaults put in, values checked against one another. */
+import { wantedKeys } from '../context/wanted-keys.ts';
 import type { Draft, ExporterDraft, Values } from './draft.ts';
 import {
   type ExporterConfig,
@@ -55,6 +56,7 @@ export function build(draft: Draft): { config: Config; origins: Map<string, Orig
   });
   const config = { ...root, exporters } as unknown as Config;
   checkScope(draft, config, origins);
+  checkLabels(draft, config, origins);
   checkExporters(draft, exporters);
   return { config, origins };
 }
@@ -74,6 +76,19 @@ function checkScope(draft: Draft, { capture }: Config, origins: Map<string, Orig
   for (const kind of ['comm', 'cgroup']) {
     const count = capture.scope.include.filter((one) => one.startsWith(`${kind}=`)).length;
     if (count > 1) draft.problem(origin, path, `there can be one ${kind} only`);
+  }
+}
+
+/** How many the kernel side can look for. */
+function checkLabels(draft: Draft, { profile }: Config, origins: Map<string, Origin>): void {
+  const path = 'profile.labels';
+  const origin = origins.get(path);
+  if (!origin) return;
+  try {
+    wantedKeys(profile.labels);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    draft.problem(origin, path, error.message);
   }
 }
 

@@ -195,6 +195,11 @@ suite('errors', () => {
       { sets: ['capture.scope.include=exe=/x'] },
       /not supported yet; allowed: pid=/,
     ],
+    [
+      'too many labels',
+      { sets: [`profile.labels=${Array.from({ length: 65 }, (_, at) => `l${at}`).join()}`] },
+      /profile\.labels: at most 64 labels can be read, not 65$/,
+    ],
     ['two cgroups', { sets: ['capture.scope.include=cgroup=/a,cgroup=/b'] }, /one cgroup only$/],
     [
       'a variable',
