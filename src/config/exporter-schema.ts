@@ -8,9 +8,7 @@ import {
   size,
   text,
   trueOrFalse,
-  wholeNumber,
 } from './kind.ts';
-
 import { labelName } from './label-name.ts';
 import { list, section, single, table, type ValueOf } from './setting.ts';
 
@@ -71,7 +69,6 @@ const sampleLabels = list(
   [],
   'sent beside trace_id and span_id; each value of one makes a series of its own in Pyroscope',
 );
-const concurrency = single(wholeNumber(1, 16), 2, 'requests under way at one time');
 
 export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another OTLP receiver', {
   name,
@@ -91,7 +88,6 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   retry,
   max_request_bytes: maxRequestBytes,
   sample_labels: sampleLabels,
-  concurrency,
 });
 
 export const pyroscope = section("to Pyroscope's own push API, as pprof", {
@@ -113,7 +109,6 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   retry,
   max_request_bytes: maxRequestBytes,
   sample_labels: sampleLabels,
-  concurrency,
 });
 
 export const files = section('into files', {
