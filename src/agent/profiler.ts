@@ -65,6 +65,7 @@ export class LiveProfiler implements Profiler {
     const pipeline = new Pipeline({
       threads: options.threads,
       ...(options.labels ? { labels: new Set(options.labels) } : {}),
+      ...(options.labelLimits ? { labelLimits: options.labelLimits } : {}),
       wanted,
       onSnapshot: (snapshot) => save(snapshot),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),

@@ -11,7 +11,7 @@ import { decodePush, encodePush } from './push-message.ts';
 import { encodeRequests, PUSH_LIMITS, type PushLimits, splitPush } from './pyroscope.ts';
 import type { SeriesOptions } from './series-labels.ts';
 
-const plain: SeriesOptions = { pid: false, goroutines: false, labels: {} };
+const plain: SeriesOptions = { pid: false, labels: {} };
 
 const encode = (
   profile: Profile,
@@ -181,8 +181,15 @@ test('goroutines, which would be series, are not sent; other labels and ids are'
   );
 });
 
+test('only the labels that are chosen make series; the ids of requests are always sent', () => {
+  const chosen = (names: string[]) =>
+    stored(encode(goroutines, { sampleLabels: new Set(names) })).at(-1)!.samples[0]![0];
+  assert.match(chosen([]), /f4098 trace_id=0123456789abcdef0123456789abcdef$/);
+  assert.match(chosen(['endpoint/name', 'nothing']), / endpoint_name=\/cart$/);
+});
+
 test('goroutines as texts when asked for: Pyroscope drops numbers', () => {
-  const samples = stored(encode(goroutines, { goroutines: true })).at(-1)!.samples;
+  const samples = stored(encode(goroutines, { sampleLabels: 'all' })).at(-1)!.samples;
   assert.match(samples[0]![0], / goroutine=17 goroutine_kind=user /);
 });
 
@@ -190,7 +197,7 @@ test('no more labels and no longer ones than Pyroscope takes', () => {
   const labels = Object.fromEntries(
     Array.from({ length: 40 }, (_, i) => [`l${i}${'n'.repeat(2000)}`, 'ä'.repeat(2000)]),
   );
-  const [series] = stored(encode(goroutines, { labels, goroutines: true }));
+  const [series] = stored(encode(goroutines, { labels, sampleLabels: 'all' }));
   assert.equal(Object.keys(series!.labels).length, 30);
   for (const [name, value] of Object.entries(series!.labels)) {
     assert.ok(Buffer.byteLength(name) <= 1024);
@@ -198,7 +205,7 @@ test('no more labels and no longer ones than Pyroscope takes', () => {
   }
   assert.equal(series!.labels.service_name, 'web');
   assert.match(
-    stored(encode(goroutines, { labels, goroutines: true })).at(-1)!.samples[0]![0],
+    stored(encode(goroutines, { labels, sampleLabels: 'all' })).at(-1)!.samples[0]![0],
     /f4098 trace_id=0123456789abcdef0123456789abcdef$/,
   );
 });

@@ -64,6 +64,10 @@ test('small golden', () => {
       events_lost: {},
       problems: {},
     },
+    start_ms: 1_790_000_000_000,
+    duration_ns: 10_000_000_000,
+    period_ns: 10_101_010,
+    host: 'web-1',
   });
 });
 

@@ -22,7 +22,7 @@ const type = requestType();
 
 /** Encodes, and checks every rule before anything is compared. */
 function decode(profile: Profile, goroutines = false): Request {
-  const bytes = encodeOtlp(profile, { goroutines });
+  const bytes = encodeOtlp(profile, goroutines ? { sampleLabels: 'all' } : {});
   assert.deepEqual(violations(bytes), []);
   return decodeRequest(type, bytes);
 }
@@ -342,8 +342,9 @@ test('sums beyond 32 bits and addresses beyond 53 are exact', () => {
   assert.equal(user!.address, 2n ** 52n - 1n);
 });
 
-test('trace ids of another form are attributes, and half a link has zeros', () => {
-  const built = buildProfile([1, 2].map((labels) => ({ ...plainSample, labels })));
+test('a request is one link; one id alone, or of another form, is an attribute of its name', () => {
+  const built = buildProfile([1, 2, 3, 4, 5].map((at) => ({ ...plainSample, user: [at] })));
+  const samples = { ...built.samples, labels: Uint32Array.of(1, 2, 3, 4, 5) };
   const labelSets = [
     [],
     [
@@ -351,9 +352,19 @@ test('trace ids of another form are attributes, and half a link has zeros', () =
       { key: 'span_id', value: '0'.repeat(16) },
     ],
     [{ key: 'trace_id', value: 'f'.repeat(32) }],
+    [{ key: 'span_id', value: 'f'.repeat(16) }],
+    [
+      { key: 'trace_id', value: 'f'.repeat(32) },
+      { key: 'span_id', value: 'f'.repeat(16) },
+    ],
+    [
+      { key: 'endpoint', value: '/cart' },
+      { key: 'span_id', value: 'f'.repeat(16) },
+      { key: 'trace_id', value: 'f'.repeat(32) },
+    ],
   ];
-  const request = decode({ ...built, labelSets });
-  const [first, second] = samplesOf(request);
+  const request = decode({ ...built, samples, labelSets });
+  const [first, second, third, fourth, fifth] = samplesOf(request);
   assert.equal(first!.link_index, 0);
   assert.deepEqual(
     [...attributesOf(request.dictionary!, first!.attribute_indices)],
@@ -362,9 +373,26 @@ test('trace ids of another form are attributes, and half a link has zeros', () =
       ['span_id', '0'.repeat(16)],
     ],
   );
-  const link = request.dictionary!.link_table[second!.link_index]!;
+  for (const [sample, key, length] of [
+    [second, 'trace_id', 32],
+    [third, 'span_id', 16],
+  ] as const) {
+    assert.equal(sample!.link_index, 0);
+    assert.deepEqual(
+      [...attributesOf(request.dictionary!, sample!.attribute_indices)],
+      [[key, 'f'.repeat(length)]],
+    );
+  }
+  assert.equal(request.dictionary!.link_table.length, 2);
+  assert.deepEqual([fourth!.link_index, fifth!.link_index], [1, 1]);
+  assert.deepEqual(fourth!.attribute_indices, []);
+  assert.deepEqual(
+    [...attributesOf(request.dictionary!, fifth!.attribute_indices)],
+    [['endpoint', '/cart']],
+  );
+  const link = request.dictionary!.link_table[1]!;
   assert.equal(Buffer.from(link.trace_id).toString('hex'), 'f'.repeat(32));
-  assert.equal(Buffer.from(link.span_id).toString('hex'), '0'.repeat(16));
+  assert.equal(Buffer.from(link.span_id).toString('hex'), 'f'.repeat(16));
 });
 
 test('a process with more samples than Pyroscope takes gets several profiles at different times', () => {
