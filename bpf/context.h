@@ -6,6 +6,7 @@
 #include "custom_labels.h"
 #include "go_labels.h"
 #include "labels.h"
+#include "node_context.h"
 #include "thread_context.h"
 
 /* A reader that gave up half way has no labels. */
@@ -35,6 +36,8 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 		outcome = worse(outcome, settled(s, s->label_bytes, read_go_labels(s)));
 	if (p->custom_labels.kind)
 		outcome = worse(outcome, settled(s, s->label_bytes, read_custom_labels(s)));
+	if (p->node)
+		outcome = worse(outcome, settled(s, s->label_bytes, read_node_context(s)));
 	return outcome;
 }
 

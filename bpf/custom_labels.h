@@ -47,6 +47,27 @@ __weak __attribute__((noinline)) int ft_add_custom_label(u32 number) {
 	return add_label(s, key, label->value, label->value_length);
 }
 
+/* All labels in the chunk; global for the same reason. Returns enum ft_context. */
+__weak __attribute__((noinline)) int ft_add_custom_labels(u32 count) {
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
+	if (!s)
+		return FT_CONTEXT_NONE;
+	u32 outcome = FT_CONTEXT_NONE;
+	for (u32 i = 0; i < CUSTOM_LABELS; i++) {
+		if (i >= count)
+			break;
+		struct ft_custom_label *label = custom_label(s, i);
+		u64 length = label->key_length;
+		if (!label->key || length > FT_KEY_BYTES || !(s->wanted_lengths >> (length & 63) & 1))
+			continue;
+		u32 added = ft_add_custom_label(i);
+		if (added > outcome)
+			outcome = added;
+	}
+	return outcome;
+}
+
 /* Adds the wanted ones of a set; returns enum ft_context. */
 static __always_inline u32 add_custom_labels(struct ft_scratch *s, u64 address) {
 	struct ft_custom_set set = {};
@@ -71,17 +92,9 @@ static __always_inline u32 add_custom_labels(struct ft_scratch *s, u64 address) 
 		return FT_CONTEXT_UNREADABLE;
 	s->seen_keys = 0;
 	s->key_unreadable = 0;
-	for (u32 i = 0; i < CUSTOM_LABELS; i++) {
-		if (i >= count)
-			break;
-		struct ft_custom_label *label = custom_label(s, i);
-		u64 length = label->key_length;
-		if (!label->key || length > FT_KEY_BYTES || !(s->wanted_lengths >> (length & 63) & 1))
-			continue;
-		u32 added = ft_add_custom_label(i);
-		if (added > outcome)
-			outcome = added;
-	}
+	u32 added = ft_add_custom_labels(count);
+	if (added > outcome)
+		outcome = added;
 	struct ft_custom_set again = {};
 	if (bpf_probe_read_user(&again, sizeof(again), (void *)address) || again.storage != set.storage ||
 	    again.count != set.count)

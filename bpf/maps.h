@@ -119,6 +119,13 @@ struct {
 	__uint(max_entries, 1);
 } ft_wanted_lengths SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct ft_node_layout);
+	__uint(max_entries, FT_NODE_LAYOUTS);
+} ft_node_layouts SEC(".maps");
+
 /* ---- per-CPU scratch and counters ---- */
 struct ft_counters {
 	u64 values[FT_COUNTER_COUNT];

@@ -265,6 +265,23 @@ enum ft_go_labels_form {
 	FT_GO_LABELS_SLICE = 2, /* since: pointer to a sorted slice */
 };
 
+enum ft_node_form {
+	FT_NODE_THREAD_CONTEXT = 1, /* otel_thread_ctx_nodejs_v1 */
+	FT_NODE_CUSTOM_LABELS = 2,  /* custom_labels_als_handle */
+};
+
+/* Element of `node_layouts`: a library that offers context, in a build of Node.js. */
+struct ft_node_layout {
+	/* V8's current isolate, from fs_base: two's complement; custom-labels only, as hash. */
+	ft_u64 isolate;
+	ft_u32 continuation; /* in the isolate: the data of the current continuation */
+	ft_s32 hash;         /* custom_labels_als_identity_hash - custom_labels_als_handle */
+	ft_u16 map_type;     /* V8's instance type of a JavaScript Map */
+	ft_u16 form;         /* enum ft_node_form */
+	ft_u32 reserved;
+};
+#define FT_NODE_LAYOUTS 256
+
 /* Value of `processes`, keyed by host pid (u32). */
 struct ft_process {
 	struct ft_identity identity;

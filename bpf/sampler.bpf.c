@@ -17,14 +17,24 @@ static __always_inline u64 wakeup_flags(struct ft_scratch *s, void *ring, u64 no
 	return BPF_RB_NO_WAKEUP;
 }
 
+/* Bytes of labels to send. clang tests `labels - 1`, and verifiers before 6.18 then
+ * know nothing of `labels`: hence the mask, which changes nothing. */
+static __always_inline u32 bounded_labels(struct ft_scratch *s) {
+	u32 labels = s->label_bytes;
+	if (!labels || labels > FT_LABEL_BYTES)
+		return 0;
+	labels--;
+	asm volatile("" : "+r"(labels));
+	return (labels & (FT_LABEL_BYTES - 1)) + 1;
+}
+
 static __always_inline void send_unwound(struct ft_scratch *s, void *ring) {
 	u32 words = s->sample.kernel_count + s->count;
 	if (words > FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES)
 		words = FT_MAX_KERNEL_FRAMES + FT_MAX_USER_FRAMES;
 	u32 length = sizeof(struct ft_sample) + words * 8;
-	u32 labels = s->label_bytes;
-	if (labels && labels <= FT_LABEL_BYTES &&
-	    !bpf_probe_read_kernel((u8 *)s->addresses + words * 8, labels, s->labels))
+	u32 labels = bounded_labels(s);
+	if (labels && !bpf_probe_read_kernel((u8 *)s->addresses + words * 8, labels, s->labels))
 		length += labels;
 	else
 		s->sample.label_bytes = 0;
@@ -70,8 +80,8 @@ static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample 
 		sample->kernel_count = 0;
 		sample->user_count = 0;
 	}
-	u32 labels = s->label_bytes;
-	if (labels && labels <= FT_LABEL_BYTES && !bpf_probe_read_kernel(body + at, labels, s->labels))
+	u32 labels = bounded_labels(s);
+	if (labels && !bpf_probe_read_kernel(body + at, labels, s->labels))
 		at += labels;
 	else
 		sample->label_bytes = 0;

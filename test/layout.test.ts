@@ -86,6 +86,16 @@ const STRUCTS = {
       nodeContext: 'node_context',
     },
   ],
+  NodeLayoutValue: [
+    'ft_node_layout',
+    {
+      isolate: 'isolate',
+      continuation: 'continuation',
+      hash: 'hash',
+      mapType: 'map_type',
+      form: 'form',
+    },
+  ],
   TlsValue: [
     'ft_tls',
     {
@@ -124,6 +134,7 @@ const NUMBERS = {
   LABEL_THREAD_CONTEXT: 'FT_LABEL_THREAD_CONTEXT',
   KEY_BYTES: 'FT_KEY_BYTES',
   WANTED_KEYS: 'FT_WANTED_KEYS',
+  NODE_LAYOUTS: 'FT_NODE_LAYOUTS',
   PROCESS_GO_UNKNOWN: 'FT_PROCESS_GO_UNKNOWN',
   FLAG_STACK_CUT: 'FT_SAMPLE_STACK_CUT',
   FLAG_EXACT_START: 'FT_SAMPLE_EXACT_START',
@@ -139,6 +150,7 @@ const ENUMS = {
   MappingKind: [record.MappingKind, 'FT_MAPPING_', { Anonymous: 'ANON' }],
   TlsKind: [record.TlsKind, 'FT_TLS_', {}],
   GoLabelsForm: [record.GoLabelsForm, 'FT_GO_LABELS_', {}],
+  NodeForm: [record.NodeForm, 'FT_NODE_', {}],
 } as const satisfies Record<
   string,
   readonly [Readonly<Record<string, number>>, string, Readonly<Record<string, string>>]

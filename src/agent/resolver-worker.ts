@@ -71,6 +71,11 @@ function readOptional(path: string): Uint8Array {
 
 const monotonicNow = (): number => Number(process.hrtime.bigint());
 
+function threadCpu(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) * 1000;
+}
+
 /** Pause between two looks into processes, each of which takes a few milliseconds. */
 const LOOK_INTERVAL_MS = 50;
 
@@ -105,6 +110,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       isAnnounced: setup.announcesContexts,
       isReplay: setup.snapshots !== undefined,
       clock: monotonicNow,
+      cost: threadCpu,
     }),
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },

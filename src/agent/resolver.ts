@@ -64,6 +64,7 @@ const REPLAY_MAPS: TableMaps = {
   mappings: -1,
   files: -1,
   tables: -1,
+  nodeLayouts: -1,
   mappingCount: 1 << 20,
   fileCount: 1 << 16,
   tableCount: 1 << 24,
@@ -131,7 +132,7 @@ export class Resolver {
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer);
     this.#goLayouts = new GoLayouts(options.host);
-    this.#carriers = new ProcessCarriers(options.host, options.clock);
+    this.#carriers = new ProcessCarriers(options.host, maps, writer, options.clock);
     this.#isLive = options.kernel !== undefined;
     this.#shared = {
       store: this.#store,

@@ -100,6 +100,7 @@ export class LiveCapture {
       mappings: this.#sampler.mapDescriptor('ft_mappings'),
       files: this.#sampler.mapDescriptor('ft_files'),
       tables: this.#sampler.mapDescriptor('ft_tables'),
+      nodeLayouts: this.#sampler.mapDescriptor('ft_node_layouts'),
       mappingCount: MAPPINGS,
       fileCount: FILES,
       tableCount: this.#tableCount,

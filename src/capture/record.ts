@@ -189,6 +189,19 @@ export const TlsValue = {
   size: 16,
 } as const;
 export const TlsKind = { None: 0, Static: 1, Dynamic: 2 } as const;
+/** `struct ft_node_layout`. */
+export const NodeLayoutValue = {
+  isolate: 0,
+  continuation: 8,
+  hash: 12,
+  mapType: 16,
+  form: 18,
+  size: 24,
+} as const;
+/** `enum ft_node_form`. */
+export const NodeForm = { ThreadContext: 1, CustomLabels: 2 } as const;
+/** Elements of `ft_node_layouts`. */
+export const NODE_LAYOUTS = 256;
 export const GoLabelsForm = { Map: 1, Slice: 2 } as const;
 
 /** Flags of `struct ft_process`: a Go program whose layout is not known. */

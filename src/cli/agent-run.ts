@@ -58,6 +58,7 @@ export function profilerOptions({ capture, profile, symbols }: Config): Profiler
     maxDepth: capture.maxDepth,
     ringBytes: capture.ringBytesPerCpu,
     labels: profile.labels,
+    labelLimits: { sets: profile.maxLabelSets, bytes: profile.maxLabelBytes },
     symbols,
     steady: true,
   };
@@ -68,7 +69,9 @@ const named = (members: readonly string[], kind: string): string[] =>
   members.filter((one) => one.startsWith(`${kind}=`)).map((one) => one.slice(kind.length + 1));
 
 const restartsSampling = (path: string): boolean =>
-  path.startsWith('capture.') || path.startsWith('symbols.') || path === 'profile.labels';
+  path.startsWith('capture.') ||
+  path.startsWith('symbols.') ||
+  /^profile\.(labels|max_label_)/.test(path);
 
 const changesDelivery = (path: string): boolean =>
   path.startsWith('exporters.') || path === 'resource.attributes';
@@ -338,7 +341,8 @@ export class Agent {
     } catch (error) {
       this.#log.error(`cannot sample so: ${reasonOf(error)}; sampling goes on as before`);
       const { capture, symbols } = before;
-      const profile = { ...this.#config.profile, labels: before.profile.labels };
+      const { labels, maxLabelSets, maxLabelBytes } = before.profile;
+      const profile = { ...this.#config.profile, labels, maxLabelSets, maxLabelBytes };
       this.#config = { ...this.#config, capture, symbols, profile };
       this.#profiler = await startProfiler(profilerOptions(this.#config));
     }

@@ -1,4 +1,5 @@
 /** From the draft to the configuration: defaults put in, values checked against one another. */
+import { wantedKeys } from '../context/wanted-keys.ts';
 import type { Draft, ExporterDraft, Values } from './draft.ts';
 import {
   type ExporterConfig,
@@ -58,6 +59,7 @@ export function build(draft: Draft): { config: Config; origins: Map<string, Orig
   });
   const config = { ...root, exporters } as unknown as Config;
   checkScope(draft, config, origins);
+  checkLabels(draft, config, origins);
   checkExporters(draft, exporters);
   return { config, origins };
 }
@@ -81,6 +83,19 @@ function checkScope(draft: Draft, { capture }: Config, origins: Map<string, Orig
     if (count('include', kind) > 1) complain('include', `there can be one ${kind} only`);
   if (count('exclude', 'cgroup') > MAX_EXCLUDED_CGROUPS)
     complain('exclude', `there can be ${MAX_EXCLUDED_CGROUPS} cgroups only`);
+}
+
+/** How many the kernel side can look for. */
+function checkLabels(draft: Draft, { profile }: Config, origins: Map<string, Origin>): void {
+  const path = 'profile.labels';
+  const origin = origins.get(path);
+  if (!origin) return;
+  try {
+    wantedKeys(profile.labels);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    draft.problem(origin, path, error.message);
+  }
 }
 
 type Complain = (path: string, message: string) => void;

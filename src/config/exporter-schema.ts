@@ -9,7 +9,8 @@ import {
   text,
   trueOrFalse,
 } from './kind.ts';
-import { section, single, table, type ValueOf } from './setting.ts';
+import { labelName } from './label-name.ts';
+import { list, section, single, table, type ValueOf } from './setting.ts';
 
 /** RFC 9110, a field name. */
 const headerName = text('a header name', (name) =>
@@ -63,6 +64,11 @@ const maxRequestBytes = single(
   1_500_000,
   'of one request before compression; larger profiles are split',
 );
+const sampleLabels = list(
+  labelName,
+  [],
+  'sent beside trace_id and span_id; each value of one makes a series of its own in Pyroscope',
+);
 
 export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another OTLP receiver', {
   name,
@@ -81,6 +87,7 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   queue: queue(24 * 3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
+  sample_labels: sampleLabels,
 });
 
 export const pyroscope = section("to Pyroscope's own push API, as pprof", {
@@ -101,6 +108,7 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   queue: queue(3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
+  sample_labels: sampleLabels,
 });
 
 export const files = section('into files', {

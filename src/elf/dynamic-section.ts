@@ -15,6 +15,7 @@ export const DynamicTag = {
   StringsSize: 10,
   SharedName: 14,
   PltRelocations: 23,
+  GnuHash: 0x6ffffef5,
   RelativeCount: 0x6ffffff9,
   Flags1: 0x6ffffffb,
 } as const;

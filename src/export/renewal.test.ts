@@ -74,7 +74,7 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
       tls: () => readTls(watched, secret.files),
       insecure: false,
       maxRequestBytes: 1_500_000,
-      encoding: { goroutines: false, attributes: {} },
+      encoding: { attributes: {} },
       now: Date.now,
     });
     context.after(() => transport.close());

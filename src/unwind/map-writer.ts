@@ -7,6 +7,7 @@ export interface TableMaps {
   readonly mappings: number;
   readonly files: number;
   readonly tables: number;
+  readonly nodeLayouts: number;
   readonly mappingCount: number;
   readonly fileCount: number;
   readonly tableCount: number;

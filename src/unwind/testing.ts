@@ -6,6 +6,7 @@ const PROCESSES = 1;
 const MAPPINGS = 2;
 const FILES = 3;
 const TABLES = 4;
+const NODE_LAYOUTS = 5;
 
 export class MemoryMaps implements MapWriter {
   readonly maps: TableMaps;
@@ -21,6 +22,7 @@ export class MemoryMaps implements MapWriter {
       mappings: MAPPINGS,
       files: FILES,
       tables: TABLES,
+      nodeLayouts: NODE_LAYOUTS,
       mappingCount: mappings,
       fileCount: files,
       tableCount: tables,

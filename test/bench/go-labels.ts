@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { startProfiler } from '../../src/agent/profiler.ts';
 import { buildRequests } from '../harness/go-requests.ts';
 import { pause } from '../harness/record.ts';
-import { bpfTotal, checkBpfStats, samplerCounters } from './meter.ts';
+import { bpfPrograms, bpfTotal, checkBpfStats, type ProgramStats } from './meter.ts';
 import type { Figure } from './table.ts';
 
 const LABELS = 20;
@@ -54,6 +54,8 @@ export async function perSample(
   seconds: number,
 ): Promise<number> {
   const child = spawn(program!, args, { stdio: 'ignore' });
+  // Other profilers may be running.
+  const others = new Set(bpfPrograms().map(({ id }) => id));
   try {
     const profiler = await startProfiler({
       hz: HZ,
@@ -65,21 +67,20 @@ export async function perSample(
     });
     // The first samples are those of a process that is not known yet.
     await pause(500);
-    const read = () => ({ sampler: bpfTotal(isSampler), counters: samplerCounters() });
+    const isOurs = ({ id, name }: ProgramStats): boolean =>
+      name.startsWith('ft_sample') && !others.has(id);
+    const read = () => ({ ns: bpfTotal(isOurs).ns, samples: profiler.counts().samples });
     const before = read();
     await pause(seconds * 1000);
     const after = read();
     checkBpfStats();
     await profiler.stop();
-    const gained = (name: string): number => after.counters[name]! - before.counters[name]!;
     if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
-    return (after.sampler.ns - before.sampler.ns) / Math.max(1, gained('sent'));
+    return (after.ns - before.ns) / Math.max(1, after.samples - before.samples);
   } finally {
     child.kill('SIGKILL');
   }
 }
-
-const isSampler = ({ name }: { name: string }): boolean => name.startsWith('ft_sample');
 
 export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;

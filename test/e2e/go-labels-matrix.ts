@@ -40,7 +40,7 @@ const folder = mkdtempSync(join(tmpdir(), 'go-labels-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const wanted = process.argv.slice(2);
 console.log(
-  'release   build                requests  samples  with id  wrong  in long ones  by their clock   cases',
+  'release   build                requests  samples  with id  first  wrong  in long ones  by their clock   cases',
 );
 for (const release of wanted.length > 0 ? wanted : RELEASES) {
   for (const build of BUILDS) {
@@ -53,12 +53,12 @@ for (const release of wanted.length > 0 ? wanted : RELEASES) {
       const { requests, inside, first, identified, wrongCount, times } = judgement;
       const found = times.reduce((sum, time) => sum + time.found, 0);
       const expected = times.reduce((sum, time) => sum + time.expected, 0);
-      const share = `${((100 * identified) / Math.max(1, inside - first)).toFixed(2)} %`;
+      const share = `${((100 * identified) / Math.max(1, inside)).toFixed(2)} %`;
       console.log(
         release.padEnd(9),
         title.join(' ').padEnd(20),
-        [requests, inside, share, wrongCount, found, expected.toFixed(1)]
-          .map((figure, at) => String(figure).padStart([8, 8, 8, 6, 13, 15][at]!))
+        [requests, inside, share, first, wrongCount, found, expected.toFixed(1)]
+          .map((figure, at) => String(figure).padStart([8, 8, 8, 6, 6, 13, 15][at]!))
           .join(' '),
         `  ${cases.length - wrongCases.length} of ${cases.length}`,
       );

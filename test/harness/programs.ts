@@ -73,6 +73,8 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
       '-Wl,--section-start=.far=0xa0400000',
     ],
   },
+  // Symbols as a binary of Node exports them.
+  'fake-v8': { source: 'node-context/fake-v8.c', flags: ['-rdynamic'] },
   'deep-go': { source: 'deep-go/main.go' },
 };
 

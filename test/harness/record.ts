@@ -15,6 +15,7 @@ export interface JsonTally {
   readonly lost: Readonly<Record<string, number>>;
   readonly truncated: Readonly<Record<string, number>>;
   readonly deferred: Readonly<Record<string, number>>;
+  readonly labels_lost: Readonly<Record<string, number>>;
   readonly frames_named: number;
   readonly frames_unnamed: number;
 }

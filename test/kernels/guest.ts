@@ -82,6 +82,7 @@ export function buildInitramfs(folder: string): string {
   put(inspector(folder), '/test/inspect');
   put(buildProgram('chain'), '/test/chain');
   put(buildProgram('kernel-time'), '/test/kernel-time');
+  put(buildProgram('process-context'), '/test/process-context');
   const bundles = readdirSync(join(REPOSITORY, 'dist')).filter((file) => file.endsWith('.cjs'));
   for (const file of ['flametap', ...bundles.map((name) => join('dist', name)), 'build/node']) {
     put(join(REPOSITORY, file), join('/flametap', file));

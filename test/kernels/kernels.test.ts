@@ -29,7 +29,7 @@ const KERNELS: readonly [suite: string, version: RegExp][] = [
   // the newest of all: at least a major version above
   ['trixie-backports', /^([7-9]|\d\d)\.\d+\./],
 ];
-const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_sample'];
+const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_publication', 'ft_sample'];
 /** The verifier's limit is a million; a change that comes near it fails here first. */
 const MOST_INSTRUCTIONS = 100_000;
 /** What workload.sh waits for, less the samples of the profiler's first moments. */
@@ -98,6 +98,7 @@ function doctorIsContent(guest: GuestResult): void {
   };
   assert.equal(checks.find(({ id }) => id === 'trial')?.state, 'ok');
   assert.equal(checks.find(({ id }) => id === 'lockdown')?.detail, 'integrity');
+  assert.equal(checks.find(({ id }) => id === 'process-contexts')?.state, 'ok');
 }
 
 // perf_event on every CPU; exec, exit and fork by the kernel's own count of runs.
@@ -150,6 +151,17 @@ function kernelStacksGoOnInUserCode(guest: GuestResult): void {
   expectAll(reading, { steps, least: steps.length, tail: LIBRARY_TAIL });
 }
 
+// By the kprobe: the programs said who they were long after their first sample, and ended.
+function contextsAreNoticed(guest: GuestResult): void {
+  const services = new Set(
+    profileOf(guest)
+      .samples.filter(({ process }) => process === 'process-context')
+      .map(({ service }) => service),
+  );
+  const isNamed = Number(guest.read('memory-names')) > 0;
+  assert.deepEqual(services, new Set(['in-memfd', isNamed ? 'in-anonymous' : null]));
+}
+
 // Ancestors of a cgroup are stored and asked for differently from version to version.
 function cgroupsAreScopes(guest: GuestResult): void {
   assert.equal(guest.code('cgroup'), 0, guest.read('cgroup.err'));
@@ -192,6 +204,9 @@ for (const [suite, version] of KERNELS) {
     await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
     await context.test(`${release}: kernel stacks go on in user code`, () =>
       kernelStacksGoOnInUserCode(guest),
+    );
+    await context.test(`${release}: process contexts are seen as they are published`, () =>
+      contextsAreNoticed(guest),
     );
     await context.test(`${release}: a cgroup takes in those below it, and no others`, () =>
       cgroupsAreScopes(guest),
