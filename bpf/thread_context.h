@@ -59,8 +59,12 @@ static __always_inline u32 copy_thread_record(struct ft_scratch *s, u64 address)
 	return outcome;
 }
 
-/* Returns enum ft_context. */
-static __always_inline u32 read_thread_context(struct ft_scratch *s) {
+/* Returns enum ft_context. Global with a scalar argument for the verifier, as ft_step is. */
+__weak __attribute__((noinline)) int ft_read_thread_context(u32 unused) {
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
+	if (!s)
+		return FT_CONTEXT_NONE;
 	u64 variable = tls_address(s, &s->process.thread_context);
 	if (!variable)
 		return FT_CONTEXT_NONE;
