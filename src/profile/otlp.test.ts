@@ -55,7 +55,7 @@ test('what a process states of itself are attributes of its resource; ours stay 
   ];
   const processes = [{ ...profile.processes[0]!, resource }, profile.processes[1]!];
   const resources = (attributes: Readonly<Record<string, string>>) => {
-    const bytes = encodeOtlp({ ...profile, processes }, { goroutines: false, attributes });
+    const bytes = encodeOtlp({ ...profile, processes }, { attributes });
     assert.deepEqual(violations(bytes), []);
     return decodeRequest(type, bytes).resource_profiles.map((one) =>
       Object.fromEntries(

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { after, before, suite, type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { ChunkKind, readRecording } from '../../src/capture/recording.ts';
 import {
@@ -22,7 +22,7 @@ import { countOf, type JsonTally } from '../harness/record.ts';
 import { bootGuest, buildInitramfs, type GuestResult } from './guest.ts';
 import { fetchKernel } from './kernel-images.ts';
 
-const KERNELS: readonly [suite: string, version: RegExp][] = [
+const KERNELS: readonly [distribution: string, version: RegExp][] = [
   ['bullseye', /^5\.10\./],
   ['bookworm', /^6\.1\./],
   ['trixie', /^6\.12\./],
@@ -188,34 +188,37 @@ function refuses(guest: GuestResult, step: string, check: string, words: RegExp)
   assert.doesNotMatch(said, /libbpf|processed \d+ insns/, 'what only a developer can read');
 }
 
-for (const [suite, version] of KERNELS) {
-  test(`the kernel of Debian ${suite}`, async (context) => {
-    const kernel = fetchKernel(suite);
-    assert.match(kernel.release, version, `${suite} has Linux ${kernel.release}`);
-    const guest = await bootGuest(kernel.path, initramfs);
-    assert.equal(guest.release, kernel.release);
-    const { release } = guest;
-    await context.test(`${release}: the verifier accepts every program`, (inner) =>
-      verifies(guest, inner),
-    );
-    await context.test(`${release}: the doctor is content`, () => doctorIsContent(guest));
-    await context.test(`${release}: every program runs`, () => programsRan(guest));
-    await context.test(`${release}: both sides unwind, nothing is lost`, () => bothUnwind(guest));
-    await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
-    await context.test(`${release}: kernel stacks go on in user code`, () =>
-      kernelStacksGoOnInUserCode(guest),
-    );
-    await context.test(`${release}: process contexts are seen as they are published`, () =>
-      contextsAreNoticed(guest),
-    );
-    await context.test(`${release}: a cgroup takes in those below it, and no others`, () =>
-      cgroupsAreScopes(guest),
-    );
-    await context.test(`${release}: without BTF it says so`, () =>
-      refuses(guest, 'no-btf', 'btf', /^flametap: Kernel types \(BTF\): .*not there; boot/m),
-    );
-    await context.test(`${release}: under lockdown it says so`, () =>
-      refuses(guest, 'lockdown', 'lockdown', /^flametap: Kernel lockdown: confidentiality/m),
-    );
-  });
-}
+// Two at a time: a guest is emulated by one thread, and spends most of its time in it.
+void suite('kernels', { concurrency: 2 }, () => {
+  for (const [distribution, version] of KERNELS) {
+    test(`the kernel of Debian ${distribution}`, async (context) => {
+      const kernel = fetchKernel(distribution);
+      assert.match(kernel.release, version, `${distribution} has Linux ${kernel.release}`);
+      const guest = await bootGuest(kernel.path, initramfs);
+      assert.equal(guest.release, kernel.release);
+      const { release } = guest;
+      await context.test(`${release}: the verifier accepts every program`, (inner) =>
+        verifies(guest, inner),
+      );
+      await context.test(`${release}: the doctor is content`, () => doctorIsContent(guest));
+      await context.test(`${release}: every program runs`, () => programsRan(guest));
+      await context.test(`${release}: both sides unwind, nothing is lost`, () => bothUnwind(guest));
+      await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
+      await context.test(`${release}: kernel stacks go on in user code`, () =>
+        kernelStacksGoOnInUserCode(guest),
+      );
+      await context.test(`${release}: process contexts are seen as they are published`, () =>
+        contextsAreNoticed(guest),
+      );
+      await context.test(`${release}: a cgroup takes in those below it, and no others`, () =>
+        cgroupsAreScopes(guest),
+      );
+      await context.test(`${release}: without BTF it says so`, () =>
+        refuses(guest, 'no-btf', 'btf', /^flametap: Kernel types \(BTF\): .*not there; boot/m),
+      );
+      await context.test(`${release}: under lockdown it says so`, () =>
+        refuses(guest, 'lockdown', 'lockdown', /^flametap: Kernel lockdown: confidentiality/m),
+      );
+    });
+  }
+});
