@@ -199,13 +199,13 @@ struct node_labels {
 };
 #define NODE_LABELS_TOKEN 0xec9eb507fb5d7903ULL
 
-static __always_inline u32 node_labels(struct ft_scratch *s, u64 pointer) {
+static __always_inline u32 node_labels(u64 pointer) {
 	struct node_labels labels = {};
 	if (bpf_probe_read_user(&labels, sizeof(labels), (void *)pointer))
 		return FT_CONTEXT_UNREADABLE;
 	if (labels.token != NODE_LABELS_TOKEN || !labels.set)
 		return FT_CONTEXT_MALFORMED;
-	return add_custom_labels(s, labels.set);
+	return ft_add_label_set(labels.set);
 }
 
 static __always_inline u32 read_node_context(struct ft_scratch *s) {
@@ -250,7 +250,7 @@ static __always_inline u32 read_node_context(struct ft_scratch *s) {
 	if (!pointer)
 		return FT_CONTEXT_NONE;
 	if (layout->form == FT_NODE_CUSTOM_LABELS)
-		return node_labels(s, pointer);
+		return node_labels(pointer);
 	return copy_thread_record(s, storage.field ? pointer : node_record(pointer));
 }
 
