@@ -179,8 +179,8 @@ static __always_inline u32 node_field(u64 object, u32 field, u64 *pointer) {
  * @datadog/pprof has put the record behind the field itself since 5.19. Before, the
  * field pointed to an object with the record's address: 5.18 first {record, capacity,
  * ...}, 5.16 and 5.17 behind a node::ObjectWrap {table of functions, count, handle,
- * record, capacity, ...}. Only 5.20 says so in the thread; of the others the shape tells, for a
- * record begins with sixteen random bytes.
+ * record, capacity, ...}. Only 5.20 says so in the thread; of the others the shape
+ * tells, for a record begins with sixteen random bytes.
  */
 static __always_inline u64 node_record(u64 pointer) {
 	u64 words[5] = {};
