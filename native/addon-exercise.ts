@@ -54,6 +54,7 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
       assert.ok(sampler.mapDescriptor('ft_tables') > 0);
       sampler.enableRunStats();
       assert.ok(sampler.runStats().length > 2);
+      assert.throws(() => sampler.attach('ft_none'), { code: 'ENOENT' });
       sampler.unwatch(0);
       sampler.unwatch(0);
       sampler.unwatch(7);
@@ -66,6 +67,7 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
       assert.equal(sampler.drainSideband(sideband), 0);
       assert.deepEqual(sampler.runStats(), []);
       assert.throws(() => sampler.watch(0, 99), { code: 'EBADF' });
+      assert.throws(() => sampler.attach('ft_publication'), { code: 'EBADF' });
       assert.throws(() => sampler.counters(), { code: 'EBADF' });
       assert.throws(() => sampler.onReadable(() => {}), { code: 'EBADF' });
       assert.throws(() => sampler.mapDescriptor('ft_tables'), { code: 'ENOENT' });

@@ -55,7 +55,7 @@ export function settingsOf(exporter: ExporterConfig): ExporterSettings {
 function filesOf(exporter: FilesExporter, attributes: Attributes): Destination {
   const { name, directory, format, maxBytes, maxAge } = exporter;
   const maxAgeMs = maxAge === 0 ? Number.POSITIVE_INFINITY : maxAge;
-  const otlp = { goroutines: false, attributes };
+  const otlp = { attributes };
   return filesDestination({ name, directory, format, otlp, maxBytes, maxAgeMs, now: Date.now });
 }
 
@@ -74,7 +74,7 @@ function otlpOf(exporter: OtlpExporter, attributes: Attributes): Destination {
     tls: () => readTls(watched, tls),
     insecure: tls.insecure,
     maxRequestBytes: exporter.maxRequestBytes,
-    encoding: { goroutines: false, attributes },
+    encoding: { sampleLabels: new Set(exporter.sampleLabels), attributes },
     now: Date.now,
   });
 }
@@ -91,7 +91,7 @@ function pyroscopeOf(exporter: PyroscopeExporter, attributes: Attributes): Desti
     compression: 'gzip',
     timeoutMs: timeout,
     tls: () => readTls(watched, tls),
-    series: { pid: false, goroutines: false, labels: attributes },
+    series: { pid: false, sampleLabels: new Set(exporter.sampleLabels), labels: attributes },
     limits: { ...PUSH_LIMITS, requestBytes: maxRequestBytes },
     now: Date.now,
   });

@@ -7,11 +7,12 @@ import { decode } from '../capture/decode.ts';
 import type { WantedKey } from '../context/wanted-keys.ts';
 import { collectAddresses } from '../profile/address-collection.ts';
 import { Aggregator } from '../profile/aggregator.ts';
-import { ProfileBuilder } from '../profile/builder.ts';
+import { type BuilderOptions, ProfileBuilder } from '../profile/builder.ts';
 import { contextLabels } from '../profile/context-labels.ts';
 import { goroutineLabels, selectedLabels } from '../profile/goroutine-labels.ts';
 import { pairLabels } from '../profile/label-pairs.ts';
 import type { Profile } from '../profile/model.ts';
+import { type LabelLimits, USUAL_LABEL_LIMITS } from '../profile/profile-tables.ts';
 import { type Nanoseconds, nanoseconds, type UnixTime } from '../units/units.ts';
 import type { Patience, ResolverSetup, ResolverStats, Snapshot, Waiting } from './messages.ts';
 import { ResolverClient } from './resolver-client.ts';
@@ -23,6 +24,8 @@ export interface PipelineOptions {
   readonly threads: boolean;
   /** Keys of the labels that samples keep; absent: all. */
   readonly labels?: ReadonlySet<string>;
+  /** Of a profile's labels. */
+  readonly labelLimits?: LabelLimits;
   /** Keys that the kernel side looks for, by number. */
   readonly wanted: readonly WantedKey[];
   onSnapshot(snapshot: Snapshot): void;
@@ -41,9 +44,9 @@ export interface Interval {
 }
 
 export class Pipeline {
-  readonly #aggregator = new Aggregator({ maxBytes: MAX_AGGREGATE_BYTES });
+  readonly #aggregator: Aggregator;
   readonly #resolver: ResolverClient;
-  readonly #threads: boolean;
+  readonly #building: BuilderOptions;
   readonly #labels: ReadonlySet<string> | undefined;
   readonly #wanted: readonly WantedKey[];
   #builder: ProfileBuilder;
@@ -58,10 +61,16 @@ export class Pipeline {
   #problems: Readonly<Record<string, number>> = {};
 
   constructor(options: PipelineOptions) {
-    this.#threads = options.threads;
+    const { threads, labelLimits = USUAL_LABEL_LIMITS } = options;
+    this.#building = { threads, labelLimits };
+    this.#aggregator = new Aggregator({
+      maxBytes: MAX_AGGREGATE_BYTES,
+      maxGoroutines: labelLimits.sets,
+      maxContexts: labelLimits.sets,
+    });
     this.#labels = options.labels;
     this.#wanted = options.wanted;
-    this.#builder = new ProfileBuilder({ threads: this.#threads });
+    this.#builder = new ProfileBuilder(this.#building);
     this.#resolver = new ResolverClient({
       onSamples: (records) => this.#decode(records.buffer, records.length),
       onSnapshot: options.onSnapshot,
@@ -119,7 +128,7 @@ export class Pipeline {
     // Naming has met problems of its own.
     await this.settle();
     const builder = this.#builder;
-    this.#builder = new ProfileBuilder({ threads: this.#threads });
+    this.#builder = new ProfileBuilder(this.#building);
     const sidebandLost = (this.#stats?.sidebandLost ?? 0) - this.#sidebandLost;
     this.#sidebandLost += sidebandLost;
     const problems = this.#newProblems();
@@ -169,7 +178,7 @@ export class Pipeline {
   }
 
   #decode(buffer: ArrayBuffer, length: number): number {
-    const decoded = decode(buffer, length, this.#aggregator, { threads: this.#threads });
+    const decoded = decode(buffer, length, this.#aggregator, { threads: this.#building.threads });
     this.#samples += decoded.samples;
     this.#malformed += decoded.malformed;
     return decoded.forwarded;

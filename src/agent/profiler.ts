@@ -65,6 +65,7 @@ export class LiveProfiler implements Profiler {
     const pipeline = new Pipeline({
       threads: options.threads,
       ...(options.labels ? { labels: new Set(options.labels) } : {}),
+      ...(options.labelLimits ? { labelLimits: options.labelLimits } : {}),
       wanted,
       onSnapshot: (snapshot) => save(snapshot),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
@@ -196,6 +197,8 @@ export class LiveProfiler implements Profiler {
         recording.writeJson(ChunkKind.Counters, this.#capture.counters());
         recording.close();
       });
+      // The resolver may still look at something.
+      this.#recording = undefined;
       this.#capture.close();
       await this.#pipeline.close();
     }
@@ -284,6 +287,11 @@ function open(options: ProfilerOptions, wantedKeys: readonly string[]): LiveCapt
           followChildren: scope.followChildren,
           comm: scope.comm,
           cgroup,
+          excluded: {
+            pids: scope.exclude?.pids ?? [],
+            comms: scope.exclude?.comms ?? [],
+            cgroups: (scope.exclude?.cgroupPaths ?? []).map(cgroupScope),
+          },
           ringBytes: options.ringBytes ?? RING_BYTES,
           tableBytes: TABLE_BYTES,
           copyEverySample: options.copyEverySample ?? false,

@@ -35,6 +35,7 @@ class Replay implements Profiler {
     this.#pipeline = new Pipeline({
       threads: options.threads,
       ...(options.labels ? { labels: new Set(options.labels) } : {}),
+      ...(options.labelLimits ? { labelLimits: options.labelLimits } : {}),
       wanted: wantedKeys(about.labels),
       onSnapshot() {},
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),

@@ -16,6 +16,7 @@ import {
   DebugInfoClient,
 } from './debug-info-client.ts';
 import { DebugInfoWait } from './debug-info-wait.ts';
+import { filePieces } from './file-pieces.ts';
 import { JitMaps } from './jit-maps.ts';
 import type {
   FromResolver,
@@ -30,7 +31,7 @@ import { RecordingContexts, ReplayContexts } from './snapshot-contexts.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 
 const kernelFiles: KernelFiles = {
-  kallsyms: () => readOptional('/proc/kallsyms'),
+  kallsyms: () => filePieces('/proc/kallsyms'),
   modules: () => readOptional('/proc/modules'),
   now: () => performance.now(),
 };
@@ -70,8 +71,19 @@ function readOptional(path: string): Uint8Array {
 
 const monotonicNow = (): number => Number(process.hrtime.bigint());
 
+function threadCpu(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) * 1000;
+}
+
 /** Pause between two looks into processes, each of which takes a few milliseconds. */
 const LOOK_INTERVAL_MS = 50;
+
+/**
+ * The debug-info thread, the loading of BPF programs and large files leave holes
+ * in the C library's heaps: 10 MB that it would keep.
+ */
+const RELEASE_INTERVAL_MS = 30_000;
 
 type Question = Extract<ToResolver, { type: 'resolve' }>;
 
@@ -98,6 +110,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       isAnnounced: setup.announcesContexts,
       isReplay: setup.snapshots !== undefined,
       clock: monotonicNow,
+      cost: threadCpu,
     }),
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
@@ -106,6 +119,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       ? setup.symbols.debuginfodUrls.length > 0
       : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
   });
+  if (setup.isSteady) setInterval(() => addon.releaseMemory(), RELEASE_INTERVAL_MS).unref();
   const kernelNames = new KernelNames(kernelFiles);
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
@@ -120,7 +134,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     const begun = resolver.mark();
     const located = naming.locate(queries, instances);
     // Batches and other messages are served meanwhile.
-    await wait.for(located.files);
+    await wait.for(located.files, located.frames);
     const named = naming.name(located);
     resolver.forget(begun);
     send({ type: 'resolution', id, ...named }, [named.locations.buffer]);

@@ -37,32 +37,41 @@ export interface AgentSources {
 
 /** What the configuration says of sampling. */
 export function profilerOptions({ capture, profile, symbols }: Config): ProfilerOptions {
-  const named = (kind: string) =>
-    capture.scope.include
-      .filter((one) => one.startsWith(`${kind}=`))
-      .map((one) => one.slice(kind.length + 1));
-  const [comm] = named('comm');
-  const [cgroupPath] = named('cgroup');
+  const { include, exclude } = capture.scope;
+  const [comm] = named(include, 'comm');
+  const [cgroupPath] = named(include, 'cgroup');
   return {
     hz: capture.hz,
     scope: {
-      pids: named('pid').map(Number),
+      pids: named(include, 'pid').map(Number),
       followChildren: true,
       ...(comm === undefined ? {} : { comm }),
       ...(cgroupPath === undefined ? {} : { cgroupPath }),
+      exclude: {
+        pids: named(exclude, 'pid').map(Number),
+        comms: named(exclude, 'comm'),
+        cgroupPaths: named(exclude, 'cgroup'),
+      },
     },
     threads: profile.labels.includes('thread'),
     kernelStacks: capture.kernelStacks,
     maxDepth: capture.maxDepth,
     ringBytes: capture.ringBytesPerCpu,
     labels: profile.labels,
+    labelLimits: { sets: profile.maxLabelSets, bytes: profile.maxLabelBytes },
     symbols,
     steady: true,
   };
 }
 
+/** What a list of `kind=what` has of a kind. */
+const named = (members: readonly string[], kind: string): string[] =>
+  members.filter((one) => one.startsWith(`${kind}=`)).map((one) => one.slice(kind.length + 1));
+
 const restartsSampling = (path: string): boolean =>
-  path.startsWith('capture.') || path.startsWith('symbols.') || path === 'profile.labels';
+  path.startsWith('capture.') ||
+  path.startsWith('symbols.') ||
+  /^profile\.(labels|max_label_)/.test(path);
 
 const changesDelivery = (path: string): boolean =>
   path.startsWith('exporters.') || path === 'resource.attributes';
@@ -332,7 +341,8 @@ export class Agent {
     } catch (error) {
       this.#log.error(`cannot sample so: ${reasonOf(error)}; sampling goes on as before`);
       const { capture, symbols } = before;
-      const profile = { ...this.#config.profile, labels: before.profile.labels };
+      const { labels, maxLabelSets, maxLabelBytes } = before.profile;
+      const profile = { ...this.#config.profile, labels, maxLabelSets, maxLabelBytes };
       this.#config = { ...this.#config, capture, symbols, profile };
       this.#profiler = await startProfiler(profilerOptions(this.#config));
     }
@@ -343,12 +353,13 @@ export class Agent {
 
 /** @throws CommandError when something to be sampled is not there */
 function checkTargets({ capture }: Config): void {
-  for (const one of capture.scope.include) {
-    if (!one.startsWith('cgroup=')) continue;
-    try {
-      cgroupScope(one.slice('cgroup='.length));
-    } catch (error) {
-      throw new CommandError(`capture.scope.include: ${reasonOf(error)}`);
+  for (const [list, members] of Object.entries(capture.scope)) {
+    for (const path of named(members, 'cgroup')) {
+      try {
+        cgroupScope(path);
+      } catch (error) {
+        throw new CommandError(`capture.scope.${list}: ${reasonOf(error)}`);
+      }
     }
   }
 }

@@ -1,6 +1,8 @@
 /** `flametap agent`: profiles the machine until told to stop. */
+
+import { LABELS } from '../config/label-name.ts';
 import type { OptionValue } from '../config/load.ts';
-import { LABELS, schema } from '../config/schema.ts';
+import { schema } from '../config/schema.ts';
 import type { Single as SingleKey } from '../config/setting.ts';
 import { Agent, TOKEN_VARIABLE } from './agent-run.ts';
 import type { Command, Surroundings } from './command.ts';

@@ -51,7 +51,7 @@ function said(child: ChildProcess, stream: 'stdout' | 'stderr', what: string): P
 }
 
 test('every command has a manual with examples and exit codes on standard output', async () => {
-  for (const name of ['agent', 'record', 'config', 'doctor']) {
+  for (const name of ['agent', 'record', 'view', 'config', 'doctor']) {
     const { code, stdout } = await run([name, '--help']);
     assert.equal(code, 0);
     for (const part of [`Usage: flametap ${name}`, 'Options:', 'Examples:', 'Exit codes:'])
@@ -82,6 +82,8 @@ test('wrong usage ends with 2 and names what is allowed', async () => {
     [['record', '--format', 'svg'], /--format: 'svg' is not one of pprof, folded/],
     [['record', '--replay', 'x', '--hz', '9'], /--hz does not go with it/],
     [['record', '--go-pgo', '--format', 'json'], /--go-pgo writes pprof: --format json/],
+    [['record', '--ids'], /--ids goes with --format folded; pprof has the ids anyway/],
+    [['view', '--trace-id', 'x'], /--trace-id: 'x' is no trace id: 32 hex digits/],
     [['record', '--go-pgo', '--threads'], /--go-pgo and --threads exclude each other/],
     [['agent', '--listen', 'localhost'], /--listen: 'localhost' is not HOST:PORT/],
     [['agent', '--listen', '127.0.0.1:70000'], /is not HOST:PORT/],
@@ -348,9 +350,9 @@ test('the configuration reaches the profiler, options beat it', async () => {
   writeFileSync(
     file,
     [
-      'capture: { hz: 19, max_depth: 100, ring_bytes_per_cpu: 1MiB, scope: { include: [pid=1, comm: x] } }',
+      'capture: { hz: 19, max_depth: 100, ring_bytes_per_cpu: 1MiB, scope: { include: [pid=1, comm: x], exclude: [comm: y, comm: z, pid: 2] } }',
       'symbols: { debuginfod_urls: [http://127.0.0.1:1/], cache_dir: /cache, max_cache_bytes: 1MiB }',
-      'profile: { labels: [goroutine] }',
+      'profile: { labels: [goroutine], max_label_sets: 100, max_label_bytes: 1MiB }',
     ].join('\n'),
   );
   const more = ['--no-kernel', '--hz', '29', '--listen', '127.0.0.1:0'];
@@ -361,12 +363,18 @@ test('the configuration reaches the profiler, options beat it', async () => {
   assert.equal(code, 0, stderr);
   assert.deepEqual(JSON.parse(/^options (.*)$/m.exec(stderr)?.[1] ?? ''), {
     hz: 29,
-    scope: { pids: [1], followChildren: true, comm: 'x' },
+    scope: {
+      pids: [1],
+      followChildren: true,
+      comm: 'x',
+      exclude: { pids: [2], comms: ['y', 'z'], cgroupPaths: [] },
+    },
     threads: false,
     kernelStacks: false,
     maxDepth: 100,
     ringBytes: 2 ** 20,
     labels: ['goroutine'],
+    labelLimits: { sets: 100, bytes: 2 ** 20 },
     symbols: {
       debuginfodUrls: ['http://127.0.0.1:1/'],
       cacheDir: '/cache',

@@ -1,6 +1,6 @@
 /** The output formats of `record`: their names, default files and encoders. */
 import { encodeFlamegraph } from '../profile/flamegraph.ts';
-import { encodeFolded } from '../profile/folded.ts';
+import { encodeFolded, type FoldedOptions } from '../profile/folded.ts';
 import { encodeJson } from '../profile/json.ts';
 import type { Profile } from '../profile/model.ts';
 import { encodeOtlp } from '../profile/otlp.ts';
@@ -12,7 +12,7 @@ export interface Format {
   /** Not for a terminal. */
   readonly binary: boolean;
   /** @returns pieces, to be written one after the other */
-  readonly encode: (profile: Profile, threads: boolean) => Iterable<Uint8Array | string>;
+  readonly encode: (profile: Profile, options: FoldedOptions) => Iterable<Uint8Array | string>;
 }
 
 export const FORMAT_NAMES = ['pprof', 'folded', 'json', 'flamegraph', 'otlp'] as const;
@@ -23,7 +23,7 @@ export const FORMATS: Readonly<Record<FormatName, Format>> = {
   folded: {
     file: 'flametap.folded',
     binary: false,
-    encode: (profile, threads) => encodeFolded(profile, { threads }),
+    encode: (profile, options) => encodeFolded(profile, options),
   },
   json: { file: 'flametap.json', binary: false, encode: encodeJson },
   flamegraph: {

@@ -8,10 +8,11 @@ import { doctorCommand } from './doctor.ts';
 import { findRoot } from './installation.ts';
 import { recordCommand } from './record.ts';
 import { onStopSignal, terminal } from './terminal.ts';
+import { viewCommand } from './view.ts';
 
 // A bundle in CommonJS has no await at its top.
 void dispatch(
-  [agentCommand, recordCommand, configCommand, doctorCommand],
+  [agentCommand, recordCommand, viewCommand, configCommand, doctorCommand],
   process.argv.slice(2),
   findRoot(dirname(import.meta.filename)),
   {

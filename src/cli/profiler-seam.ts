@@ -1,5 +1,6 @@
 /** What the commands ask of the profiler; src/agent keeps to it. */
 import type { Profile } from '../profile/model.ts';
+import type { LabelLimits } from '../profile/profile-tables.ts';
 
 export interface ProfilerOptions {
   /** Samples per second and CPU. */
@@ -10,6 +11,12 @@ export interface ProfilerOptions {
     readonly comm?: string;
     readonly cgroupPath?: string;
     readonly followChildren: boolean;
+    /** Left out of it, before anything is unwound; absent: nothing. */
+    readonly exclude?: {
+      readonly pids: readonly number[];
+      readonly comms: readonly string[];
+      readonly cgroupPaths: readonly string[];
+    };
   };
   /** Tell threads apart by name. */
   readonly threads: boolean;
@@ -20,6 +27,8 @@ export interface ProfilerOptions {
   readonly ringBytes?: number;
   /** Keys of the labels that samples keep, the thread aside; absent: all. */
   readonly labels?: readonly string[];
+  /** How many different sets of labels a profile has at most, and their bytes; absent: the usual. */
+  readonly labelLimits?: LabelLimits;
   /** Absent: as the environment says. */
   readonly symbols?: SymbolSources;
   /** File that raw records are saved to. */

@@ -38,6 +38,7 @@ const options = {
   'no-children': flag('with --pid or CMD: leave out the processes that they start'),
   ...samplingOptions,
   format: defaulted('FORMAT', oneOf(FORMAT_NAMES), 'pprof', FORMAT_NAMES.join(', ')),
+  ids: flag('with --format folded: fields trace_id:… and span_id:… (the other formats have them)'),
   'go-pgo': flag(
     `pprof for \`go build -pgo=FILE\`: only Go code, named as its compiler does (default file ${GO_PGO_FILE})`,
   ),
@@ -141,6 +142,8 @@ function checkLine({ values, given, words, command }: RecordLine): void {
     throw new UsageError('--no-children goes with --pid or -- CMD only');
   if (values['go-pgo'] && values.format !== 'pprof')
     throw new UsageError(`--go-pgo writes pprof: --format ${values.format} does not go with it`);
+  if (values.ids && values.format !== 'folded')
+    throw new UsageError(`--ids goes with --format folded; ${values.format} has the ids anyway`);
   if (values['go-pgo'] && values.threads)
     throw new UsageError('--go-pgo and --threads exclude each other: the compiler reads no labels');
   if (values.replay !== undefined) {
@@ -319,7 +322,7 @@ async function sample(
 /** The file's pieces, and what to tell about them. */
 function encode({ values }: RecordLine, profile: Profile) {
   if (!values['go-pgo']) {
-    return { pieces: FORMATS[values.format].encode(profile, values.threads), remarks: [] };
+    return { pieces: FORMATS[values.format].encode(profile, values), remarks: [] };
   }
   const { bytes, remarks } = goPgoFile(profile);
   return { pieces: [bytes], remarks };

@@ -14,6 +14,7 @@ import { findRoot } from './installation.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
 import { recordCommand } from './record.ts';
 import { onStopSignal, terminal } from './terminal.ts';
+import { viewCommand } from './view.ts';
 
 const behaviour = process.env.FLAMETAP_STAND_IN ?? '';
 
@@ -96,7 +97,7 @@ async function startProfiler(options: ProfilerOptions): Promise<Profiler> {
 
 process.exit(
   await dispatch(
-    [agentCommand, recordCommand, configCommand, doctorCommand],
+    [agentCommand, recordCommand, viewCommand, configCommand, doctorCommand],
     process.argv.slice(2),
     findRoot(import.meta.dirname),
     {

@@ -1,4 +1,5 @@
 /** From the draft to the configuration: defaults put in, values checked against one another. */
+import { wantedKeys } from '../context/wanted-keys.ts';
 import type { Draft, ExporterDraft, Values } from './draft.ts';
 import {
   type ExporterConfig,
@@ -11,6 +12,9 @@ import {
 import type { Origin } from './problem.ts';
 import { type Config, schema } from './schema.ts';
 import { camelCase, type Section } from './setting.ts';
+
+/** As bpf/maps.h has it. */
+const MAX_EXCLUDED_CGROUPS = 8;
 
 /** @param found takes the origins; keys relative to `base` */
 function buildSection(
@@ -55,6 +59,7 @@ export function build(draft: Draft): { config: Config; origins: Map<string, Orig
   });
   const config = { ...root, exporters } as unknown as Config;
   checkScope(draft, config, origins);
+  checkLabels(draft, config, origins);
   checkExporters(draft, exporters);
   return { config, origins };
 }
@@ -68,12 +73,28 @@ function nameOf(exporters: readonly ExporterDraft[], index: number, given: unkno
 }
 
 function checkScope(draft: Draft, { capture }: Config, origins: Map<string, Origin>): void {
-  const path = 'capture.scope.include';
+  const count = (list: keyof Config['capture']['scope'], kind: string): number =>
+    capture.scope[list].filter((one) => one.startsWith(`${kind}=`)).length;
+  const complain = (list: string, message: string): void => {
+    const path = `capture.scope.${list}`;
+    draft.problem(origins.get(path)!, path, message);
+  };
+  for (const kind of ['comm', 'cgroup'])
+    if (count('include', kind) > 1) complain('include', `there can be one ${kind} only`);
+  if (count('exclude', 'cgroup') > MAX_EXCLUDED_CGROUPS)
+    complain('exclude', `there can be ${MAX_EXCLUDED_CGROUPS} cgroups only`);
+}
+
+/** How many the kernel side can look for. */
+function checkLabels(draft: Draft, { profile }: Config, origins: Map<string, Origin>): void {
+  const path = 'profile.labels';
   const origin = origins.get(path);
   if (!origin) return;
-  for (const kind of ['comm', 'cgroup']) {
-    const count = capture.scope.include.filter((one) => one.startsWith(`${kind}=`)).length;
-    if (count > 1) draft.problem(origin, path, `there can be one ${kind} only`);
+  try {
+    wantedKeys(profile.labels);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    draft.problem(origin, path, error.message);
   }
 }
 

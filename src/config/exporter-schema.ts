@@ -8,9 +8,9 @@ import {
   size,
   text,
   trueOrFalse,
-  wholeNumber,
 } from './kind.ts';
-import { section, single, table, type ValueOf } from './setting.ts';
+import { labelName } from './label-name.ts';
+import { list, section, single, table, type ValueOf } from './setting.ts';
 
 /** RFC 9110, a field name. */
 const headerName = text('a header name', (name) =>
@@ -64,7 +64,11 @@ const maxRequestBytes = single(
   1_500_000,
   'of one request before compression; larger profiles are split',
 );
-const concurrency = single(wholeNumber(1, 16), 2, 'requests under way at one time');
+const sampleLabels = list(
+  labelName,
+  [],
+  'sent beside trace_id and span_id; each value of one makes a series of its own in Pyroscope',
+);
 
 export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another OTLP receiver', {
   name,
@@ -83,7 +87,7 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   queue: queue(24 * 3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
-  concurrency,
+  sample_labels: sampleLabels,
 });
 
 export const pyroscope = section("to Pyroscope's own push API, as pprof", {
@@ -104,7 +108,7 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   queue: queue(3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
-  concurrency,
+  sample_labels: sampleLabels,
 });
 
 export const files = section('into files', {

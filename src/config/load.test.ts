@@ -130,6 +130,13 @@ test('what is written in units arrives in milliseconds and bytes', () => {
   );
 });
 
+test('what is left out: any number of each', () => {
+  const sets = ['capture.scope.exclude=comm=a,comm=b,pid=1,pid=2,cgroup=/a,cgroup=/b'];
+  const { exclude, include } = load({ sets }).config.capture.scope;
+  assert.deepEqual(exclude, ['comm=a', 'comm=b', 'pid=1', 'pid=2', 'cgroup=/a', 'cgroup=/b']);
+  assert.deepEqual(include, []);
+});
+
 test('a scope is written as pairs or as texts', () => {
   const yaml =
     'capture: { scope: { include: [{ comm: a=b }, pid=7, { cgroup: /sys/fs/cgroup/x }] } }';
@@ -150,7 +157,7 @@ suite('errors', () => {
       'profile:',
       '  interval: 10',
       '  labels: [thread,',
-      '    trace_id]',
+      '    a-label-that-is-longer-than-32-bytes]',
       'limits: { cpu_percent: 1 }',
       'resource: { attributes: { a: 1 } }',
       'viewer: [1]',
@@ -167,7 +174,7 @@ suite('errors', () => {
       ":3: capture.hzz: unknown key; did you mean 'hz'?",
       ":4: capture.kernel_stacks: 'yes' is not true or false",
       ":6: profile.interval: '10' is not a duration: write 500ms, 10s or 1m30s, from 1ms to 24h",
-      ":8: profile.labels: 'trace_id' is not supported yet; allowed: one of thread, goroutine, goroutine_created_by, goroutine_kind",
+      ":8: profile.labels: 'a-label-that-is-longer-than-32-bytes' is not one of thread, goroutine, goroutine_created_by, goroutine_kind, trace_id, span_id, or what programs set, at most 32 bytes",
       ':9: limits: is not supported yet',
       ':10: resource.attributes.a: is a number, not a text of at most 2048 bytes; write it in quotes',
       ':11: viewer: must be a map of listen, retention, max_bytes',
@@ -194,6 +201,26 @@ suite('errors', () => {
       'a planned scope',
       { sets: ['capture.scope.include=exe=/x'] },
       /not supported yet; allowed: pid=/,
+    ],
+    [
+      'too many labels',
+      { sets: [`profile.labels=${Array.from({ length: 65 }, (_, at) => `l${at}`).join()}`] },
+      /profile\.labels: at most 64 labels can be read, not 65$/,
+    ],
+    [
+      'a planned exclusion',
+      { sets: ['capture.scope.exclude=container=x'] },
+      /exclude: 'container=x' is not supported yet; allowed: pid=/,
+    ],
+    [
+      'more cgroups left out than the sampler can compare',
+      { sets: [`capture.scope.exclude=${'cgroup=/a,'.repeat(9)}`] },
+      /capture\.scope\.exclude: there can be 8 cgroups only$/,
+    ],
+    [
+      'limits that nobody keeps yet',
+      { sets: ['limits.memory_bytes=160MiB'] },
+      /^--set limits\.memory_bytes: limits: is not supported yet$/,
     ],
     ['two cgroups', { sets: ['capture.scope.include=cgroup=/a,cgroup=/b'] }, /one cgroup only$/],
     [

@@ -11,10 +11,8 @@ import {
   webAddress,
   wholeNumber,
 } from './kind.ts';
+import { LABELS, labelName } from './label-name.ts';
 import { list, section, single, table, type ValueOf } from './setting.ts';
-
-/** Kinds of label that samples of one stack are told apart by. */
-export const LABELS = ['thread', 'goroutine', 'goroutine_created_by', 'goroutine_kind'] as const;
 
 const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value));
 
@@ -53,6 +51,12 @@ export const schema = section('', {
         'empty: the whole machine; any number of pid (with the processes they start), one comm, one cgroup; where several are given, all must be true',
         { pairs: true },
       ),
+      exclude: list(
+        scopeMember,
+        [],
+        'left out of that: any number of pid (with the processes they start), comm, and up to 8 cgroups',
+        { pairs: true },
+      ),
     }),
   }),
   symbols: section('Names from debug information', {
@@ -71,9 +75,19 @@ export const schema = section('', {
   profile: section('What a profile is', {
     interval: single(duration('1ms', '24h'), 10_000, 'a new profile this often'),
     labels: list(
-      oneOf(...LABELS),
+      labelName,
       LABELS.filter((label) => label !== 'thread'),
       'what samples of one stack are told apart by',
+    ),
+    max_label_sets: single(
+      wholeNumber(1, 1_000_000),
+      16_384,
+      'combinations of labels in a profile; samples of further ones are counted as labels_overflow and have none',
+    ),
+    max_label_bytes: single(
+      size('64KiB', '1GiB'),
+      8 * 2 ** 20,
+      'of the labels of a profile; likewise',
     ),
   }),
   resource: section('Attributes of what is exported', {
@@ -107,7 +121,6 @@ export type Config = ValueOf<typeof schema> & { readonly exporters: readonly Exp
 /** Planned keys whose feature is not built: told apart from misspelt ones. */
 export const PLANNED: ReadonlySet<string> = new Set([
   'capture.event',
-  'capture.scope.exclude',
   'off_cpu',
   'profile.timestamps',
   'resource.kubernetes',
@@ -119,5 +132,5 @@ export const PLANNED: ReadonlySet<string> = new Set([
 /** Planned values, by key. */
 export const PLANNED_VALUES: Readonly<Record<string, RegExp>> = {
   'capture.scope.include': /^(exe|container|namespace|service)=/,
-  'profile.labels': /^(trace_id|span_id)$/,
+  'capture.scope.exclude': /^(exe|container|namespace|service)=/,
 };

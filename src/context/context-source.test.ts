@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { buildProgram } from '../../test/harness/programs.ts';
 import { loadAddon } from '../capture/addon.ts';
@@ -209,14 +210,8 @@ test('the environment of a process', async () => {
 
 // Not our own writer: libdatadog's, as dd-trace for Node brings it.
 test('what libdatadog publishes from Node', async () => {
-  const script = `
-    const { load } = require('@datadog/libdatadog-extras');
-    const { TracerMetadata, storeMetadata } = load('process-discovery');
-    globalThis.kept = storeMetadata(
-      new TracerMetadata('c0ffee', '5.132.0', 'web-1', 'shop', 'prod', '1.2.3', null, null));
-    console.log('ready', process.pid);
-    setInterval(() => {}, 1000);`;
-  const [identity] = await start([process.execPath, '-e', script]);
+  const main = join(import.meta.dirname, 'datadog-service-main.test-support.ts');
+  const [identity] = await start([process.execPath, main, 'shop']);
   const { resource } = contextOf(identity!);
   const known = [
     ...['service.name', 'service.version', 'service.instance.id'],

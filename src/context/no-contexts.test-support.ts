@@ -12,5 +12,6 @@ export function noContexts(): ProcessContexts {
     isAnnounced: false,
     isReplay: false,
     clock: () => 0,
+    cost: () => 0,
   });
 }

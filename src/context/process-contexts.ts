@@ -19,6 +19,8 @@ export interface ContextsOptions {
   readonly isReplay: boolean;
   /** CLOCK_MONOTONIC in nanoseconds. */
   readonly clock: () => number;
+  /** CPU time of this thread in nanoseconds. */
+  readonly cost: () => number;
 }
 
 type Environment = ReadonlyMap<string, string>;
@@ -55,9 +57,12 @@ const ANNOUNCED_PAUSES = { first: 60 * SECOND, longest: 600 * SECOND };
 /** Looks at once when something is published; who publishes in a loop then has to wait. */
 const PROMPT_LOOKS = 5;
 const REREAD_NS = SECOND;
-/** Of one core, for looks between profiles: a look takes 0.1 ms, in processes with many mappings more. */
+/**
+ * CPU time for looks between profiles, of one core: a look takes 0.1 ms, in processes
+ * with many mappings more. Not time that passes, of which a busy machine gives little.
+ */
 const SHARE = 0.02;
-/** What may be saved up of it; also the time that a profile is kept waiting at most. */
+/** What may be saved up of it; a profile may cost as much. */
 const MAX_CREDIT_NS = SECOND / 20;
 /** Payloads of all processes: two thousand usual ones. */
 const MAX_BYTES = 4 << 20;
@@ -71,6 +76,7 @@ export class ProcessContexts {
   readonly #isAnnounced: boolean;
   readonly #isReplay: boolean;
   readonly #clock: () => number;
+  readonly #cost: () => number;
   /** The one that was looked at last is the last. */
   readonly #followed = new Map<Process, Followed>();
   /** Of children that began with their parent's. */
@@ -83,12 +89,13 @@ export class ProcessContexts {
   #creditAt: number;
   #flushUntil = 0;
 
-  constructor({ source, isAnnounced, isReplay, clock }: ContextsOptions) {
+  constructor({ source, isAnnounced, isReplay, clock, cost }: ContextsOptions) {
     this.#source = source;
     this.#isAnnounced = isAnnounced;
     this.#isReplay = isReplay;
     this.#pauses = isAnnounced ? ANNOUNCED_PAUSES : PAUSES;
     this.#clock = clock;
+    this.#cost = cost;
     this.#creditAt = clock();
   }
 
@@ -153,23 +160,27 @@ export class ProcessContexts {
     const now = this.#clock();
     this.#creditNs = Math.min(MAX_CREDIT_NS, this.#creditNs + (now - this.#creditAt) * SHARE);
     this.#creditAt = now;
+    let before = this.#cost();
     for (const [process, known] of this.#followed) {
-      if (this.#clock() - now >= this.#creditNs) break;
-      if (known.dueAt <= now) this.#look(process, known);
+      if (known.dueAt > now) continue;
+      if (this.#creditNs <= 0) break;
+      this.#look(process, known);
+      const after = this.#cost();
+      this.#creditNs -= after - before;
+      before = after;
     }
-    this.#creditNs -= this.#clock() - now;
   }
 
   /** A profile is about to ask for its processes. */
   beginFlush(): void {
-    this.#flushUntil = this.#isReplay ? NEVER : this.#clock() + MAX_CREDIT_NS;
+    this.#flushUntil = this.#isReplay ? NEVER : this.#cost() + MAX_CREDIT_NS;
   }
 
   /** Resource attributes of a process that has samples. */
   resource(process: Process): readonly Label[] {
     const known = this.#followed.get(process) ?? this.#follow(process);
-    const now = this.#clock();
-    if (now < this.#flushUntil && (known.dueAt <= now || !this.#isCurrent(process, known))) {
+    const isDue = known.dueAt <= this.#clock();
+    if (this.#cost() < this.#flushUntil && (isDue || !this.#isCurrent(process, known))) {
       this.#look(process, known);
     }
     known.labels ??= resourceLabels(known.context, known.environment ?? NO_ENVIRONMENT);

@@ -46,13 +46,10 @@ export interface TlsFile {
   readonly labelsVersion: number;
 }
 
-/** What all names begin with. */
-const STEMS = ['otel_thread_ctx_', 'custom_labels_'];
 const LONGEST_NAME = 64;
-/** Places in the names of one file that are looked at: a name may end others. */
-const MAX_PLACES = 256;
-
-/** Names: libLLVM has 5 MB dynamic ones, unstripped Chromium 60 MB of all kinds. */
+/** Thread-local variables of a file whose names are looked at; Chromium has some hundreds. */
+const MAX_VARIABLES = 65_536;
+/** Names of a file that has custom-labels. */
 const MAX_STRINGS = 64 << 20;
 /** Chromium has 400,000. */
 const MAX_SYMBOLS = 1 << 21;
@@ -74,7 +71,7 @@ const FLAG_PIE = 0x08000000;
 
 /**
  * Undefined when the file neither defines nor uses any of the variables, which
- * takes no more than a look at its names.
+ * takes no more than a look at its symbols' kinds.
  * @throws ParseError when the file's tables are broken or too large.
  */
 export function tlsFile(image: ElfImage): TlsFile | undefined {
@@ -84,7 +81,8 @@ export function tlsFile(image: ElfImage): TlsFile | undefined {
   const found = new Found();
   if (dynamic !== undefined) findSymbols(dynamic.strings(), dynamic.symbols(), found);
   // Static programs have no others, and dynamic ones export only what they are told to.
-  if (isProgram && found.variables.size === 0 && found.used.size === 0) {
+  const hasBlock = image.segments.some(({ type }) => type === SegmentType.Tls);
+  if (isProgram && hasBlock && found.used.size === 0) {
     const { strings, symbols } = symbolTable(image);
     findSymbols(strings, symbols, found);
     // Relocations count the symbols of the other table.
@@ -141,50 +139,43 @@ function findSymbols(
   found: Found,
 ): void {
   if (strings === undefined || symbols === undefined) return;
-  const names = placesOfNames(strings);
-  if (names.size === 0) return;
+  const known: ReadonlySet<string> = new Set(TLS_NAMES);
+  let looked = 0;
   forEachRow(symbols, MAX_SYMBOLS, (view, at, number) => {
-    const name = names.get(view.getUint32(at, true));
-    if (name === undefined) return;
-    const type = view.getUint8(at + 4) & 15;
-    const isDefined = view.getUint16(at + 6, true) !== 0;
+    if ((view.getUint8(at + 4) & 15) !== SYMBOL_TLS || ++looked > MAX_VARIABLES) return;
+    const name = nameAt(strings, view.getUint32(at, true));
+    if (!known.has(name)) return;
+    found.used.set(number, name as TlsName);
     const value = readUnsigned64(view, at + 8);
-    if (name === LABELS_VERSION) {
-      if (type === SYMBOL_OBJECT && isDefined) found.version = value;
-      return;
-    }
-    if (type !== SYMBOL_TLS) return;
-    found.used.set(number, name);
-    if (isDefined && Number.isSafeInteger(value)) found.variables.set(name, value);
+    const isDefined = view.getUint16(at + 6, true) !== 0;
+    if (isDefined && Number.isSafeInteger(value)) found.variables.set(name as TlsName, value);
   });
+  if (found.variables.has('custom_labels_current_set')) findVersion(strings, symbols, found);
 }
 
-/** Where in a table of strings the names begin, also as the end of others. */
-function placesOfNames(strings: ByteSource): Map<number, TlsName | typeof LABELS_VERSION> {
-  const size = strings.size;
-  if (size > MAX_STRINGS) {
-    throw new ParseError('strings_too_big', `${size} bytes of names are more than ${MAX_STRINGS}`);
+/** '' when it is longer than any that is looked for. */
+function nameAt(strings: ByteSource, start: number): string {
+  if (start >= strings.size) return '';
+  const bytes = strings.read(start, Math.min(LONGEST_NAME, strings.size - start));
+  const end = bytes.indexOf(0);
+  return end < 0 ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, end).toString('latin1');
+}
+
+function findVersion(strings: ByteSource, symbols: ByteSource, found: Found): void {
+  if (strings.size > MAX_STRINGS) {
+    throw new ParseError('strings_too_big', `${strings.size} bytes of names`);
   }
-  const known = new Set<string>([...TLS_NAMES, LABELS_VERSION]);
-  const places = new Map<number, TlsName | typeof LABELS_VERSION>();
-  const chunk = Buffer.alloc(Math.min(size, 1 << 20));
-  for (let start = 0, looked = 0; start < size && looked < MAX_PLACES; ) {
-    const part = chunk.subarray(0, Math.min(chunk.length, size - start));
-    fill(strings, start, part);
-    for (const stem of STEMS) {
-      for (let at = part.indexOf(stem); at >= 0; at = part.indexOf(stem, at + 1)) {
-        if (++looked > MAX_PLACES) break;
-        const end = part.indexOf(0, at);
-        if (end < 0 || end - at > LONGEST_NAME) continue;
-        const name = part.toString('latin1', at, end);
-        if (known.has(name)) places.set(start + at, name as TlsName);
-      }
-    }
-    if (start + part.length >= size) break;
-    // What the end of this part cuts in two lies whole in the next one.
-    start += part.length - LONGEST_NAME;
-  }
-  return places;
+  const names = new Uint8Array(strings.size);
+  fill(strings, 0, names);
+  // A name may also be the end of a longer one: the last of many is as good as another.
+  const place = Buffer.from(names.buffer).lastIndexOf(`${LABELS_VERSION}\0`);
+  if (place < 0) return;
+  forEachRow(symbols, MAX_SYMBOLS, (view, at) => {
+    if (view.getUint32(at, true) !== place) return;
+    const isDefined = view.getUint16(at + 6, true) !== 0;
+    const isData = (view.getUint8(at + 4) & 15) === SYMBOL_OBJECT;
+    if (isDefined && isData) found.version = readUnsigned64(view, at + 8);
+  });
 }
 
 function findSlots(dynamic: DynamicSection, found: Found): TlsSlot[] {

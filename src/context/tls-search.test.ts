@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
-import { LiveHost } from '../process/host.ts';
+import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { ProcessTracker } from '../process/tracker.ts';
 import { hostPid } from '../units/units.ts';
 import type { TlsPlace } from './carrier-layout.ts';
@@ -70,7 +70,9 @@ function address(pid: number, place: TlsPlace, pointer: number): number {
   assert.equal(place.kind, 'dynamic');
   const vector = word(pid, pointer + 8);
   const length = word(pid, place.dtvStep === 16 ? vector - 16 : vector);
-  if (place.module > length) return 0;
+  if (place.module > length || (place.dtvStep === 16 && word(pid, vector) < place.generation)) {
+    return 0;
+  }
   const block = word(pid, vector + place.module * place.dtvStep);
   return block === 0 || block >= 2 ** 63 ? 0 : block + place.offset;
 }
@@ -189,5 +191,125 @@ describe('a library has the variable', () => {
     const place = await found([musl, path]);
     assert.deepEqual([place.kind, place.dtvStep], ['dynamic', 8]);
     await found([build('musl-linked', ['-DLINKED', PROBE, path], 'musl-gcc')]);
+  });
+});
+
+describe('when', () => {
+  /** The machine, with some answers of its own. */
+  function hostWith(own: Partial<ProcessHost>): ProcessHost {
+    return {
+      readMaps: (pid) => host.readMaps(pid),
+      startTime: (pid) => host.startTime(pid),
+      openMapped: (pid, mapping) => host.openMapped(pid, mapping),
+      openInRoot: (pid, path) => host.openInRoot(pid, path),
+      openRoot: (pid) => host.openRoot(pid),
+      openBelow: (root, path) => host.openBelow(root, path),
+      readMemory: (pid, at, length) => host.readMemory(pid, at, length),
+      innermostPid: (pid) => host.innermostPid(pid),
+      ...own,
+    };
+  }
+
+  /** Looks at a program with the variable in a library, as `own` lets it. */
+  async function looking(
+    own: Partial<ProcessHost>,
+    check: (search: TlsSearch, tracker: ProcessTracker, pid: number) => void,
+    clock?: () => number,
+  ): Promise<void> {
+    const path = library('shared.so');
+    const { pid, end } = await started([build('sharing', ['-DLINKED', PROBE, path])]);
+    try {
+      check(new TlsSearch(hostWith(own), clock), new ProcessTracker(host), pid);
+    } finally {
+      await end();
+    }
+  }
+
+  // The loader fills in its words after the last file is mapped.
+  test('too early: looked at again, until the words are there', async () => {
+    let [now, isRelocated] = [0, false];
+    const readMemory: ProcessHost['readMemory'] = (pid, at, length) =>
+      isRelocated ? host.readMemory(pid, at, length) : new Uint8Array(length);
+    await looking(
+      { readMemory },
+      (search, tracker, pid) => {
+        const process = tracker.lookup(identity(pid));
+        search.look(process, 1e6);
+        assert.equal(search.of(process).size, 0);
+        for (let tries = 0; tries < 2; tries++) {
+          const due = search.due!;
+          assert.ok(due > 0 && due < 1000, `${due} ms`);
+          assert.deepEqual(search.step(1e6), [], 'not before its time');
+          now += due;
+          assert.deepEqual(search.step(1e6), []);
+        }
+        isRelocated = true;
+        now += search.due!;
+        assert.deepEqual(search.step(1e6), [process]);
+        assert.ok(search.of(process).has('otel_thread_ctx_v1'));
+        assert.equal(search.due, undefined);
+      },
+      () => now,
+    );
+  });
+
+  test('never: given up with a reason', async () => {
+    let now = 0;
+    await looking(
+      { readMemory: (_pid, _at, length) => new Uint8Array(length) },
+      (search, tracker, pid) => {
+        search.look(tracker.lookup(identity(pid)), 1e6);
+        let tries = 0;
+        for (; search.due !== undefined; tries++) {
+          now += search.due;
+          search.step(1e6);
+        }
+        assert.ok(tries < 10 && search.problems.get('tls_not_relocated') === 1);
+      },
+      () => now,
+    );
+  });
+
+  test('a file that cannot be opened at once', async () => {
+    let [now, failures] = [0, 0];
+    const openMapped: ProcessHost['openMapped'] = (pid, mapping) => {
+      if (mapping.path.endsWith('shared.so') && failures++ === 0) throw new Error('not now');
+      return host.openMapped(pid, mapping);
+    };
+    await looking(
+      { openMapped },
+      (search, tracker, pid) => {
+        const process = tracker.lookup(identity(pid));
+        search.look(process, 1e6);
+        assert.equal(search.of(process).size, 0);
+        now += search.due!;
+        assert.deepEqual(search.step(1e6), [process]);
+        assert.equal(search.of(process).size, 2);
+      },
+      () => now,
+    );
+  });
+
+  // Each file once, however many processes map it; a forked process has what its parent has.
+  test('files and processes that are known are not looked at again', async () => {
+    let opened = 0;
+    const openMapped: ProcessHost['openMapped'] = (pid, mapping) => {
+      opened++;
+      return host.openMapped(pid, mapping);
+    };
+    await looking({ openMapped }, (search, tracker, pid) => {
+      const parent = tracker.lookup(identity(pid));
+      search.look(parent, 1e6);
+      const once = opened;
+      assert.ok(once > 2);
+      search.look(parent, 1e6);
+      const child = { ...identity(pid), pid: hostPid(pid + 1_000_000) };
+      tracker.fork(child, parent.identity);
+      const forked = tracker.find(child)!;
+      assert.deepEqual(search.of(forked), search.of(parent));
+      search.look(forked, 1e6);
+      assert.equal(search.due, undefined);
+      assert.equal(opened, once);
+    });
   });
 });

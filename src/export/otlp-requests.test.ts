@@ -8,7 +8,7 @@ import { violations } from '../profile/otlp-validator.test-support.ts';
 import { encodeRequests, splitRequest } from './otlp-requests.ts';
 
 const type = requestType();
-const options = { goroutines: false };
+const options = {};
 
 /** @param processes with 40 stacks each */
 function profileOf(processes: number): Profile {

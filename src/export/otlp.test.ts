@@ -22,7 +22,7 @@ const settings: OtlpSettings = {
   tls: () => ({}),
   insecure: false,
   maxRequestBytes: 1_500_000,
-  encoding: { goroutines: false },
+  encoding: {},
   now: Date.now,
 };
 
@@ -43,7 +43,7 @@ test('requests keep the limits and all rules, and have every sample once', () =>
       (samples, bytes, resources) => {
         const profile = buildProfile(samples, { threads: true });
         const limits = { bytes, resources };
-        const requests = [...encodeRequests(profile, { goroutines: false }, limits)];
+        const requests = [...encodeRequests(profile, {}, limits)];
         for (const request of requests) {
           assert.deepEqual(violations(request), []);
           const found = decodeRequest(type, request);
@@ -51,7 +51,7 @@ test('requests keep the limits and all rules, and have every sample once', () =>
           assert.ok(request.length <= bytes || valuesOf(request).length === 1);
         }
         assert.equal(sum(requests.flatMap(valuesOf)), sum([...profile.samples.count]));
-        assert.deepEqual([...encodeRequests(profile, { goroutines: false }, limits)], requests);
+        assert.deepEqual([...encodeRequests(profile, {}, limits)], requests);
       },
     ),
     fuzz,

@@ -11,7 +11,7 @@ import { decodePush, encodePush } from './push-message.ts';
 import { encodeRequests, PUSH_LIMITS, type PushLimits, splitPush } from './pyroscope.ts';
 import type { SeriesOptions } from './series-labels.ts';
 
-const plain: SeriesOptions = { pid: false, goroutines: false, labels: {} };
+const plain: SeriesOptions = { pid: false, labels: {} };
 
 const encode = (
   profile: Profile,
@@ -91,6 +91,46 @@ test('one series of each service and process name, CPU time only', () => {
   ]);
 });
 
+test('what processes state of themselves tells series apart, but not one instance from another', () => {
+  const resource = (version: string, instance: string) =>
+    Object.entries({
+      'service.name': 'shop',
+      'service.namespace': 'north',
+      'service.version': version,
+      'service.instance.id': instance,
+      'deployment.environment.name': 'prod',
+      'telemetry.sdk.language': 'go',
+    }).map(([key, value]) => ({ key, value }));
+  const [web, web2, db] = twoPrograms.processes;
+  const encoded = (version: string) =>
+    stored(
+      encode({
+        ...twoPrograms,
+        processes: [
+          { ...web!, resource: resource('1', 'a') },
+          { ...web2!, resource: resource(version, 'b') },
+          db!,
+        ],
+      }),
+    );
+  const known = { __name__: 'process_cpu', host: 'web-1' };
+  assert.deepEqual(
+    encoded('1').map(({ labels }) => labels),
+    [
+      {
+        ...known,
+        process: 'web',
+        service_name: 'shop',
+        service_namespace: 'north',
+        service_version: '1',
+        deployment_environment_name: 'prod',
+      },
+      { ...known, process: 'db', service_name: 'db' },
+    ],
+  );
+  assert.equal(encoded('2').length, 3);
+});
+
 test('a series of each process when asked for', () => {
   const pids = stored(encode(twoPrograms, { pid: true })).map(({ labels }) => labels.pid);
   assert.deepEqual(pids, ['1', '2', '3']);
@@ -141,8 +181,15 @@ test('goroutines, which would be series, are not sent; other labels and ids are'
   );
 });
 
+test('only the labels that are chosen make series; the ids of requests are always sent', () => {
+  const chosen = (names: string[]) =>
+    stored(encode(goroutines, { sampleLabels: new Set(names) })).at(-1)!.samples[0]![0];
+  assert.match(chosen([]), /f4098 trace_id=0123456789abcdef0123456789abcdef$/);
+  assert.match(chosen(['endpoint/name', 'nothing']), / endpoint_name=\/cart$/);
+});
+
 test('goroutines as texts when asked for: Pyroscope drops numbers', () => {
-  const samples = stored(encode(goroutines, { goroutines: true })).at(-1)!.samples;
+  const samples = stored(encode(goroutines, { sampleLabels: 'all' })).at(-1)!.samples;
   assert.match(samples[0]![0], / goroutine=17 goroutine_kind=user /);
 });
 
@@ -150,7 +197,7 @@ test('no more labels and no longer ones than Pyroscope takes', () => {
   const labels = Object.fromEntries(
     Array.from({ length: 40 }, (_, i) => [`l${i}${'n'.repeat(2000)}`, 'ä'.repeat(2000)]),
   );
-  const [series] = stored(encode(goroutines, { labels, goroutines: true }));
+  const [series] = stored(encode(goroutines, { labels, sampleLabels: 'all' }));
   assert.equal(Object.keys(series!.labels).length, 30);
   for (const [name, value] of Object.entries(series!.labels)) {
     assert.ok(Buffer.byteLength(name) <= 1024);
@@ -158,7 +205,7 @@ test('no more labels and no longer ones than Pyroscope takes', () => {
   }
   assert.equal(series!.labels.service_name, 'web');
   assert.match(
-    stored(encode(goroutines, { labels, goroutines: true })).at(-1)!.samples[0]![0],
+    stored(encode(goroutines, { labels, sampleLabels: 'all' })).at(-1)!.samples[0]![0],
     /f4098 trace_id=0123456789abcdef0123456789abcdef$/,
   );
 });

@@ -1,13 +1,12 @@
 /** Labels as Pyroscope takes them: what breaks a rule makes it refuse the whole series. */
 import { processText, serviceText } from '../profile/frame.ts';
-import { isGoroutineLabel } from '../profile/goroutine-labels.ts';
 import type { Label, Process } from '../profile/model.ts';
+import { isLabelSent, type RowOptions } from '../profile/otlp-rows.ts';
+import { isRequestLabel, SPAN_KEY, TRACE_KEY } from '../profile/request-id.ts';
 
-export interface SeriesOptions {
+export interface SeriesOptions extends RowOptions {
   /** Makes a series of each process; without, those of one program are added up. */
   readonly pid: boolean;
-  /** Sends the labels about goroutines: each goroutine becomes a series of its own. */
-  readonly goroutines: boolean;
   /** On every series. */
   readonly labels: Readonly<Record<string, string>>;
 }
@@ -23,10 +22,6 @@ const STATED: ReadonlySet<string> = new Set([
   'service.version',
   'deployment.environment.name',
 ]);
-
-const TRACE_ID = /^[0-9a-f]{32}$/;
-const SPAN_ID = /^[0-9a-f]{16}$/;
-const ZEROS = /^0*$/;
 
 /** Labels of a process's series, by name. */
 export function seriesLabels(
@@ -67,11 +62,11 @@ export function sampleLabels(
   const sent = new Map<string, string>();
   let names = series.size;
   for (const { key, value } of labels) {
-    if (value === '' || (isGoroutineLabel(key) && !options.goroutines)) continue;
-    if (key === 'trace_id' || key === 'span_id') {
-      if (isId(key, value)) sent.set(key, value);
+    if (key === TRACE_KEY || key === SPAN_KEY) {
+      if (isRequestLabel({ key, value })) sent.set(key, value);
       continue;
     }
+    if (value === '' || !isLabelSent(key, options)) continue;
     const name = labelName(key);
     // The series' own label would win, and hide this one.
     if (series.has(name)) continue;
@@ -79,10 +74,6 @@ export function sampleLabels(
     sent.set(name, fitting(value, MAX_VALUE_BYTES));
   }
   return [...sent].map(([key, value]) => ({ key, value }));
-}
-
-function isId(key: string, value: string): boolean {
-  return (key === 'trace_id' ? TRACE_ID : SPAN_ID).test(value) && !ZEROS.test(value);
 }
 
 /**

@@ -226,6 +226,32 @@ test('a count that outgrows 32 bits is a loss with a reason', () => {
   assert.deepEqual(tally.lost, { count_overflow: 0x11 });
 });
 
+test('labels beyond the limits, by number or by bytes, are left out and counted', () => {
+  const requests = 50;
+  const aggregated = {
+    ...aggregate(Array.from({ length: requests }, (_, at) => ({ ...plainSample, user: [at] }))),
+    labels: Uint32Array.from({ length: requests }, (_, at) => at + 1),
+  };
+  const collection = collectAddresses(aggregated);
+  // 8 + 32 bytes each.
+  const labelSets = Array.from({ length: requests + 1 }, (_, at) =>
+    at === 0 ? [] : [{ key: 'trace_id', value: String(at).padStart(32, 'a') }],
+  );
+  for (const [limits, kept] of [
+    [{ sets: 21, bytes: 1e6 }, 20],
+    [{ sets: 1e6, bytes: 40 * 30 }, 30],
+    [{ sets: 1, bytes: 1 }, 0],
+  ] as const) {
+    const builder = new ProfileBuilder({ threads: false, labelLimits: limits });
+    builder.add(aggregated, collection, { ...answer(aggregated, collection), labelSets });
+    const { samples, tally, labelSets: sets } = builder.finish(fixtureFacts);
+    assert.equal(sets.length, kept + 1);
+    assert.equal(tally.exported, requests, 'no sample is lost with its labels');
+    assert.equal(samples.labels.filter((set) => set > 0).length, kept);
+    assert.deepEqual(tally.labelsLost, { labels_overflow: requests - kept });
+  }
+});
+
 test('samples unwound in user space are told by why', () => {
   const aggregated = { ...aggregate([{ ...plainSample, weight: 5 }]), deferred: new Map([[4, 3]]) };
   const collection = collectAddresses(aggregated);

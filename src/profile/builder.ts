@@ -9,13 +9,20 @@ import { endReason, markerName } from './end-reason.ts';
 import { isNamed } from './frame.ts';
 import { UNKNOWN_PROCESS } from './goroutine-labels.ts';
 import type { Label, Process, Profile, Tally } from './model.ts';
-import { cleanText, ProfileTables, type ResolvedLocation } from './profile-tables.ts';
+import {
+  cleanText,
+  type LabelLimits,
+  ProfileTables,
+  type ResolvedLocation,
+} from './profile-tables.ts';
 import { addCounts, checkTally, sumOf } from './tally.ts';
 import { WordTable } from './word-table.ts';
 
 export interface BuilderOptions {
   /** Tells threads apart; otherwise they are merged. */
   readonly threads: boolean;
+  /** Samples of further labels have none, and are counted. */
+  readonly labelLimits?: LabelLimits;
 }
 
 /** What is known of a process beyond its samples. */
@@ -60,7 +67,7 @@ const LABELS_OVERFLOW = 'labels_overflow';
 
 export class ProfileBuilder {
   readonly #threadsApart: boolean;
-  readonly #tables = new ProfileTables();
+  readonly #tables: ProfileTables;
   readonly #processes: Process[] = [];
   readonly #processIds = new Map<string, number>();
   readonly #stacks = new WordTable();
@@ -73,6 +80,7 @@ export class ProfileBuilder {
 
   constructor(options: BuilderOptions) {
     this.#threadsApart = options.threads;
+    this.#tables = new ProfileTables(options.labelLimits);
   }
 
   /** May be called for several aggregates of one period. */

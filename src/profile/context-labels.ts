@@ -116,7 +116,8 @@ class Reading {
     const keys = this.#facts.attributeKeys(this.#instance);
     for (const [index, value] of record.attributes) {
       const key = keys?.[index];
-      if (key === undefined) this.missing ??= NO_KEYS;
+      // An empty name is one that the key map could not be read for.
+      if (!key) this.missing ??= NO_KEYS;
       else this.#add(key, value);
     }
   }

@@ -30,6 +30,18 @@ test('threads are a second field when asked for', () => {
   );
 });
 
+test('requests are fields when asked for, as far as they are known', () => {
+  const id = '0123456789abcdef';
+  const labelled = [1, 2, 0].map((labels) => ({ ...plainSample, user: [8], labels }));
+  const profile = buildProfile(labelled, { threads: true });
+  assert.equal(fold(profile), 'app;f8 3\n');
+  assert.equal(
+    fold(profile, { ids: true }),
+    `app;f8 2\napp;trace_id:${id}${id};span_id:${id};f8 1\n`,
+  );
+  assert.match(fold(profile, { ids: true, threads: true }), /^app;thread:worker;trace_id:/m);
+});
+
 test('an empty profile is an empty text', () => {
   assert.equal(fold(buildProfile([])), '');
 });

@@ -1,14 +1,18 @@
 /**
  * Folded stacks: `process;outermost;…;leaf COUNT`, one line per different text,
- * sorted. With threads: `process;thread:NAME;outermost;…`.
+ * sorted. With threads: `process;thread:NAME;outermost;…`, with ids
+ * `process;trace_id:HEX;span_id:HEX;outermost;…` where they are known.
  */
 import { framesOf, processText } from './frame.ts';
 import type { Profile } from './model.ts';
+import { requestOf, SPAN_KEY, TRACE_KEY } from './request-id.ts';
 import { WordTable } from './word-table.ts';
 
 export interface FoldedOptions {
   /** A second field `thread:NAME`. */
   readonly threads?: boolean;
+  /** Fields `trace_id:HEX` and `span_id:HEX`, after the thread. */
+  readonly ids?: boolean;
 }
 
 const pieceLength = 65_536;
@@ -30,6 +34,7 @@ export function* encodeFolded(profile: Profile, options: FoldedOptions = {}): Ge
     }
     const head = [fields.id(processText(profile.processes[samples.process[row]!]!))];
     if (options.threads) head.push(fields.id(`thread:${profile.threads[samples.thread[row]!]}`));
+    if (options.ids) head.push(...idFields(profile, samples.labels[row]!, fields));
     const key = Uint32Array.from([...head, ...frames]);
     const line = lines.intern(key, 0, key.length, 0);
     counts[line] = (counts[line] ?? 0) + samples.count[row]!;
@@ -43,6 +48,14 @@ export function* encodeFolded(profile: Profile, options: FoldedOptions = {}): Ge
     }
   }
   if (piece !== '') yield piece;
+}
+
+function idFields(profile: Profile, set: number, fields: Fields): number[] {
+  const { traceId, spanId } = requestOf(profile.labelSets[set]!);
+  return [
+    ...(traceId === '' ? [] : [fields.id(`${TRACE_KEY}:${traceId}`)]),
+    ...(spanId === '' ? [] : [fields.id(`${SPAN_KEY}:${spanId}`)]),
+  ];
 }
 
 function outermostFirst(profile: Profile, stack: number, fields: Fields): readonly number[] {

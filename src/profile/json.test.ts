@@ -64,6 +64,10 @@ test('small golden', () => {
       events_lost: {},
       problems: {},
     },
+    start_ms: 1_790_000_000_000,
+    duration_ns: 10_000_000_000,
+    period_ns: 10_101_010,
+    host: 'web-1',
   });
 });
 
@@ -124,4 +128,12 @@ test('a name of a megabyte is written in bounded pieces', () => {
   let longest = 0;
   for (const piece of encodeJson(profile)) longest = Math.max(longest, piece.length);
   assert.ok(longest < 5 * 2 ** 20, `${longest}`);
+});
+
+test('the service is what the process states, not what is guessed', () => {
+  const profile = buildProfile([plainSample]);
+  const resource = [{ key: 'service.name', value: 'shop "1"' }];
+  const processes = [{ ...profile.processes[0]!, resource }];
+  assert.equal(json({ ...profile, processes }).samples[0].service, 'shop "1"');
+  assert.equal(json(profile).samples[0].service, null);
 });

@@ -7,14 +7,16 @@
  *     "type": "native", "inlined": false}],
  *   "count": 3, "trace_id": null, "span_id": null, "labels": {}}],
  *  "tally": {"taken": 3, "exported": 3, "lost": {}, "truncated": {}, "deferred": {},
- *   "labels_lost": {}, "frames_named": 3, "frames_unnamed": 0, "events_lost": {}, "problems": {}}}
+ *   "labels_lost": {}, "frames_named": 3, "frames_unnamed": 0, "events_lost": {}, "problems": {}},
+ *  "start_ms": 1790000000000, "duration_ns": 10000000000, "period_ns": 10101010, "host": "web-1"}
  * ```
  *
- * Stacks are leaf first. `service` is what the process itself states, or null. `line` 0, `file` '' and `thread` '' = not known;
+ * A sample stands for `period_ns` of CPU time. Stacks are leaf first. `service` is what the process itself states, or null. `line` 0, `file` '' and `thread` '' = not known;
  * `trace_id` and `span_id` are lower-case hex or null and not among `labels`.
  */
 import { framesOf, processText, statedService } from './frame.ts';
 import type { Label, Profile, Tally } from './model.ts';
+import { SPAN_KEY, TRACE_KEY } from './request-id.ts';
 
 const pieceLength = 65_536;
 
@@ -48,7 +50,15 @@ export function* encodeJson(profile: Profile): Generator<string> {
       piece = '';
     }
   }
-  yield `${piece}\n],"tally":${JSON.stringify(tallyObject(profile.tally))}}\n`;
+  const { tally, startTime, duration, period, host } = profile;
+  const facts = {
+    tally: tallyObject(tally),
+    start_ms: Number(startTime / 1_000_000n),
+    duration_ns: duration,
+    period_ns: period,
+    host,
+  };
+  yield `${piece}\n],${JSON.stringify(facts).slice(1)}\n`;
 }
 
 function sampleHead(profile: Profile, row: number): string {
@@ -62,10 +72,10 @@ function sampleTail(profile: Profile, row: number): string {
   const labels = new Map(
     profile.labelSets[profile.samples.labels[row]!]!.map(({ key, value }: Label) => [key, value]),
   );
-  const traceId = labels.get('trace_id');
-  const spanId = labels.get('span_id');
-  labels.delete('trace_id');
-  labels.delete('span_id');
+  const traceId = labels.get(TRACE_KEY);
+  const spanId = labels.get(SPAN_KEY);
+  labels.delete(TRACE_KEY);
+  labels.delete(SPAN_KEY);
   // Written by hand: in an object literal a label named `__proto__` would be lost.
   const others = [...labels].map(([key, value]) => `${text(key)}:${text(value)}`).join(',');
   return (

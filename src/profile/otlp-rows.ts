@@ -6,11 +6,20 @@ import { isGoroutineLabel } from './goroutine-labels.ts';
 import type { Label, Profile } from './model.ts';
 import { attributeKey, type OtlpStrings } from './otlp-strings.ts';
 import type { OtlpTables } from './otlp-tables.ts';
+import { isRequestLabel, requestOf } from './request-id.ts';
 import { WordTable } from './word-table.ts';
 
 export interface RowOptions {
-  /** Sends the labels about goroutines: each goroutine becomes a series of its own in Pyroscope. */
-  readonly goroutines: boolean;
+  /**
+   * Labels that are sent as attributes, beside the ids of requests: each value of one
+   * becomes a series of its own in Pyroscope. Absent: all but those of goroutines.
+   */
+  readonly sampleLabels?: ReadonlySet<string> | 'all';
+}
+
+export function isLabelSent(key: string, { sampleLabels }: RowOptions): boolean {
+  if (sampleLabels === undefined) return !isGoroutineLabel(key);
+  return sampleLabels === 'all' || sampleLabels.has(key);
 }
 
 /** What a set of labels becomes. */
@@ -33,9 +42,6 @@ export interface OtlpRows {
   readonly labelSets: readonly OtlpLabels[];
 }
 
-const TRACE_ID = /^[0-9a-f]{32}$/;
-const SPAN_ID = /^[0-9a-f]{16}$/;
-const ZEROS = /^0*$/;
 const THREAD_NAME = 'thread.name';
 
 export function otlpRows(
@@ -119,13 +125,13 @@ class Translation {
 class LabelSets {
   readonly list: OtlpLabels[] = [];
   readonly #profile: Profile;
-  readonly #goroutines: boolean;
+  readonly #options: RowOptions;
   readonly #strings: OtlpStrings;
   readonly #ids = new Map<string | number, number>();
 
   constructor(profile: Profile, options: RowOptions, strings: OtlpStrings) {
     this.#profile = profile;
-    this.#goroutines = options.goroutines;
+    this.#options = options;
     this.#strings = strings;
   }
 
@@ -142,33 +148,28 @@ class LabelSets {
   }
 
   #translate(labels: readonly Label[]): OtlpLabels {
-    let traceId = '';
-    let spanId = '';
+    const { traceId, spanId } = requestOf(labels);
+    const isLink = traceId !== '' && spanId !== '';
     // Of several values of a key the last one counts, as in the other formats.
     let others: Map<string, string> | undefined;
     for (const { key, value } of labels) {
-      if (key === 'trace_id' && isId(value, TRACE_ID)) traceId = value;
-      else if (key === 'span_id' && isId(value, SPAN_ID)) spanId = value;
-      else if (this.#isSent(key)) {
-        others ??= new Map();
-        others.set(attributeKey(key), value);
-      }
+      if (isRequestLabel({ key, value }) ? isLink : !this.#isSent(key)) continue;
+      others ??= new Map();
+      others.set(attributeKey(key), value);
     }
     const attributes = [...(others ?? [])]
       .map(([key, value]) => this.#strings.attribute(key, value))
       .filter((attribute) => attribute !== 0);
-    return { attributes, link: this.#strings.link(traceId, spanId) };
+    // A link is both ids: of half a one zeros would be taken for an id, by Pyroscope among
+    // others, which reads attributes of these names as it reads links.
+    return { attributes, link: isLink ? this.#strings.link(traceId, spanId) : 0 };
   }
 
   #isSent(key: string): boolean {
-    if (isGoroutineLabel(key)) return this.#goroutines;
     // The thread itself has this attribute.
-    return key !== THREAD_NAME || this.#profile.threads.length === 1;
+    if (key === THREAD_NAME && this.#profile.threads.length > 1) return false;
+    return isLabelSent(key, this.#options);
   }
-}
-
-function isId(value: string, pattern: RegExp): boolean {
-  return pattern.test(value) && !ZEROS.test(value);
 }
 
 /** Keeps the first of rows that became equal, with the sum of all. */

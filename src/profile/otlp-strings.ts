@@ -55,9 +55,9 @@ export class OtlpStrings {
     return index;
   }
 
-  /** @param traceId 32, and `spanId` 16 digits of lower-case hex; '' = not known */
+  /** @param traceId 32, and `spanId` 16 digits of lower-case hex */
   link(traceId: string, spanId: string): number {
-    const identity = (traceId || NO_TRACE) + (spanId || NO_SPAN);
+    const identity = traceId + spanId;
     const index = this.#links.get(identity) ?? this.#links.size;
     this.#links.set(identity, index);
     return index;

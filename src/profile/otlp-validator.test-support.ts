@@ -98,6 +98,9 @@ class Validator {
     this.#dictionary.link_table.forEach(({ trace_id, span_id }, index) => {
       const isWhole = trace_id.length === 16 && span_id.length === 8;
       if (!isWhole) this.#report('link_length', `link_table[${index}]`);
+      // Pyroscope takes zeros for an id.
+      const isHalf = index > 0 && [trace_id, span_id].some((id) => id.every((byte) => byte === 0));
+      if (isHalf) this.#report('half_link', `link_table[${index}]`);
     });
     this.#checkCode();
   }

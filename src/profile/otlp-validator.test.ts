@@ -119,6 +119,8 @@ const mistakes: readonly (readonly [rule: string, mistake: (parts: Parts) => voi
     },
   ],
   ['link_length', ({ dictionary }) => (dictionary.link_table[1]!.span_id = Buffer.alloc(3, 1))],
+  ['half_link', ({ dictionary }) => (dictionary.link_table[1]!.trace_id = Buffer.alloc(16))],
+  ['half_link', ({ dictionary }) => (dictionary.link_table[1]!.span_id = Buffer.alloc(8))],
   [
     'no_key',
     ({ sample, attribute }) => sample.attribute_indices.push(attribute('', { string_value: 'v' })),

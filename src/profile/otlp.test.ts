@@ -22,7 +22,7 @@ const type = requestType();
 
 /** Encodes, and checks every rule before anything is compared. */
 function decode(profile: Profile, goroutines = false): Request {
-  const bytes = encodeOtlp(profile, { goroutines });
+  const bytes = encodeOtlp(profile, goroutines ? { sampleLabels: 'all' } : {});
   assert.deepEqual(violations(bytes), []);
   return decodeRequest(type, bytes);
 }
@@ -44,6 +44,39 @@ function attributesOf(dictionary: Dictionary, indices: readonly number[]): Map<s
     }),
   );
 }
+
+// A process may see itself differently: our own attributes are what we saw.
+test('what a process states of itself are attributes of its resource; ours stay ours', () => {
+  const profile = buildProfile([plainSample, { ...plainSample, pid: 43 }]);
+  const resource = [
+    { key: 'service.name', value: 'shop' },
+    { key: 'service.version', value: '7' },
+    { key: 'process.pid', value: '1' },
+  ];
+  const processes = [{ ...profile.processes[0]!, resource }, profile.processes[1]!];
+  const resources = (attributes: Readonly<Record<string, string>>) => {
+    const bytes = encodeOtlp({ ...profile, processes }, { attributes });
+    assert.deepEqual(violations(bytes), []);
+    return decodeRequest(type, bytes).resource_profiles.map((one) =>
+      Object.fromEntries(
+        one.resource!.attributes.map(({ key, value }) => [
+          key,
+          value!.string_value ?? value!.int_value,
+        ]),
+      ),
+    );
+  };
+  const own = { 'process.pid': 42n, 'process.executable.name': 'app', 'host.name': 'web-1' };
+  assert.deepEqual(resources({}), [
+    { 'service.name': 'shop', 'service.version': '7', ...own },
+    { 'service.name': 'app', ...own, 'process.pid': 43n },
+  ]);
+  // What the operator says is of every process.
+  assert.deepEqual(
+    resources({ 'service.name': 'x' }).map((one) => one['service.name']),
+    ['x', 'x'],
+  );
+});
 
 test('small golden', () => {
   const request = decode(
@@ -309,8 +342,9 @@ test('sums beyond 32 bits and addresses beyond 53 are exact', () => {
   assert.equal(user!.address, 2n ** 52n - 1n);
 });
 
-test('trace ids of another form are attributes, and half a link has zeros', () => {
-  const built = buildProfile([1, 2].map((labels) => ({ ...plainSample, labels })));
+test('a request is one link; one id alone, or of another form, is an attribute of its name', () => {
+  const built = buildProfile([1, 2, 3, 4, 5].map((at) => ({ ...plainSample, user: [at] })));
+  const samples = { ...built.samples, labels: Uint32Array.of(1, 2, 3, 4, 5) };
   const labelSets = [
     [],
     [
@@ -318,9 +352,19 @@ test('trace ids of another form are attributes, and half a link has zeros', () =
       { key: 'span_id', value: '0'.repeat(16) },
     ],
     [{ key: 'trace_id', value: 'f'.repeat(32) }],
+    [{ key: 'span_id', value: 'f'.repeat(16) }],
+    [
+      { key: 'trace_id', value: 'f'.repeat(32) },
+      { key: 'span_id', value: 'f'.repeat(16) },
+    ],
+    [
+      { key: 'endpoint', value: '/cart' },
+      { key: 'span_id', value: 'f'.repeat(16) },
+      { key: 'trace_id', value: 'f'.repeat(32) },
+    ],
   ];
-  const request = decode({ ...built, labelSets });
-  const [first, second] = samplesOf(request);
+  const request = decode({ ...built, samples, labelSets });
+  const [first, second, third, fourth, fifth] = samplesOf(request);
   assert.equal(first!.link_index, 0);
   assert.deepEqual(
     [...attributesOf(request.dictionary!, first!.attribute_indices)],
@@ -329,9 +373,26 @@ test('trace ids of another form are attributes, and half a link has zeros', () =
       ['span_id', '0'.repeat(16)],
     ],
   );
-  const link = request.dictionary!.link_table[second!.link_index]!;
+  for (const [sample, key, length] of [
+    [second, 'trace_id', 32],
+    [third, 'span_id', 16],
+  ] as const) {
+    assert.equal(sample!.link_index, 0);
+    assert.deepEqual(
+      [...attributesOf(request.dictionary!, sample!.attribute_indices)],
+      [[key, 'f'.repeat(length)]],
+    );
+  }
+  assert.equal(request.dictionary!.link_table.length, 2);
+  assert.deepEqual([fourth!.link_index, fifth!.link_index], [1, 1]);
+  assert.deepEqual(fourth!.attribute_indices, []);
+  assert.deepEqual(
+    [...attributesOf(request.dictionary!, fifth!.attribute_indices)],
+    [['endpoint', '/cart']],
+  );
+  const link = request.dictionary!.link_table[1]!;
   assert.equal(Buffer.from(link.trace_id).toString('hex'), 'f'.repeat(32));
-  assert.equal(Buffer.from(link.span_id).toString('hex'), '0'.repeat(16));
+  assert.equal(Buffer.from(link.span_id).toString('hex'), 'f'.repeat(16));
 });
 
 test('a process with more samples than Pyroscope takes gets several profiles at different times', () => {

@@ -36,10 +36,7 @@ const ID_BYTES = 16;
  * receiver can tell a repetition. Without samples there are no ResourceProfiles,
  * and nothing that is worth sending.
  */
-export function encodeOtlp(
-  profile: Profile,
-  options: OtlpOptions = { goroutines: false },
-): Uint8Array<ArrayBuffer> {
+export function encodeOtlp(profile: Profile, options: OtlpOptions = {}): Uint8Array<ArrayBuffer> {
   return new RequestEncoder(profile, options).encode();
 }
 

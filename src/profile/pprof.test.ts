@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { Profile as Pprof } from 'pprof-format';
 import { fuzz, hostileText, rawSamples } from './arbitrary-samples.test-support.ts';
 import { buildProfile, plainSample, sourceLine } from './fixture.test-support.ts';
-import { framesOf, processText } from './frame.ts';
+import { framesOf, processText, statedService } from './frame.ts';
 import type { Profile } from './model.ts';
 import { encodePprof, encodePprofMessage } from './pprof.ts';
 
@@ -95,6 +95,15 @@ test('read back, each process, thread and stack has its count, whatever the name
     }),
     fuzz,
   );
+});
+
+test('the service that a process states is a label, one that is guessed is not', () => {
+  const profile = buildProfile([plainSample, { ...plainSample, pid: 43 }]);
+  const resource = [{ key: 'service.name', value: 'shop' }];
+  const processes = [{ ...profile.processes[0]!, resource }, profile.processes[1]!];
+  const labelled = { ...profile, processes };
+  const pprof = Pprof.decode(encodePprofMessage(labelled));
+  assert.deepEqual(countsOf(pprof), expectedCounts(labelled));
 });
 
 test('the first mapping, which pprof takes for the program, is the busiest executable', () => {
@@ -212,6 +221,7 @@ function expectedCounts(profile: Profile): Map<string, number> {
       ['process', processText(process)],
       ['pid', process.pid],
     ];
+    if (statedService(process) !== '') labels.push(['service_name', statedService(process)]);
     if (thread !== '') labels.push(['thread', thread]);
     for (const { key, value } of profile.labelSets[samples.labels[row]!]!)
       labels.push([key, value]);

@@ -22,8 +22,16 @@ export function cleanText(text: string): string {
   return cleanName(text, maxTextBytes);
 }
 
-/** A goroutine per request would otherwise make a profile of any size; 16,384 take about 8 MiB. */
-const maxLabelSets = 16_384;
+/** A goroutine or a trace per request would otherwise make a profile of any size. */
+export interface LabelLimits {
+  /** Different sets of labels, the empty one among them. */
+  readonly sets: number;
+  /** Of their keys and values together, as UTF-8. */
+  readonly bytes: number;
+}
+
+/** 16,384 sets take about 8 MiB as objects. */
+export const USUAL_LABEL_LIMITS: LabelLimits = { sets: 16_384, bytes: 8 * 2 ** 20 };
 
 export class ProfileTables {
   readonly mappings: Mapping[] = [
@@ -38,6 +46,12 @@ export class ProfileTables {
   readonly #locations = new Map<string, number>();
   readonly #labelSets = new Map<string, number>([['[]', 0]]);
   readonly #threads = new Map<string, number>([['', 0]]);
+  readonly #limits: LabelLimits;
+  #labelBytes = 0;
+
+  constructor(limits = USUAL_LABEL_LIMITS) {
+    this.#limits = limits;
+  }
 
   location(resolved: ResolvedLocation): number {
     const mapping = resolved.mapping === undefined ? 0 : this.mapping(resolved.mapping);
@@ -98,13 +112,22 @@ export class ProfileTables {
     return intern(this.#threads, this.threads, cleaned, () => cleaned);
   }
 
-  /** -1 when there are too many different ones. */
+  /** -1 when there are too many different ones; the empty one always fits. */
   labelSet(labels: readonly Label[]): number {
     const cleaned = labels
       .filter((label) => label.key !== '')
       .map(({ key, value }) => ({ key: cleanText(key), value: cleanText(value) }));
     const key = JSON.stringify(cleaned.map((label) => [label.key, label.value]));
-    if (this.labelSets.length >= maxLabelSets && !this.#labelSets.has(key)) return -1;
+    if (!this.#labelSets.has(key)) {
+      const bytes = cleaned.reduce(
+        (sum, { key: name, value }) => sum + Buffer.byteLength(name + value),
+        0,
+      );
+      const isFull =
+        this.labelSets.length >= this.#limits.sets || this.#labelBytes + bytes > this.#limits.bytes;
+      if (isFull) return -1;
+      this.#labelBytes += bytes;
+    }
     return intern(this.#labelSets, this.labelSets, key, () => cleaned);
   }
 }

@@ -18,6 +18,8 @@ const good: Tally = {
 
 test('a tally that adds up passes', () => {
   checkTally(good);
+  // One sample may lack both its goroutine and its request.
+  checkTally({ ...good, labelsLost: { go_state_unknown: 7, context_unreadable: 7 } });
 });
 
 test('each way not to add up is an error that gives the numbers', () => {
@@ -25,6 +27,7 @@ test('each way not to add up is an error that gives the numbers', () => {
   assert.throws(() => checkTally({ ...good, lost: {} }), /TallyError|10 samples taken/);
   assert.throws(() => checkTally({ ...good, truncated: { x: 8 } }), /8 samples truncated/);
   assert.throws(() => checkTally({ ...good, deferred: { x: 8 } }), /8 samples deferred/);
+  assert.throws(() => checkTally({ ...good, labelsLost: { x: 8 } }), /8 samples labelsLost/);
   assert.throws(() => checkTally({ ...good, framesNamed: -1 }), /no count/);
   assert.throws(() => checkTally({ ...good, eventsLost: { x: Number.NaN } }), /no count/);
 });

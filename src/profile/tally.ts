@@ -31,8 +31,14 @@ export function checkTally(tally: Tally): void {
       `${tally.taken} samples taken, but ${tally.exported} exported + ${lost} lost = ${tally.exported + lost}`,
     );
   }
-  for (const part of ['truncated', 'deferred', 'labelsLost'] as const) {
-    const sum = sumOf(tally[part]);
+  // A sample may lack labels for several reasons.
+  const labelsLost = Math.max(0, ...Object.values(tally.labelsLost));
+  const sums = {
+    truncated: sumOf(tally.truncated),
+    deferred: sumOf(tally.deferred),
+    labelsLost,
+  };
+  for (const [part, sum] of Object.entries(sums)) {
     if (sum > tally.exported) {
       throw new TallyError(`${sum} samples ${part}, but only ${tally.exported} exported`);
     }

@@ -70,6 +70,7 @@ test('every name of the design is there, with its labels and type', () => {
     flametap_profiles_total: '',
     flametap_samples_total: 'outcome',
     flametap_samples_lost_total: 'reason',
+    flametap_labels_lost_total: 'reason',
     flametap_unwind_errors_total: 'reason',
     flametap_events_lost_total: 'reason',
     flametap_frames_total: 'type,named',

@@ -49,6 +49,7 @@ export class AgentMetrics {
   readonly #unwindErrors = zeros(END_REASONS.filter((reason) => !WHOLE_ENDS.has(reason)));
   readonly #frames = new Map<FrameType, { named: number; unnamed: number }>();
   readonly #eventsLost = zeros(['event_ring_full', 'mapping_ring_full']);
+  readonly #labelsLost = zeros(['labels_overflow']);
   #profiles = 0;
 
   constructor(build: BuildInfo) {
@@ -64,6 +65,7 @@ export class AgentMetrics {
     addCounts(this.#lost, tally.lost);
     addCounts(this.#unwindErrors, tally.truncated);
     addCounts(this.#eventsLost, tally.eventsLost);
+    addCounts(this.#labelsLost, tally.labelsLost);
     this.#addFrames(profile);
   }
 
@@ -125,6 +127,12 @@ export class AgentMetrics {
       help: 'Samples that are in no profile, by reason.',
       type: 'counter',
       samples: byLabel('reason', this.#lost),
+    };
+    yield {
+      name: 'flametap_labels_lost_total',
+      help: 'Samples in profiles that lack labels they should have, such as the ids of their request, by reason.',
+      type: 'counter',
+      samples: byLabel('reason', this.#labelsLost),
     };
     yield {
       name: 'flametap_unwind_errors_total',

@@ -1,7 +1,9 @@
 /** Made-up profiles for tests: plausible names, any size, the same for the same seed. */
+import { createHash } from 'node:crypto';
 import type {
   FrameType,
   FunctionName,
+  Label,
   Location,
   Mapping,
   Process,
@@ -154,7 +156,17 @@ export interface ExampleOptions {
   readonly names?: readonly string[];
   /** Distinct functions per program, made by numbering; more nodes. */
   readonly variety?: number;
+  /** So many traces, from the last number, with spans in `checkout`, `ingest` and `node`. */
+  readonly traces?: number;
+  readonly firstTrace?: number;
 }
+
+/** Ids that are the same for the same numbers. */
+export const exampleTraceId = (trace: number): string =>
+  (0x4bf9_0000 + trace).toString(16).padStart(8, '0') +
+  createHash('md5').update(`${trace}`).digest('hex').slice(8);
+export const exampleSpanId = (trace: number, span: number): string =>
+  createHash('md5').update(`${trace} ${span}`).digest('hex').slice(16);
 
 /** Mulberry32: small, seeded, good enough for shapes. */
 function random(seed: number): () => number {
@@ -209,7 +221,7 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
     ...PROGRAMS.map((program, at) => ({
       pid: 1000 + at,
       name: program.name,
-      executable: program.module,
+      executable: program.module.startsWith('[') ? `/usr/bin/${program.name}` : program.module,
       startNs: at,
       execId: 1,
     })),
@@ -219,6 +231,29 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
   const stacks: Uint32Array[] = [];
   const process: number[] = [];
   const counts: number[] = [];
+  const labels: number[] = [];
+  const labelSets: Label[][] = [[]];
+  /** Spans by program: a trace goes through three services. */
+  const spans = new Map([
+    ['node', [0, 1]],
+    ['checkout', [2, 3, 4]],
+    ['ingest', [5]],
+  ]);
+  const traces = options.traces ?? 0;
+  for (let trace = 0; trace < traces; trace++) {
+    for (let span = 0; span < 6; span++) {
+      const number = (options.firstTrace ?? 0) + trace;
+      labelSets.push([
+        { key: 'trace_id', value: exampleTraceId(number) },
+        { key: 'span_id', value: exampleSpanId(number, span) },
+      ]);
+    }
+  }
+  const labelsOf = (who: number): number => {
+    const own = spans.get(processes[who]!.name);
+    if (traces === 0 || own === undefined || next() < 0.1) return 0;
+    return 1 + 6 * pick(traces) + own[pick(own.length)]!;
+  };
   let cut = 0;
   let total = 0;
   while (total < wanted) {
@@ -251,6 +286,7 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
     if (marked) cut += count;
     stacks.push(Uint32Array.from(frames).reverse());
     process.push(who);
+    labels.push(labelsOf(who));
     counts.push(count);
     total += count;
   }
@@ -265,14 +301,14 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
     stacks,
     processes,
     threads: [''],
-    labelSets: [[]],
+    labelSets,
     samples: {
       length: stacks.length,
       process: Uint32Array.from(process),
       thread: zeros,
       stack: Uint32Array.from(stacks.keys()),
       count: Uint32Array.from(counts),
-      labels: zeros,
+      labels: Uint32Array.from(labels),
     },
     tally: {
       taken: total + 7,

@@ -9,6 +9,7 @@ import type {
   Process,
   Profile,
 } from '../profile/model.ts';
+import { LabelTable } from './label-table.ts';
 
 export type ProfileTables = Pick<
   Profile,
@@ -65,13 +66,12 @@ export class InternedTables {
   readonly #stacks = new Table<Uint32Array>();
   readonly #processes = new Table<Process>();
   readonly #threads = new Table<string>();
-  readonly #labelSets = new Table<readonly Label[]>();
+  readonly #labelSets = new LabelTable();
 
   constructor() {
     // Index 0 means "none" in these tables.
     this.#thread('');
     this.#mapping(NO_MAPPING);
-    this.#labels([]);
   }
 
   get bytes(): number {
@@ -87,6 +87,14 @@ export class InternedTables {
   }
 
   get tables(): ProfileTables {
+    const { length } = this.#labelSets;
+    return {
+      ...this.#codeTables,
+      labelSets: Array.from({ length }, (_, set) => this.#labelSets.labels(set)),
+    };
+  }
+
+  get #codeTables(): Omit<ProfileTables, 'labelSets'> {
     return {
       mappings: this.#mappings.entries,
       functions: this.#functions.entries,
@@ -94,16 +102,31 @@ export class InternedTables {
       stacks: this.#stacks.entries,
       processes: this.#processes.entries,
       threads: this.#threads.entries,
-      labelSets: this.#labelSets.entries,
     };
   }
 
-  process(index: number): Process {
-    return this.#processes.entries[index]!;
+  get processes(): readonly Process[] {
+    return this.#processes.entries;
+  }
+
+  get labelSets(): Pick<LabelTable, 'length' | 'words' | 'labels'> {
+    return this.#labelSets;
   }
 
   /** Each entry of the profile is looked up once, when first asked for. */
   translator(profile: ProfileTables): Translator {
+    return this.#translator(profile, (set) => profile.labelSets[set]!);
+  }
+
+  /** Makes no objects of label sets that nobody asks for. */
+  translatorOf(tables: InternedTables): Translator {
+    return this.#translator(tables.#codeTables, (set) => tables.#labelSets.labels(set));
+  }
+
+  #translator(
+    profile: Omit<ProfileTables, 'labelSets'>,
+    labelsOf: (set: number) => readonly Label[],
+  ): Translator {
     const remember = (translate: (index: number) => number) => {
       const known: number[] = [];
       return (index: number): number => {
@@ -129,7 +152,7 @@ export class InternedTables {
       process: remember((index) => this.#process(profile.processes[index]!)),
       thread: remember((index) => this.#thread(profile.threads[index]!)),
       stack: remember((index) => this.#stack(profile.stacks[index]!.map(location))),
-      labels: remember((index) => this.#labels(profile.labelSets[index]!)),
+      labels: remember((set) => this.#labels(labelsOf(set))),
     };
   }
 
@@ -167,8 +190,9 @@ export class InternedTables {
   }
 
   #process(process: Process): number {
-    const { pid, name, executable, startNs, execId } = process;
-    const key = JSON.stringify([pid, startNs, execId, name, executable]);
+    const { pid, name, executable, startNs, execId, resource } = process;
+    // A process may state what it is long after its first sample.
+    const key = JSON.stringify([pid, startNs, execId, name, executable, resource]);
     return this.#processes.id(key, () => process, 0);
   }
 
@@ -178,8 +202,6 @@ export class InternedTables {
 
   /** Without goroutines: what is kept would grow with their number, and the page does not tell them apart. */
   #labels(all: readonly Label[]): number {
-    const labels = all.filter(({ key }) => !isGoroutineLabel(key));
-    const key = JSON.stringify(labels.map((label) => [label.key, label.value]));
-    return this.#labelSets.id(key, () => labels, labels.length * LINE_BYTES);
+    return this.#labelSets.id(all.filter(({ key }) => !isGoroutineLabel(key)));
   }
 }

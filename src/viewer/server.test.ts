@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { isLoopbackHostHeader, listenAddress } from './address.ts';
+import { ask } from './ask.test-support.ts';
 import { exampleProfile } from './example-profile.test-support.ts';
 import type { PageTemplate } from './page-file.ts';
 import { startViewer, type Viewer, type ViewerOptions } from './server.ts';
@@ -20,39 +20,6 @@ store.add(exampleProfile({ samples: 500 }));
 
 const start = (options: Partial<ViewerOptions> = {}): Promise<Viewer> =>
   startViewer({ listen: '127.0.0.1:0', store, page, ...options });
-
-interface Reply {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-}
-
-function ask(
-  url: string,
-  path: string,
-  headers: Record<string, string> = {},
-  method = 'GET',
-): Promise<Reply> {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    const request = httpRequest(
-      { hostname, port, path, method, headers, agent: false },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode!,
-            headers: response.headers,
-            body: Buffer.concat(chunks),
-          }),
-        );
-      },
-    );
-    request.on('error', reject);
-    request.end();
-  });
-}
 
 let viewer: Viewer;
 before(async () => {
@@ -236,13 +203,13 @@ test('a port in use is an error that says what to do', async () => {
 test('a failure inside is a 500 without details, and is reported', async () => {
   const errors: unknown[] = [];
   const broken = await start({
-    encodeProfile: () => {
+    status: () => {
       throw new Error('secret path');
     },
     onError: (error) => errors.push(error),
   });
   try {
-    const { status, body } = await ask(broken.url, '/api/profile.pb.gz');
+    const { status, body } = await ask(broken.url, '/api/status');
     assert.equal(status, 500);
     assert.doesNotMatch(body.toString(), /secret/);
     assert.equal(errors.length, 1);

@@ -2,27 +2,23 @@
  * The live viewer over HTTP: the page and a small read-only API.
  *
  *   GET /                     the page
- *   GET /api/flame            FlameTree JSON (src/profile/flame-tree.ts); ?seconds= &process=… &kernel=0|1
+ *   GET /?trace_id= &span_id= the page with that request
+ *   GET /api/flame            FlameTree JSON (src/profile/flame-tree.ts); &kernel=0|1
  *   GET /api/processes        [{name, samples}], most first; ?seconds=
  *   GET /api/status           versions, tally, memory, what the agent says of itself
- *   GET /api/profile.pb.gz    pprof of the window; ?seconds= &process=…
+ *   GET /api/traces, /api/profile.pprof, …   see request-routes.ts
+ *
+ * Where samples are chosen: ?seconds= or ?from= &until=, ?process=… &service=…, &trace_id= &span_id=
+ *
  *   GET /metrics              Prometheus text
  *   GET /healthz, /readyz     200 or 503 and a line that says why; without the token
  */
 import { createHash } from 'node:crypto';
-import {
-  createServer,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { flameTreeJson } from '../profile/flame-tree.ts';
-import type { Profile } from '../profile/model.ts';
-import { encodePprof } from '../profile/pprof.ts';
 import { EXPOSITION_TYPE } from '../telemetry/exposition.ts';
 import type { Verdict } from '../telemetry/health.ts';
 import { TokenGate } from './access.ts';
@@ -33,8 +29,10 @@ import {
   listenAddress,
   ViewerError,
 } from './address.ts';
+import { type Answer, failure, json } from './answer.ts';
 import { livePolicy, type PageTemplate, readPage, renderPage } from './page-file.ts';
-import { parseQuery, QueryError } from './query.ts';
+import { parseQuery, QueryError, SELECTING } from './query.ts';
+import { answerRequest, isRequestPath } from './request-routes.ts';
 import type { ProfileStore } from './store.ts';
 
 export interface ViewerOptions {
@@ -53,10 +51,10 @@ export interface ViewerOptions {
   readonly health?: { readonly live: Verdict; readonly ready: Verdict };
   /** At least 16 characters; then every request needs it. */
   readonly token?: string;
+  /** The profiles are those of files: nothing new will come. */
+  readonly saved?: boolean;
   /** Default: the page that the build made. */
   readonly page?: PageTemplate;
-  /** Default: pprof, gzipped. */
-  readonly encodeProfile?: (profile: Profile) => Uint8Array;
   /** A request that failed inside; the client gets 500. */
   readonly onError?: (error: unknown) => void;
 }
@@ -79,20 +77,6 @@ const ANSWER_MS = 30_000;
 
 const pack = promisify(gzip);
 const unpack = promisify(gunzip);
-
-interface Answer {
-  readonly status: number;
-  readonly type: string;
-  readonly body: Uint8Array | string;
-  readonly headers?: OutgoingHttpHeaders;
-}
-
-const failure = (status: number, error: string, headers: OutgoingHttpHeaders = {}): Answer => ({
-  status,
-  type: 'application/json',
-  body: `${JSON.stringify({ error })}\n`,
-  headers,
-});
 
 /** Rejects with ViewerError or PageError, whose messages name what to do. */
 export async function startViewer(options: ViewerOptions): Promise<Viewer> {
@@ -148,6 +132,7 @@ function listening(server: Server, address: ListenAddress, listen: string): Prom
 class RequestHandler {
   readonly #options: ViewerOptions;
   readonly #gate: TokenGate | null;
+  readonly #template: PageTemplate;
   readonly #page: string;
   readonly #policy: string;
   readonly #startedMs = Date.now();
@@ -159,9 +144,9 @@ class RequestHandler {
   constructor(options: ViewerOptions) {
     this.#options = options;
     this.#gate = options.token === undefined ? null : new TokenGate(options.token);
-    const template = options.page ?? readPage();
-    this.#policy = livePolicy(template);
-    this.#page = renderPage(template, { mode: 'live', title: 'Flametap', data: '' });
+    this.#template = options.page ?? readPage();
+    this.#policy = livePolicy(this.#template);
+    this.#page = renderPage(this.#template, { mode: 'live', title: 'Flametap', data: '' });
   }
 
   open(port: number, loopback: boolean): void {
@@ -199,9 +184,7 @@ class RequestHandler {
     }
     const site = request.headers['sec-fetch-site'];
     const foreign = site !== undefined && site !== 'same-origin' && site !== 'none';
-    if (foreign && (url.startsWith('/api') || request.headers['sec-fetch-mode'] !== 'navigate')) {
-      return failure(403, 'other pages may not read this viewer');
-    }
+    if (foreign && !isLink(request)) return failure(403, 'other pages may not read this viewer');
     return null;
   }
 
@@ -245,17 +228,15 @@ class RequestHandler {
       case '/api/status':
         parseQuery(url.searchParams, []);
         return json(this.#status());
-      case '/api/profile.pb.gz':
-        return this.#profile(url);
       case '/metrics':
         return this.#metrics(url);
-      default:
-        return failure(404, 'no such page');
     }
+    if (!isRequestPath(url.pathname)) return failure(404, 'no such page');
+    return answerRequest(url, { store: this.#options.store, page: this.#template });
   }
 
   async #flame(request: IncomingMessage, url: URL): Promise<Answer> {
-    const query = parseQuery(url.searchParams, ['seconds', 'process', 'kernel']);
+    const query = parseQuery(url.searchParams, [...SELECTING, 'kernel']);
     const { store } = this.#options;
     const key = `${store.version} ${JSON.stringify(query)}`;
     // With the start time: another agent on this port may reach the same version.
@@ -297,17 +278,6 @@ class RequestHandler {
     return pack(make(), { level: 1 });
   }
 
-  #profile(url: URL): Answer {
-    const query = parseQuery(url.searchParams, ['seconds', 'process']);
-    const encode = this.#options.encodeProfile ?? encodePprof;
-    return {
-      status: 200,
-      type: 'application/octet-stream',
-      body: encode(this.#options.store.profile(query)),
-      headers: { 'Content-Disposition': 'attachment; filename="flametap.pb.gz"' },
-    };
-  }
-
   #metrics(url: URL): Answer {
     const { metrics } = this.#options;
     if (!metrics) return failure(404, 'no such page');
@@ -316,8 +286,9 @@ class RequestHandler {
   }
 
   #status(): unknown {
-    const { store, status } = this.#options;
+    const { store, status, saved = false } = this.#options;
     return {
+      saved,
       version: store.version,
       uptimeSeconds: (Date.now() - this.#startedMs) / 1_000,
       profiles: store.profiles,
@@ -354,11 +325,16 @@ function probe(url: URL, { ok, words }: Verdict): Answer {
   return { status: ok ? 200 : 503, type: 'text/plain; charset=utf-8', body: `${words}\n` };
 }
 
-const json = (value: unknown): Answer => ({
-  status: 200,
-  type: 'application/json',
-  body: JSON.stringify(value),
-});
+/**
+ * Following a link, which shows nothing to the page that has it: the page, and what a
+ * tracing UI may link to.
+ */
+function isLink({ url = '', headers }: IncomingMessage): boolean {
+  if (headers['sec-fetch-mode'] !== 'navigate') return false;
+  if (!url.startsWith('/api')) return true;
+  // Not as a frame.
+  return headers['sec-fetch-dest'] === 'document' && /^\/api\/(traces|spans)\//.test(url);
+}
 
 const hasBody = (request: IncomingMessage): boolean =>
   request.headers['content-length'] !== undefined ||

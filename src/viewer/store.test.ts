@@ -48,7 +48,7 @@ test('a window adds up what lies in it, and samples and tally agree', () => {
   assert.equal(store.flame({ seconds: 10 }).total, sum(5));
   assert.equal(store.flame({ seconds: 30 }).total, sum(3));
   assert.equal(store.flame().total, sum(0));
-  assert.equal(store.tally(30).exported, sum(3));
+  assert.equal(store.tally({ seconds: 30 }).exported, sum(3));
   assert.equal(store.tally().lost.ring_full, 42);
   assert.equal(store.flame().durationNs, 60e9);
 });

@@ -6,9 +6,18 @@
 import { buildFlameTree, type FlameTree } from '../profile/flame-tree.ts';
 import { processText } from '../profile/frame.ts';
 import type { Profile, SampleColumns, Tally } from '../profile/model.ts';
-import { type Nanoseconds, nanoseconds, type UnixTime, unixTime } from '../units/units.ts';
+import { WordTable } from '../profile/word-table.ts';
+import { nanoseconds, unixTime } from '../units/units.ts';
 import { InternedTables, type ProfileTables } from './interned-tables.ts';
-import { emptyTally, sumTallies } from './tally-sum.ts';
+import {
+  type RequestSummary,
+  requestSummary,
+  type SlowestTraces,
+  slowestTraces,
+} from './requests.ts';
+import { RowFilter, type RowQuery } from './row-filter.ts';
+import { COUNT, LABELS, PROCESS, ROW, type Segment, STACK, THREAD } from './segment.ts';
+import { sumTallies } from './tally-sum.ts';
 
 export interface StoreOptions {
   /** Estimated bytes of everything kept. */
@@ -19,11 +28,12 @@ export interface StoreOptions {
   readonly now?: () => number;
 }
 
-export interface StoreQuery {
+export interface StoreQuery extends RowQuery {
   /** The last so many seconds before the newest sample; all when absent. */
   readonly seconds?: number;
-  /** Shown names of processes; all when absent or empty. */
-  readonly processes?: readonly string[];
+  /** Profiles with a part in this time, milliseconds since 1970. */
+  readonly fromMs?: number;
+  readonly untilMs?: number;
   /** Default true. False counts time in the kernel for its caller. */
   readonly kernel?: boolean;
   readonly title?: string;
@@ -34,22 +44,7 @@ export interface ProcessShare {
   readonly samples: number;
 }
 
-/** One profile without its tables. */
-interface Segment {
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly start: UnixTime;
-  readonly duration: Nanoseconds;
-  readonly period: Nanoseconds;
-  /** Columns of table indices: process, thread, stack, label set; then the count; five per row. */
-  readonly rows: Uint32Array;
-  readonly tally: Tally;
-  readonly host: string;
-}
-
 const SEGMENT_BYTES = 1_024;
-const ROW = 5;
-const COUNT = 4;
 
 export class ProfileStore {
   #options: Required<StoreOptions>;
@@ -73,6 +68,15 @@ export class ProfileStore {
   /** End of the newest profile, milliseconds since 1970; 0 = none yet. */
   get newestMs(): number {
     return this.#segments.at(-1)?.endMs ?? 0;
+  }
+
+  /** Start of the oldest, 0 = none. */
+  get oldestMs(): number {
+    return this.#segments[0]?.startMs ?? 0;
+  }
+
+  get retentionMs(): number {
+    return this.#options.retentionMs;
   }
 
   /** Grows with every change; equal versions answer equal trees. */
@@ -121,22 +125,20 @@ export class ProfileStore {
     this.#evict();
   }
 
-  /** The tree of a window; a root alone when nothing is there. */
+  /** The tree of what was asked for; a root alone when nothing is there. */
   flame(query: StoreQuery = {}): FlameTree {
-    const wanted = new Set(query.processes ?? []);
-    return buildFlameTree(this.profile(query), {
+    return buildFlameTree(this.#merged(query, false), {
       hideKernel: query.kernel === false,
       title: query.title ?? '',
-      ...(wanted.size > 0 ? { process: (process) => wanted.has(processText(process)) } : {}),
     });
   }
 
   /** Processes of a window, most samples first; equal names are one. */
   processes(seconds?: number): ProcessShare[] {
     const samples = new Map<string, number>();
-    for (const segment of this.#window(seconds)) {
+    for (const segment of this.#window(seconds === undefined ? {} : { seconds })) {
       for (let at = 0; at < segment.rows.length; at += ROW) {
-        const name = processText(this.#tables.process(segment.rows[at]!));
+        const name = processText(this.#tables.processes[segment.rows[at]!]!);
         samples.set(name, (samples.get(name) ?? 0) + segment.rows[at + COUNT]!);
       }
     }
@@ -145,50 +147,75 @@ export class ProfileStore {
       .sort((a, b) => b.samples - a.samples || (a.name < b.name ? -1 : 1));
   }
 
-  /** Tally of a window. */
-  tally(seconds?: number): Tally {
-    return sumTallies(this.#window(seconds).map((segment) => segment.tally));
+  /** The traces with most CPU time. */
+  slowestTraces(query: StoreQuery, limit: number): SlowestTraces {
+    const filter = new RowFilter(query, this.#tables);
+    return slowestTraces(this.#window(query), this.#tables, filter, limit);
   }
 
-  /** The profiles of a window as one, equal rows added up, without unused table entries. */
+  /** Who took part in a trace or a span, or in whatever else is asked for. */
+  request(query: StoreQuery): RequestSummary {
+    return requestSummary(this.#window(query), this.#tables, new RowFilter(query, this.#tables));
+  }
+
+  /** Tally of a window. */
+  tally(query: StoreQuery = {}): Tally {
+    return sumTallies(this.#window(query).map((segment) => segment.tally));
+  }
+
+  /** What was asked for as one profile, equal rows added up, without unused table entries. */
   profile(query: StoreQuery = {}): Profile {
-    const segments = this.#window(query.seconds);
-    const wanted = new Set(query.processes ?? []);
-    const merged = new Map<string, number>();
-    const rows: number[] = [];
-    for (const { rows: from } of segments) {
-      for (let at = 0; at < from.length; at += ROW) {
-        const process = from[at]!;
-        if (wanted.size > 0 && !wanted.has(processText(this.#tables.process(process)))) continue;
-        const key = from.subarray(at, at + COUNT).join();
-        const known = merged.get(key);
-        if (known === undefined) {
-          merged.set(key, rows.length);
-          rows.push(...from.subarray(at, at + ROW));
-        } else rows[known + COUNT]! += from[at + COUNT]!;
+    return this.#merged(query, true);
+  }
+
+  /** @param labels whether they are told apart: for a tree nearly all rows of one stack are equal */
+  #merged(query: StoreQuery, labels: boolean): Profile {
+    const window = this.#window(query);
+    const filter = new RowFilter(query, this.#tables);
+    const unique = new WordTable();
+    const key = new Uint32Array(COUNT);
+    const counts: number[] = [];
+    const found = window.map(({ rows }) => {
+      let samples = 0;
+      for (let at = 0; at < rows.length; at += ROW) {
+        if (!filter.has(rows, at)) continue;
+        for (let column = 0; column < COUNT; column++) key[column] = rows[at + column]!;
+        if (!labels) key[LABELS] = 0;
+        const row = unique.intern(key, 0, COUNT, 0);
+        counts[row] = (counts[row] ?? 0) + rows[at + COUNT]!;
+        samples += rows[at + COUNT]!;
       }
-    }
-    const { tables, columns } = pruned(this.#tables, rows);
-    const last = segments.at(-1);
+      return samples;
+    });
+    // A request is over in a moment: the time it was not there says nothing about it.
+    const isRequest = query.traceId !== undefined || query.spanId !== undefined;
+    const segments = window.filter((_, at) => !isRequest || found[at]! > 0);
+    const { tables, columns } = pruned(this.#tables, unique.words, counts);
     return {
       ...tables,
       ...columns,
       startTime: segments[0]?.start ?? unixTime(BigInt(this.#options.now()) * 1_000_000n),
       duration: nanoseconds(segments.reduce((all, segment) => all + segment.duration, 0)),
       // The rate may have changed in between: what one sample stood for on average.
-      period: nanoseconds(averagePeriod(segments)),
-      tally: segments.length === 0 ? emptyTally() : this.tally(query.seconds),
-      host: last?.host ?? '',
+      period: nanoseconds(averagePeriod(window, found)),
+      tally: sumTallies(segments.map((segment) => segment.tally)),
+      host: window.at(-1)?.host ?? '',
     };
   }
 
-  /** Segments that lie, at least half, in the last `seconds` before the newest end. */
-  #window(seconds?: number): readonly Segment[] {
+  /** Segments of the asked time; of `seconds` those that lie, at least half, in the last before the newest end. */
+  #window({
+    seconds,
+    fromMs = 0,
+    untilMs = Number.POSITIVE_INFINITY,
+  }: StoreQuery): readonly Segment[] {
     const newest = this.#segments.at(-1);
-    if (!newest || seconds === undefined) return this.#segments;
-    const from = newest.endMs - seconds * 1_000;
+    const from = seconds === undefined || !newest ? 0 : newest.endMs - seconds * 1_000;
     return this.#segments.filter(
-      (segment) => segment === newest || (segment.startMs + segment.endMs) / 2 >= from,
+      (segment) =>
+        segment.endMs > fromMs &&
+        segment.startMs < untilMs &&
+        (segment === newest || (segment.startMs + segment.endMs) / 2 >= from),
     );
   }
 
@@ -223,7 +250,7 @@ export class ProfileStore {
   #rebuild(): void {
     const before = this.#tables;
     const tables = new InternedTables();
-    const ids = tables.translator(before.tables);
+    const ids = tables.translatorOf(before);
     this.#segments = this.#segments.map((segment) => {
       const rows = segment.rows.slice();
       for (let at = 0; at < rows.length; at += ROW) {
@@ -239,38 +266,38 @@ export class ProfileStore {
   }
 }
 
-function averagePeriod(segments: readonly Segment[]): number {
+function averagePeriod(segments: readonly Segment[], found: readonly number[]): number {
   let samples = 0;
   let time = 0;
-  for (const { tally, period } of segments) {
-    samples += tally.exported;
-    time += tally.exported * period;
-  }
+  segments.forEach(({ period }, at) => {
+    samples += found[at]!;
+    time += found[at]! * period;
+  });
   return samples > 0 ? time / samples : (segments.at(-1)?.period ?? 0);
 }
 
-/** Tables with only what `rows` use, and the rows as columns of indices into them. */
+/** Tables with only what the rows use, and the rows as columns of indices into them. @param keys four words per row */
 function pruned(
   from: InternedTables,
-  rows: readonly number[],
+  keys: Uint32Array,
+  counts: readonly number[],
 ): { tables: ProfileTables; columns: { samples: SampleColumns } } {
   const into = new InternedTables();
-  const ids = into.translator(from.tables);
-  const length = rows.length / ROW;
+  const ids = into.translatorOf(from);
+  const { length } = counts;
   const samples = {
     length,
     process: new Uint32Array(length),
     thread: new Uint32Array(length),
     stack: new Uint32Array(length),
     labels: new Uint32Array(length),
-    count: new Uint32Array(length),
+    count: Uint32Array.from(counts),
   };
   for (let row = 0; row < length; row++) {
-    samples.process[row] = ids.process(rows[row * ROW]!);
-    samples.thread[row] = ids.thread(rows[row * ROW + 1]!);
-    samples.stack[row] = ids.stack(rows[row * ROW + 2]!);
-    samples.labels[row] = ids.labels(rows[row * ROW + 3]!);
-    samples.count[row] = rows[row * ROW + COUNT]!;
+    samples.process[row] = ids.process(keys[row * COUNT + PROCESS]!);
+    samples.thread[row] = ids.thread(keys[row * COUNT + THREAD]!);
+    samples.stack[row] = ids.stack(keys[row * COUNT + STACK]!);
+    samples.labels[row] = ids.labels(keys[row * COUNT + LABELS]!);
   }
   return { tables: into.tables, columns: { samples } };
 }

@@ -1,7 +1,5 @@
 import type { Tally } from '../profile/model.ts';
 
-export const emptyTally = (): Tally => sumTallies([]);
-
 /** Tallies of several profiles as one. */
 export function sumTallies(tallies: readonly Tally[]): Tally {
   const counts = (

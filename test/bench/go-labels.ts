@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { startProfiler } from '../../src/agent/profiler.ts';
 import { buildRequests } from '../harness/go-requests.ts';
 import { pause } from '../harness/record.ts';
-import { bpfTotal, checkBpfStats, samplerCounters } from './meter.ts';
+import { bpfPrograms, bpfTotal, checkBpfStats, type ProgramStats } from './meter.ts';
 import type { Figure } from './table.ts';
 
 const LABELS = 20;
 /** One with labels and one without follow each other, so that both meet the same machine. */
-const ROUNDS = 5;
+export const ROUNDS = 5;
 const HZ = 499;
 
 const FORMS = [
@@ -49,8 +49,13 @@ export async function goLabels(seconds: number): Promise<Figure[]> {
 }
 
 /** Nanoseconds of BPF time per sample of the command. */
-async function perSample([program, ...args]: readonly string[], seconds: number): Promise<number> {
+export async function perSample(
+  [program, ...args]: readonly string[],
+  seconds: number,
+): Promise<number> {
   const child = spawn(program!, args, { stdio: 'ignore' });
+  // Other profilers may be running.
+  const others = new Set(bpfPrograms().map(({ id }) => id));
   try {
     const profiler = await startProfiler({
       hz: HZ,
@@ -62,22 +67,21 @@ async function perSample([program, ...args]: readonly string[], seconds: number)
     });
     // The first samples are those of a process that is not known yet.
     await pause(500);
-    const read = () => ({ sampler: bpfTotal(isSampler), counters: samplerCounters() });
+    const isOurs = ({ id, name }: ProgramStats): boolean =>
+      name.startsWith('ft_sample') && !others.has(id);
+    const read = () => ({ ns: bpfTotal(isOurs).ns, samples: profiler.counts().samples });
     const before = read();
     await pause(seconds * 1000);
     const after = read();
     checkBpfStats();
     await profiler.stop();
-    const gained = (name: string): number => after.counters[name]! - before.counters[name]!;
     if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
-    return (after.sampler.ns - before.sampler.ns) / Math.max(1, gained('sent'));
+    return (after.ns - before.ns) / Math.max(1, after.samples - before.samples);
   } finally {
     child.kill('SIGKILL');
   }
 }
 
-const isSampler = ({ name }: { name: string }): boolean => name.startsWith('ft_sample');
-
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

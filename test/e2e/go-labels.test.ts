@@ -14,17 +14,27 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 // test:go-labels`.
 const BUILDS = [{ release: '1.21.13', stripped: true, plain: true }, { cgo: true }] as const;
 
+/** Both tests of a build run the same program. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
 for (const build of BUILDS) {
+  const program = once(() => buildRequests(folder, build));
   const title = 'release' in build ? `Go ${build.release}` : 'the installed Go, with cgo';
 
   test(`overlapping requests in 1,500 goroutines: ${title}`, async () => {
-    const judgement = await recordRequests(buildRequests(folder, build), 4, folder);
+    const judgement = await recordRequests(program(), 4, folder);
     expectRequests(judgement);
   });
 
   // Also: labels that cannot be take nothing from the program, from others or from us.
   test(`labels of every number, length and kind, and what is none: ${title}`, async () => {
-    const { cases, labelsLost, first } = await recordCases(buildRequests(folder, build), folder);
+    const { cases, labelsLost, first } = await recordCases(program(), folder);
     let [samples, silent] = [0, 0];
     for (const one of cases) {
       assert.deepEqual(one.wrong, [], one.name);

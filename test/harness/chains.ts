@@ -18,6 +18,8 @@ export interface JsonFrame {
 export interface JsonSample {
   readonly process: string;
   readonly pid: number;
+  /** What the process says to be, null = it says nothing; not there where somebody else has sampled. */
+  readonly service?: string | null;
   readonly thread: string;
   /** Leaf first. */
   readonly stack: readonly JsonFrame[];

@@ -20,7 +20,7 @@ const QEMU = 'qemu-system-x86_64';
 /** qemu 7.2 now and then leaves garbage in the flags around cmpxchg16b, and the kernel oopses. */
 const CPU = 'max,-cx16';
 /** Emulated: nested KVM is not to be had everywhere. */
-const BOOT_LIMIT_MS = 180_000;
+const BOOT_LIMIT_MS = 400_000;
 
 /** What one guest left behind. */
 export interface GuestResult {
@@ -82,6 +82,7 @@ export function buildInitramfs(folder: string): string {
   put(inspector(folder), '/test/inspect');
   put(buildProgram('chain'), '/test/chain');
   put(buildProgram('kernel-time'), '/test/kernel-time');
+  put(buildProgram('process-context'), '/test/process-context');
   const bundles = readdirSync(join(REPOSITORY, 'dist')).filter((file) => file.endsWith('.cjs'));
   for (const file of ['flametap', ...bundles.map((name) => join('dist', name)), 'build/node']) {
     put(join(REPOSITORY, file), join('/flametap', file));

@@ -12,6 +12,8 @@ mount -t tmpfs none /out
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t securityfs none /sys/kernel/security
 uname -r >/out/release
+# Whether anonymous memory has names: since 5.17, where it is switched on.
+grep -c ' anon_vma_name_alloc$' /proc/kallsyms >/out/memory-names
 
 step() {
   name=$1

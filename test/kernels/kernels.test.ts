@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { after, before, suite, type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { ChunkKind, readRecording } from '../../src/capture/recording.ts';
 import {
@@ -22,14 +22,14 @@ import { countOf, type JsonTally } from '../harness/record.ts';
 import { bootGuest, buildInitramfs, type GuestResult } from './guest.ts';
 import { fetchKernel } from './kernel-images.ts';
 
-const KERNELS: readonly [suite: string, version: RegExp][] = [
+const KERNELS: readonly [distribution: string, version: RegExp][] = [
   ['bullseye', /^5\.10\./],
   ['bookworm', /^6\.1\./],
   ['trixie', /^6\.12\./],
   // the newest of all: at least a major version above
   ['trixie-backports', /^([7-9]|\d\d)\.\d+\./],
 ];
-const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_sample'];
+const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_publication', 'ft_sample'];
 /** The verifier's limit is a million; a change that comes near it fails here first. */
 const MOST_INSTRUCTIONS = 100_000;
 /** What workload.sh waits for, less the samples of the profiler's first moments. */
@@ -98,6 +98,7 @@ function doctorIsContent(guest: GuestResult): void {
   };
   assert.equal(checks.find(({ id }) => id === 'trial')?.state, 'ok');
   assert.equal(checks.find(({ id }) => id === 'lockdown')?.detail, 'integrity');
+  assert.equal(checks.find(({ id }) => id === 'process-contexts')?.state, 'ok');
 }
 
 // perf_event on every CPU; exec, exit and fork by the kernel's own count of runs.
@@ -150,6 +151,17 @@ function kernelStacksGoOnInUserCode(guest: GuestResult): void {
   expectAll(reading, { steps, least: steps.length, tail: LIBRARY_TAIL });
 }
 
+// By the kprobe: the programs said who they were long after their first sample, and ended.
+function contextsAreNoticed(guest: GuestResult): void {
+  const services = new Set(
+    profileOf(guest)
+      .samples.filter(({ process }) => process === 'process-context')
+      .map(({ service }) => service),
+  );
+  const isNamed = Number(guest.read('memory-names')) > 0;
+  assert.deepEqual(services, new Set(['in-memfd', isNamed ? 'in-anonymous' : null]));
+}
+
 // Ancestors of a cgroup are stored and asked for differently from version to version.
 function cgroupsAreScopes(guest: GuestResult): void {
   assert.equal(guest.code('cgroup'), 0, guest.read('cgroup.err'));
@@ -176,31 +188,37 @@ function refuses(guest: GuestResult, step: string, check: string, words: RegExp)
   assert.doesNotMatch(said, /libbpf|processed \d+ insns/, 'what only a developer can read');
 }
 
-for (const [suite, version] of KERNELS) {
-  test(`the kernel of Debian ${suite}`, async (context) => {
-    const kernel = fetchKernel(suite);
-    assert.match(kernel.release, version, `${suite} has Linux ${kernel.release}`);
-    const guest = await bootGuest(kernel.path, initramfs);
-    assert.equal(guest.release, kernel.release);
-    const { release } = guest;
-    await context.test(`${release}: the verifier accepts every program`, (inner) =>
-      verifies(guest, inner),
-    );
-    await context.test(`${release}: the doctor is content`, () => doctorIsContent(guest));
-    await context.test(`${release}: every program runs`, () => programsRan(guest));
-    await context.test(`${release}: both sides unwind, nothing is lost`, () => bothUnwind(guest));
-    await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
-    await context.test(`${release}: kernel stacks go on in user code`, () =>
-      kernelStacksGoOnInUserCode(guest),
-    );
-    await context.test(`${release}: a cgroup takes in those below it, and no others`, () =>
-      cgroupsAreScopes(guest),
-    );
-    await context.test(`${release}: without BTF it says so`, () =>
-      refuses(guest, 'no-btf', 'btf', /^flametap: Kernel types \(BTF\): .*not there; boot/m),
-    );
-    await context.test(`${release}: under lockdown it says so`, () =>
-      refuses(guest, 'lockdown', 'lockdown', /^flametap: Kernel lockdown: confidentiality/m),
-    );
-  });
-}
+// Two at a time: a guest is emulated by one thread, and spends most of its time in it.
+void suite('kernels', { concurrency: 2 }, () => {
+  for (const [distribution, version] of KERNELS) {
+    test(`the kernel of Debian ${distribution}`, async (context) => {
+      const kernel = fetchKernel(distribution);
+      assert.match(kernel.release, version, `${distribution} has Linux ${kernel.release}`);
+      const guest = await bootGuest(kernel.path, initramfs);
+      assert.equal(guest.release, kernel.release);
+      const { release } = guest;
+      await context.test(`${release}: the verifier accepts every program`, (inner) =>
+        verifies(guest, inner),
+      );
+      await context.test(`${release}: the doctor is content`, () => doctorIsContent(guest));
+      await context.test(`${release}: every program runs`, () => programsRan(guest));
+      await context.test(`${release}: both sides unwind, nothing is lost`, () => bothUnwind(guest));
+      await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
+      await context.test(`${release}: kernel stacks go on in user code`, () =>
+        kernelStacksGoOnInUserCode(guest),
+      );
+      await context.test(`${release}: process contexts are seen as they are published`, () =>
+        contextsAreNoticed(guest),
+      );
+      await context.test(`${release}: a cgroup takes in those below it, and no others`, () =>
+        cgroupsAreScopes(guest),
+      );
+      await context.test(`${release}: without BTF it says so`, () =>
+        refuses(guest, 'no-btf', 'btf', /^flametap: Kernel types \(BTF\): .*not there; boot/m),
+      );
+      await context.test(`${release}: under lockdown it says so`, () =>
+        refuses(guest, 'lockdown', 'lockdown', /^flametap: Kernel lockdown: confidentiality/m),
+      );
+    });
+  }
+});

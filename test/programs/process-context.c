@@ -13,6 +13,8 @@
  *   SECONDS                 burns CPU for so long, such as 0.5
  *   say WORD                prints the word
  *   stay                    burns CPU for ever
+ *
+ * For ever is five minutes: whoever started it may have been killed.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,6 +33,7 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 #define PAGE 4096
+#define LIFE_SECONDS 300
 
 struct header {
 	char signature[8];
@@ -132,6 +135,7 @@ static void broken(const char *kind, const char *hex) {
 }
 
 int main(int argc, char **argv) {
+	alarm(LIFE_SECONDS);
 	for (int i = 1; i < argc; i++) {
 		const char *what = argv[i];
 		uint32_t size;
@@ -159,9 +163,9 @@ int main(int argc, char **argv) {
 		} else if (!strcmp(what, "withdraw")) {
 			munmap(header, PAGE);
 		} else if (!strcmp(what, "fork")) {
-			if (fork()) {
+			if (fork())
 				burn(UINT64_MAX);
-			}
+			alarm(LIFE_SECONDS);
 		} else if (!strcmp(what, "exec")) {
 			execv(argv[i + 1], argv + i + 1);
 			exit(2);

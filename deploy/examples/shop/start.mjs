@@ -151,7 +151,9 @@ if (!isOver) {
   );
   if (!isRunning) run('agent', FLAMETAP, ['agent'], {}, (line) => console.log(line));
   serve('stock', join(folder, 'stock'), []);
-  serve('prices', process.execPath, [join(SHOP, 'prices/service.mjs')]);
+  // V8 writes the names of what it compiles to /tmp/perf-PID.map.
+  const named = ['--perf-basic-prof', '--interpreted-frames-native-stack'];
+  serve('prices', process.execPath, [...named, join(SHOP, 'prices/service.mjs')]);
   serve('frontend', join(folder, 'frontend'), [], {
     STOCK_URL: `http://${at('stock')}`,
     PRICES_URL: `http://${at('prices')}`,

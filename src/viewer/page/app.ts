@@ -1,4 +1,5 @@
 /** Holds what the reader chose and keeps every part of the page in step with it. */
+import { pastedRequest, type RequestId } from '../../profile/request-id.ts';
 import { showCrumbs } from './crumbs.ts';
 import { announce } from './describe.ts';
 import { Details } from './details.ts';
@@ -25,6 +26,16 @@ import {
 
 type Path = readonly string[];
 
+const TABS = ['graph', 'functions', 'traces'] as const;
+export type Tab = (typeof TABS)[number];
+
+/** What only a page can do that has an agent to ask. */
+export interface LiveEvents {
+  /** Somebody gave the id of a trace or a span. */
+  request(id: RequestId): void;
+  tab(tab: Tab): void;
+}
+
 export class App {
   readonly #graph: Graph;
   readonly #table: FunctionsTable;
@@ -49,6 +60,10 @@ export class App {
   #selected = -1;
   #rootBelow = remembered('root-below') === 'yes';
   #announceTimer = 0;
+  #live: LiveEvents | null = null;
+  #tab: Tab = 'graph';
+  /** The functions are beside the graph. */
+  readonly #wide = matchMedia('(min-width: 1100px)');
 
   constructor(live: boolean) {
     const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -82,6 +97,27 @@ export class App {
     });
     this.#setTheme(this.#theme);
     this.#listen();
+    this.#showTab('graph');
+  }
+
+  listenTo(live: LiveEvents): void {
+    this.#live = live;
+    document.documentElement.dataset.live = '';
+    byId('tab-traces', HTMLElement).hidden = false;
+    this.#search.placeholder = 'Functions, /regex/, trace id';
+  }
+
+  /** Another request is shown: what was zoomed into is somewhere else there. */
+  startAnew(): void {
+    this.#zoomPath = [];
+    this.#selectedPath = null;
+    this.#history.length = 0;
+    this.#zoomed = 0;
+    this.#graph.zoomTo(0, false);
+  }
+
+  get tab(): Tab {
+    return this.#tab;
   }
 
   showTree(tree: Tree): void {
@@ -141,6 +177,17 @@ export class App {
     setText(byId('empty-title', HTMLElement), title);
     setText(byId('empty-text', HTMLElement), text);
     byId('empty', HTMLElement).hidden = false;
+  }
+
+  get isWide(): boolean {
+    return this.#wide.matches;
+  }
+
+  /** A line over the graph; '' takes it away. */
+  showNotice(text: string): void {
+    const banner = byId('banner', HTMLElement);
+    setText(banner, text);
+    banner.hidden = text === '';
   }
 
   get hasSamples(): boolean {
@@ -234,12 +281,27 @@ export class App {
     this.#nextMatch(1);
   }
 
+  /** @returns whether the search field holds an id, which is now looked up */
+  #lookUp(): boolean {
+    const id = pastedRequest(this.#search.value);
+    if (!id || !this.#live) return false;
+    this.#search.value = '';
+    this.#runSearch();
+    this.#live.request(id);
+    return true;
+  }
+
   #runSearch(): void {
     const view = this.#view;
     const result = byId('search-result', HTMLElement);
-    const query = compileQuery(this.#search.value);
+    const id = pastedRequest(this.#search.value);
+    const query = id ? null : compileQuery(this.#search.value);
     result.classList.toggle('error', query !== null && query.error !== '');
-    if (!view || !query || query.error !== '') {
+    if (id) {
+      this.#matches = null;
+      setText(result, this.#live ? 'Enter shows it' : 'no ids in this file');
+      result.title = 'The id of a trace or a span';
+    } else if (!view || !query || query.error !== '') {
       this.#matches = null;
       setText(result, query && query.error !== '' ? 'not a valid regex' : '');
       result.title = query?.error ?? '';
@@ -273,11 +335,7 @@ export class App {
     press('by-name', this.#options.order === 'name');
     if ('inverted' in change || 'mergeProcesses' in change) {
       // Paths start elsewhere now: an old one would find a different place.
-      this.#zoomPath = [];
-      this.#selectedPath = null;
-      this.#history.length = 0;
-      this.#zoomed = 0;
-      this.#graph.zoomTo(0, false);
+      this.startAnew();
     }
     this.#rebuild();
   }
@@ -302,11 +360,18 @@ export class App {
     }
   }
 
-  #showTab(tab: 'graph' | 'functions'): void {
+  #showTab(tab: Tab): void {
+    this.#tab = tab;
     byId('main', HTMLElement).dataset.tab = tab;
-    for (const each of ['graph', 'functions'] as const) {
-      byId(`tab-${each}`, HTMLElement).setAttribute('aria-pressed', String(each === tab));
+    const shown = tab === 'graph' && this.#wide.matches ? 'functions' : tab;
+    for (const each of TABS) {
+      byId(`tab-${each}`, HTMLElement).setAttribute('aria-pressed', String(each === shown));
     }
+    this.#live?.tab(tab);
+  }
+
+  showTab(tab: Tab): void {
+    if (tab !== this.#tab) this.#showTab(tab);
   }
 
   #listen(): void {
@@ -335,7 +400,9 @@ export class App {
       this.#setTheme(theme);
     });
     click('tab-graph', () => this.#showTab('graph'));
-    click('tab-functions', () => this.#showTab('functions'));
+    click('tab-functions', () => this.#showTab(this.#wide.matches ? 'graph' : 'functions'));
+    click('tab-traces', () => this.#showTab('traces'));
+    this.#wide.addEventListener('change', () => this.#showTab(this.#tab));
     byId('flip', HTMLElement).setAttribute('aria-pressed', String(this.#rootBelow));
     byId('by-name', HTMLElement).setAttribute(
       'aria-pressed',
@@ -345,13 +412,15 @@ export class App {
     byId('search-form', HTMLFormElement).addEventListener('submit', (event) =>
       event.preventDefault(),
     );
-    this.#search.addEventListener('input', () => {
+    this.#search.addEventListener('input', (event) => {
       this.#matchAt = -1;
+      const { inputType = '' } = event as InputEvent;
+      if (inputType.startsWith('insertFrom') && this.#lookUp()) return;
       this.#runSearch();
     });
     this.#search.addEventListener('keydown', (event) => {
       if (event.key === 'Enter') {
-        this.#nextMatch(event.shiftKey ? -1 : 1);
+        if (!this.#lookUp()) this.#nextMatch(event.shiftKey ? -1 : 1);
         event.preventDefault();
       } else if (event.key === 'Escape') {
         this.#search.value = '';
@@ -373,6 +442,8 @@ export class App {
       } else if (event.key === '?') byId('help', HTMLElement).togglePopover();
       else if (event.key === 'n') this.#nextMatch(1);
       else if (event.key === 'N') this.#nextMatch(-1);
+      else if (event.key === 't' && this.#live)
+        this.#showTab(this.#tab === 'traces' ? 'graph' : 'traces');
       else if (event.key in toggles) toggles[event.key as keyof typeof toggles]();
       else if (event.key === 'Escape' && target !== this.#host) {
         if (!document.querySelector(':popover-open')) this.#back();

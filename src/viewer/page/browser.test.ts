@@ -282,3 +282,104 @@ test('live: empty, first data, zoom kept over new data, pause, agent gone and ba
   await close();
   await viewer.close();
 });
+
+test('live: the slowest traces lead to a request, its spans and services; Back leads home', async () => {
+  const store = new ProfileStore({ maxBytes: 1e8, retentionMs: 1e15 });
+  store.add(exampleProfile({ samples: 2_000, traces: 9, startMs: 1_790_000_000_000 }));
+  const { traceId, samples, services } = store.slowestTraces({}, 1).traces[0]!;
+  const [span] = store.request({ traceId }).spans;
+  const viewer = await startViewer({ listen: '127.0.0.1:0', store, page: template });
+  const { page, wrongs, close } = await watched();
+  try {
+    await page.goto(viewer.url);
+    await page.waitForSelector('#rows tr');
+    await page.keyboard.press('t');
+    await page.waitForSelector('#requests tbody button');
+    assert.match(await text(page, '#requests caption'), /Slowest traces 9 traces/);
+    assert.equal(await text(page, '#requests tbody .id >> nth=0'), traceId);
+    await page.locator('#requests tbody button').nth(1).focus();
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('text=Spans that took part');
+    assert.equal(new URL(page.url()).search, `?trace_id=${traceId}`);
+    assert.match(await page.title(), /^Trace 4bf9/);
+    assert.match(await text(page, '#request'), new RegExp(`of CPU time${samples} samples`));
+    const status = () => text(page, '#status');
+    await page.waitForFunction(
+      (count) => document.getElementById('status')!.textContent!.startsWith(`${count} of`),
+      samples,
+    );
+    const whole = await status();
+
+    await page.click(`#requests .id >> text=${span!.spanId}`);
+    await page.waitForFunction(
+      (count) => document.getElementById('status')!.textContent!.startsWith(`${count} of`),
+      span!.samples,
+    );
+    assert.match(await text(page, '#request-text'), new RegExp(`, span ${span!.spanId}$`));
+    await page.click('text=All spans of the trace');
+    await page.waitForFunction(
+      (was) => document.getElementById('status')!.textContent === was,
+      whole,
+    );
+    await page.locator('#requests table').nth(1).locator('button').first().click();
+    await page.waitForSelector(`#request-text:has-text(" in ${services[0]}")`);
+    for (let step = 0; step < 4; step++) await page.goBack();
+    await page.waitForSelector('#request', { state: 'hidden' });
+    assert.equal(new URL(page.url()).search, '');
+    await page.waitForSelector('#requests caption >> text=Slowest traces');
+    assert.deepEqual(wrongs, []);
+  } finally {
+    await close();
+    await viewer.close();
+  }
+});
+
+test('live: a pasted id shows its request, also from a link; one that is not kept says what is', async () => {
+  const store = new ProfileStore({ maxBytes: 1e8, retentionMs: 3_600_000_000_000 });
+  store.add(exampleProfile({ samples: 2_000, traces: 9, startMs: 1_790_000_000_000 }));
+  const [trace] = store.slowestTraces({}, 1).traces;
+  const { traceId } = trace!;
+  const [span] = store.request({ traceId }).spans;
+  const viewer = await startViewer({ listen: '127.0.0.1:0', store, page: template });
+  const { page, close } = await watched(360, 740, { hasTouch: true, isMobile: true });
+  const facts = () => page.waitForSelector('#request-facts b');
+  try {
+    await page.goto(`${viewer.url}?trace_id=${traceId}&span_id=${span!.spanId}`);
+    await facts();
+    assert.match(await text(page, '#request-text'), new RegExp(`span ${span!.spanId}$`));
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+    await page.click('#request-close');
+    await page.waitForSelector('#request', { state: 'hidden' });
+
+    const dashed = traceId.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-').toUpperCase();
+    await page.fill('#search', dashed);
+    assert.equal(await text(page, '#search-result'), 'Enter shows it');
+    await page.keyboard.press('Enter');
+    await facts();
+    assert.equal(await text(page, '#request-text'), `Trace ${traceId}`);
+    assert.equal(await page.inputValue('#search'), '');
+    await page.click('#tab-traces');
+    await page.waitForSelector('text=Spans that took part');
+
+    await page.evaluate((id) => {
+      const search = document.getElementById('search') as HTMLInputElement;
+      search.value = id;
+      search.dispatchEvent(new InputEvent('input', { inputType: 'insertFromPaste' }));
+    }, span!.spanId);
+    await page.waitForFunction(
+      (id) => document.getElementById('request-text')!.textContent === `Span ${id}`,
+      span!.spanId,
+    );
+
+    await page.fill('#search', 'f'.repeat(32));
+    await page.keyboard.press('Enter');
+    await page.click('#tab-graph');
+    await page.waitForSelector('#empty:not([hidden]) >> text=kept are profiles from 2026-09-21');
+    await page.goto(`${viewer.url}?trace_id=abc`);
+    await page.waitForSelector('#banner:not([hidden]) >> text=The address has an id that is none');
+  } finally {
+    await close();
+    await viewer.close();
+  }
+});

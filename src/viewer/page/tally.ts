@@ -18,11 +18,15 @@ export function showStatusLine(line: HTMLElement, tree: Tree, shown: number): vo
   const { tally } = tree;
   line.replaceChildren();
   const all = tree.total[0]!;
-  part(
-    line,
-    formatCount(shown),
-    shown === all ? (all === 1 ? 'sample' : 'samples') : `of ${formatCount(all)} samples shown`,
-  );
+  const words =
+    shown < all
+      ? `of ${formatCount(all)} samples shown`
+      : all < tally.exported
+        ? `of ${formatCount(tally.exported)} samples in that time`
+        : all === 1
+          ? 'sample'
+          : 'samples';
+  part(line, formatCount(shown), words);
   if (tree.periodNs > 0) {
     part(line, formatDuration(shown * tree.periodNs), 'on CPU');
     part(line, (1e9 / tree.periodNs).toFixed(0), 'Hz');

@@ -193,7 +193,7 @@ test('what is pushed to Pyroscope is valid, also when it is divided, and adds up
     labels: i % 3,
     weight: 1 + i,
   }));
-  const series = { pid: false, goroutines: false, labels: {} };
+  const series = { pid: false, labels: {} };
   const [request] = encodeRequests(buildProfile(samples), series, PUSH_LIMITS);
   const halves = splitPush(request!)!.flatMap((half) => splitPush(half)!);
   const stacksOf = (requests: readonly Uint8Array[]): Map<string, number> => {

@@ -65,7 +65,7 @@ function destination(changes: Partial<PyroscopeSettings> = {}): Destination {
     compression: 'gzip',
     timeoutMs: 10_000,
     now: Date.now,
-    series: { pid: false, goroutines: false, labels: {} },
+    series: { pid: false, labels: {} },
     limits: PUSH_LIMITS,
     ...changes,
   });
@@ -128,7 +128,7 @@ test('stacks and CPU time are found under the name of the service', async () => 
 test('labels of the configuration select, and are listed', async () => {
   const service = serviceOf('labels');
   await send(profileOf(service), {
-    series: { pid: true, goroutines: false, labels: { 'k8s.pod.name': service } },
+    series: { pid: true, labels: { 'k8s.pod.name': service } },
   });
   assert.equal(await querier.total(`{k8s_pod_name="${service}"}`), 6 * period);
   assert.equal(await querier.total(`{service_name="${service}",pid="42"}`), 6 * period);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Uses the C side of the crate custom-labels. style `swap`: a set per request,
- * `in-place`: a set per thread whose values are set anew for each request.
+ * `many`: of 20 labels, `in-place`: a set per thread whose values are set anew
+ * for each request.
  */
 #include "carrier.h"
 #include "customlabels.h"
@@ -38,6 +39,11 @@ void carrier_start(int requests, const char *style)
 	sets = calloc((size_t)requests, sizeof(*sets));
 	for (int i = 0; i < requests; i++) {
 		sets[i] = custom_labels_new(0);
+		for (int n = 0; n < 16 && !strcmp(style, "many"); n++) {
+			char key[16];
+			sprintf(key, "label_%02d", n);
+			custom_labels_set(sets[i], text(key), text("a value"), NULL);
+		}
 		fill(sets[i], i);
 	}
 }

@@ -5,6 +5,7 @@ C function of its own. usage: serve.py CPU_SECONDS THREADS REPORT LIBRARY
 
 import ctypes
 import json
+import os
 import random
 import sys
 import threading
@@ -59,3 +60,5 @@ with open(sys.argv[3], "w") as out:
             "cpu_seconds": seconds,
         }
         print(json.dumps(line), file=out)
+# Without waiting for an agent that would take the spans.
+os._exit(0)
