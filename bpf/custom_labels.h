@@ -88,11 +88,12 @@ __weak __attribute__((noinline)) int ft_add_label_set(u64 address) {
 		count = CUSTOM_LABELS;
 		outcome = FT_CONTEXT_TOO_LONG;
 	}
-	/* The verifier of 5.10 forgets the comparison: it wants a mask. */
-	u32 bytes = count * sizeof(struct ft_custom_label);
-	asm volatile("" : "+r"(bytes));
-	bytes &= 2 * STACK_CHUNK_BYTES - 1;
-	if (bytes > STACK_CHUNK_BYTES || bpf_probe_read_user(s->chunk, bytes, (void *)set.storage))
+	/* The mask is for the verifier of 5.10, which forgets the comparison. */
+	u64 last = count - 1;
+	asm volatile("" : "+r"(last));
+	last &= CUSTOM_LABELS - 1;
+	u32 bytes = (last + 1) * sizeof(struct ft_custom_label);
+	if (bpf_probe_read_user(s->chunk, bytes, (void *)set.storage))
 		return FT_CONTEXT_UNREADABLE;
 	s->seen_keys = 0;
 	s->key_unreadable = 0;
