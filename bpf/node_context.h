@@ -208,11 +208,14 @@ static __always_inline u32 node_labels(u64 pointer) {
 	return ft_add_label_set(labels.set);
 }
 
-static __always_inline u32 read_node_context(struct ft_scratch *s) {
-	u32 index = s->process.node - 1;
+/* Global with a scalar argument for the verifier, as ft_step is: the index of the
+ * layout. Returns enum ft_context. */
+__weak __attribute__((noinline)) int ft_read_node_context(u32 index) {
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
 	struct ft_node_layout *layout = bpf_map_lookup_elem(&ft_node_layouts, &index);
 	struct node_storage storage = {};
-	if (!layout)
+	if (!s || !layout)
 		return FT_CONTEXT_NONE;
 	u32 outcome = node_storage(s, layout, &storage);
 	if (outcome != FT_CONTEXT_READ)
@@ -252,6 +255,10 @@ static __always_inline u32 read_node_context(struct ft_scratch *s) {
 	if (layout->form == FT_NODE_CUSTOM_LABELS)
 		return node_labels(pointer);
 	return copy_thread_record(s, storage.field ? pointer : node_record(pointer));
+}
+
+static __always_inline u32 read_node_context(struct ft_scratch *s) {
+	return ft_read_node_context(s->process.node - 1);
 }
 
 #endif
