@@ -68,9 +68,14 @@ __weak __attribute__((noinline)) int ft_add_custom_labels(u32 count) {
 	return outcome;
 }
 
-/* Adds the wanted ones of a set; returns enum ft_context. */
-static __always_inline u32 add_custom_labels(struct ft_scratch *s, u64 address) {
+/* Adds the wanted ones of a set; Node's may be one too, so it is global as well.
+ * Returns enum ft_context. */
+__weak __attribute__((noinline)) int ft_add_label_set(u64 address) {
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
 	struct ft_custom_set set = {};
+	if (!s)
+		return FT_CONTEXT_NONE;
 	if (bpf_probe_read_user(&set, sizeof(set), (void *)address))
 		return FT_CONTEXT_UNREADABLE;
 	if (!set.count)
@@ -116,7 +121,7 @@ __weak __attribute__((noinline)) int ft_read_custom_labels(u32 unused) {
 		return FT_CONTEXT_UNREADABLE;
 	if (!set)
 		return FT_CONTEXT_NONE;
-	u32 outcome = add_custom_labels(s, set);
+	u32 outcome = ft_add_label_set(set);
 	u64 again = 0;
 	if (outcome != FT_CONTEXT_NONE && (bpf_probe_read_user(&again, 8, (void *)variable) || again != set))
 		return FT_CONTEXT_CHANGING;

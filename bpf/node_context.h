@@ -179,8 +179,8 @@ static __always_inline u32 node_field(u64 object, u32 field, u64 *pointer) {
  * @datadog/pprof has put the record behind the field itself since 5.19. Before, the
  * field pointed to an object with the record's address: 5.18 first {record, capacity,
  * ...}, 5.16 and 5.17 behind a node::ObjectWrap {table of functions, count, handle,
- * record, capacity, ...}. Only 5.20 says so in the thread; of the others the shape tells, for a
- * record begins with sixteen random bytes.
+ * record, capacity, ...}. Only 5.20 says so in the thread; of the others the shape
+ * tells, for a record begins with sixteen random bytes.
  */
 static __always_inline u64 node_record(u64 pointer) {
 	u64 words[5] = {};
@@ -199,20 +199,23 @@ struct node_labels {
 };
 #define NODE_LABELS_TOKEN 0xec9eb507fb5d7903ULL
 
-static __always_inline u32 node_labels(struct ft_scratch *s, u64 pointer) {
+static __always_inline u32 node_labels(u64 pointer) {
 	struct node_labels labels = {};
 	if (bpf_probe_read_user(&labels, sizeof(labels), (void *)pointer))
 		return FT_CONTEXT_UNREADABLE;
 	if (labels.token != NODE_LABELS_TOKEN || !labels.set)
 		return FT_CONTEXT_MALFORMED;
-	return add_custom_labels(s, labels.set);
+	return ft_add_label_set(labels.set);
 }
 
-static __always_inline u32 read_node_context(struct ft_scratch *s) {
-	u32 index = s->process.node - 1;
+/* Global with a scalar argument for the verifier, as ft_step is: the index of the
+ * layout. Returns enum ft_context. */
+__weak __attribute__((noinline)) int ft_read_node_context(u32 index) {
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
 	struct ft_node_layout *layout = bpf_map_lookup_elem(&ft_node_layouts, &index);
 	struct node_storage storage = {};
-	if (!layout)
+	if (!s || !layout)
 		return FT_CONTEXT_NONE;
 	u32 outcome = node_storage(s, layout, &storage);
 	if (outcome != FT_CONTEXT_READ)
@@ -250,8 +253,12 @@ static __always_inline u32 read_node_context(struct ft_scratch *s) {
 	if (!pointer)
 		return FT_CONTEXT_NONE;
 	if (layout->form == FT_NODE_CUSTOM_LABELS)
-		return node_labels(s, pointer);
+		return node_labels(pointer);
 	return copy_thread_record(s, storage.field ? pointer : node_record(pointer));
+}
+
+static __always_inline u32 read_node_context(struct ft_scratch *s) {
+	return ft_read_node_context(s->process.node - 1);
 }
 
 #endif
