@@ -18,6 +18,7 @@ import { findRoot, versionOf } from './installation.ts';
 import type { Log } from './log.ts';
 import { openOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
+import { worrying } from './progress.ts';
 
 /** A secret would be seen by all in the list of processes if it were an option. */
 export const TOKEN_VARIABLE = 'FLAMETAP_TOKEN';
@@ -244,10 +245,11 @@ export class Agent {
         'samples or process events were lost in this interval',
       );
     }
-    if (Object.keys(problems).length > 0) {
+    const worries = Object.fromEntries(worrying(problems));
+    if (Object.keys(worries).length > 0) {
       this.#observation.warn(
-        `problems ${Object.keys(problems).sort().join()}`,
-        { problems },
+        `problems ${Object.keys(worries).sort().join()}`,
+        { problems: worries },
         'files could not be read in full: names or callers may be missing',
       );
     }

@@ -65,14 +65,24 @@ export function waitingText({ files, downloads }: Waiting): string {
   return `${reading}, ${downloads} of them being downloaded (10 s at most); Ctrl-C: names without it`;
 }
 
-/** Of processes, not of files; stacks that are not whole for it are counted as such. */
-const PROCESS_PROBLEM = 'process_gone';
+/**
+ * Of processes that ended before they were looked into, as short ones do: stacks that
+ * are not whole for it are counted as such, and nothing else is missing.
+ */
+const ENDED: ReadonlySet<string> = new Set([
+  'process_gone',
+  'process_context_gone',
+  'process_environment_gone',
+]);
+
+/** What somebody may want to mend, of the problems of a profile. */
+export function worrying(problems: Tally['problems']): [reason: string, count: number][] {
+  return Object.entries(problems).filter(([reason, count]) => count > 0 && !ENDED.has(reason));
+}
 
 /** @returns what was refused of files, undefined when nothing was */
 export function problemsText({ problems }: Tally): string | undefined {
-  const reasons = Object.entries(problems).filter(
-    ([reason, count]) => count > 0 && reason !== PROCESS_PROBLEM,
-  );
+  const reasons = worrying(problems);
   if (reasons.length === 0) return undefined;
   const list = reasons.map(([reason, count]) => `${reason} ${formatCount(count)}`).join(', ');
   return `some files could not be read in full, names or callers may be missing: ${list}`;

