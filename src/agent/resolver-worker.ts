@@ -17,7 +17,7 @@ import { DebugInfoWait } from './debug-info-wait.ts';
 import { JitMaps } from './jit-maps.ts';
 import type { FromResolver, ResolverSetup, ResolverStats, ToResolver } from './messages.ts';
 import { Naming } from './naming.ts';
-import { Resolver } from './resolver.ts';
+import { type Mark, Resolver } from './resolver.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 
 const kernelFiles: KernelFiles = {
@@ -91,8 +91,10 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>
     send({ type: 'waiting', waiting }),
   );
+  /** Of takes that are not resolved yet. */
+  const marks: Mark[] = [];
   const resolve = async ({ id, queries, instances }: Question): Promise<void> => {
-    const begun = resolver.mark();
+    const begun = marks.shift() ?? resolver.mark();
     const located = naming.locate(queries, instances);
     // Batches and other messages are served meanwhile.
     await wait.for(located.files);
@@ -121,6 +123,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         wait.hurry();
         break;
       case 'sync':
+        if (message.isTake) marks.push(resolver.mark());
         send({ type: 'synced', id: message.id, stats: allStats(resolver, kernelNames, jit) });
         break;
       case 'stop':
