@@ -108,8 +108,15 @@ export class Agent {
     const version = versionOf(findRoot(dirname(import.meta.filename)));
     this.#observation = new SelfObservation(version, loaded.config.profile.interval, log);
     this.#delivery = makeDelivery({
+      onOpen: (exporter, { to, queue, waiting }) =>
+        this.#log.info(
+          { exporter, to, queue: queue ?? 'in memory', ...(waiting > 0 ? { waiting } : {}) },
+          'profiles are sent',
+        ),
       onWarning: (exporter, cause, message) =>
         this.#observation.warn(`${exporter} ${cause}`, { exporter, cause }, message),
+      onRecovery: (exporter, { failures, waiting }) =>
+        this.#log.info({ exporter, failures, waiting }, 'the receiver takes profiles again'),
     });
     if (sources.file !== undefined) this.#reloader = this.#watch(sources.file, loaded);
     void stopped.then(() => {

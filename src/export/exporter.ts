@@ -36,6 +36,8 @@ export interface ExporterHost {
   readonly random: () => number;
   /** Called at every occurrence: whoever logs it says it once in a while. */
   readonly warn: Warn;
+  /** The destination answers again. @param failures attempts in a row before that */
+  readonly recovered: (failures: number) => void;
   readonly openFolder: (path: string) => QueueFolder;
 }
 
@@ -92,6 +94,7 @@ export class Exporter {
       clock: systemClock,
       random: Math.random,
       warn: () => {},
+      recovered: () => {},
       openFolder: openQueueFolder,
       ...host,
     });
@@ -104,8 +107,8 @@ export class Exporter {
     const { retry, timeoutMs } = settings;
     const breaker = settings.breaker ?? { failures: BREAKER_FAILURES, openMs: retry.maxMs };
     const limits = { retry, breaker, timeoutMs };
-    const { clock, random, warn } = host;
-    this.#sender = new Sender(this.#queue, destination, limits, clock, random, warn);
+    const { clock, random } = host;
+    this.#sender = new Sender(this.#queue, destination, limits, clock, random, host);
     this.#sender.wake();
   }
 
@@ -116,7 +119,7 @@ export class Exporter {
     } catch (cause) {
       this.#accepted++;
       this.#queue.dropped.add('encoding');
-      this.#warn('encoding', String(cause));
+      this.#warn('encoding', `a profile cannot be encoded and is dropped: ${String(cause)}`);
     }
     this.#sender.wake();
   }
