@@ -38,7 +38,30 @@ test('requests that are too large, though nobody says 413', () => {
   ])
     assert.equal(grpc(8, message).kind, 'too_large');
   assert.equal(grpc(2, 'Received HTTP status code 413').kind, 'too_large');
-  assert.equal(http(400, undefined, 'exceeds the samples count limit').kind, 'refused');
+  assert.equal(http(400, undefined, 'exceeds the samples count limit').kind, 'too_large');
+});
+
+// As it was seen to answer: it names no status or code that OTLP would call retryable.
+test('Pyroscope that starts, stops, or limits a rate takes it later, or in parts', () => {
+  const said = (text: string) => `failed to make a GRPC request: ${text}`;
+  const inner = said(
+    'push series with index 0 and id x failed: unknown: rpc error: code = Unavailable desc = service is unavailable',
+  );
+  assert.equal(http(500, undefined, inner).kind, 'retry');
+  assert.equal(http(500, undefined, said('rpc error: code = InvalidArgument')).kind, 'refused');
+  const over = (size: string) =>
+    `resource_exhausted: push rate limit (4.0 MiB) exceeded while adding ${size}`;
+  for (const [text, kind] of [
+    [over('75 KiB'), 'retry'],
+    [over('256 KiB'), 'retry'],
+    [over('257 KiB'), 'too_large'],
+    [`4 errors: ${Array(4).fill(over('75 KiB')).join('; ')}`, 'too_large'],
+    [over('2.4 MiB'), 'too_large'],
+  ] as const) {
+    assert.equal(http(429, undefined, said(text)).kind, kind, text);
+    assert.equal(grpc(8, said(text)).kind, kind, text);
+  }
+  assert.equal(http(429, '3', said(over('9 B'))).kind, 'retry');
 });
 
 test('Retry-After in seconds and as a date, and what is neither', () => {
@@ -89,6 +112,12 @@ test('what a receiver says is one line of bounded length', () => {
 test("grpc-js's empty note is left out", () => {
   const outcome = grpc(14, 'No connection established. Resolution note: ');
   assert.deepEqual(outcome, { kind: 'retry', reason: 'gRPC 14 No connection established.' });
+  const refused =
+    'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:4317.';
+  assert.deepEqual(grpc(14, `${refused} Resolution note: `), {
+    kind: 'retry',
+    reason: 'gRPC 14 connect ECONNREFUSED 127.0.0.1:4317',
+  });
 });
 
 test('no bytes of a receiver end in an error', () => {

@@ -308,7 +308,7 @@ export class PyroscopeReceiver {
     if (size > has)
       throw new Refusal(
         'resource_exhausted',
-        `push rate limit (${mib(rateBytes)}) exceeded while adding ${mib(size)}`,
+        `push rate limit (${sizeText(rateBytes)}) exceeded while adding ${sizeText(size)}`,
       );
   }
 }
@@ -317,6 +317,9 @@ function plain(status: number, text: string): Answer {
   return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
 }
 
-function mib(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+/** (run) `75 KiB`, `2.4 MiB`: two digits at least. */
+function sizeText(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(3, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 2 ** (10 * power);
+  return `${value.toFixed(power > 0 && value < 9.95 ? 1 : 0)} ${['B', 'KiB', 'MiB', 'GiB'][power]}`;
 }
