@@ -123,7 +123,7 @@ test('an operator is told where profiles go, that they cannot, and that they can
       pyroscope('a'),
     ]),
   );
-  const queue = join(folder, 'told');
+  const queue = join(folder, 'told', 'down');
   const to = 'http://[redacted]@pyroscope:4040';
   assert.deepEqual(world.told.splice(0), [
     { exporter: 'down', to, queue, waiting: 0 },

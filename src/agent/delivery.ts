@@ -1,8 +1,10 @@
 /** All exporters of an agent: each profile goes to each of them, and none holds up another. */
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ExporterConfig } from '../config/exporter-schema.ts';
 import { withoutCredentials } from '../config/kind.ts';
 import { Exporter } from '../export/exporter.ts';
+import { folderName } from '../export/queue-folder.ts';
 import type { Destination } from '../export/transport.ts';
 import type { Profile } from '../profile/model.ts';
 import type { ExporterReading } from '../telemetry/exporter-metrics.ts';
@@ -127,7 +129,8 @@ export class Delivery {
         this.#events.onRecovery(name, { failures, waiting: exporter.stats().queueSize }),
     });
     const { queueOnDisk, queueSize } = exporter.stats();
-    const queue = queueOnDisk ? settings.queue.directory : undefined;
+    const { directory = '' } = settings.queue;
+    const queue = queueOnDisk ? join(directory, folderName(name)) : undefined;
     this.#events.onOpen(name, { to: targetOf(plan.exporter), queue, waiting: queueSize });
     return { plan, exporter, dropped: {} };
   }

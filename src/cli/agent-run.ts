@@ -26,6 +26,14 @@ const FIRST_INTERVAL_MS = 500;
 /** At the end, for what waits in the queues; told in the manual. */
 const LAST_SENDING_MS = 5_000;
 
+/** Everyday ones of any busy machine: a process has ended, or a later profile has the names. */
+const PASSING_PROBLEMS: ReadonlySet<string> = new Set([
+  'process_gone',
+  'debug_info_not_waited_for',
+  'debug_info_resting',
+  'debuginfod_pending',
+]);
+
 export interface AgentSources {
   /** Watched when there is one. */
   readonly file: string | undefined;
@@ -242,10 +250,11 @@ export class Agent {
         'samples or process events were lost in this interval',
       );
     }
-    if (Object.keys(problems).length > 0) {
+    for (const [problem, count] of Object.entries(problems)) {
+      if (PASSING_PROBLEMS.has(problem)) continue;
       this.#observation.warn(
-        `problems ${Object.keys(problems).sort().join()}`,
-        { problems },
+        `problem ${problem}`,
+        { problem, count },
         'files could not be read in full: names or callers may be missing',
       );
     }

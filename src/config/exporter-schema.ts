@@ -8,7 +8,6 @@ import {
   size,
   text,
   trueOrFalse,
-  wholeNumber,
 } from './kind.ts';
 import { section, single, table, type ValueOf } from './setting.ts';
 
@@ -64,7 +63,6 @@ const maxRequestBytes = single(
   1_500_000,
   'of one request before compression; larger profiles are split',
 );
-const concurrency = single(wholeNumber(1, 16), 2, 'requests under way at one time');
 
 export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another OTLP receiver', {
   name,
@@ -83,7 +81,6 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   queue: queue(24 * 3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
-  concurrency,
 });
 
 export const pyroscope = section("to Pyroscope's own push API, as pprof", {
@@ -104,7 +101,6 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   queue: queue(3_600_000),
   retry,
   max_request_bytes: maxRequestBytes,
-  concurrency,
 });
 
 export const files = section('into files', {
