@@ -152,7 +152,7 @@ export class Sender {
       this.#settle(outcome, request);
     };
     this.#cancel = this.#clock.after(this.#limits.timeoutMs, () => {
-      settle({ kind: 'retry', reason: 'timeout' });
+      settle({ kind: 'retry', reason: `no answer within ${this.#limits.timeoutMs} ms` });
       abort.abort();
     });
     const broken = (cause: unknown): void => settle({ kind: 'retry', reason: String(cause) });
