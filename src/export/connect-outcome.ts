@@ -51,7 +51,7 @@ export function outcomeOfPush(
   if (status === 413 || speaksOfSize(error?.message ?? '')) return { kind: 'too_large', message };
   if (code === 'invalid_argument' && sent.series > 1 && !OUTDATED.test(message))
     return { kind: 'too_large', message };
-  if (overRate(message) !== undefined && sent.bytes > SMALL_BYTES)
+  if (overRate(message, sent.series) !== undefined && sent.bytes > SMALL_BYTES)
     return { kind: 'too_large', message };
   if (!PASSING.has(code) && !passesLater(message))
     return { kind: 'refused', reason: code, message };

@@ -4,6 +4,7 @@ import { gzip, zstdCompress } from 'node:zlib';
 import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
 import { otlpJson } from './otlp-json.ts';
 import { httpOutcome } from './otlp-outcome.ts';
+import { countResources } from './otlp-requests.ts';
 import type { Outcome, Transport } from './transport.ts';
 
 export interface OtlpHttpSettings extends PosterSettings {
@@ -51,7 +52,12 @@ export class OtlpHttpTransport implements Transport {
       const { status, headers: answered } = answer;
       const retryAfter = answered['retry-after'];
       const contentType = answered['content-type'] ?? '';
-      return httpOutcome({ status, retryAfter, contentType, body: answer.body }, now());
+      const { body: said } = answer;
+      return httpOutcome(
+        { status, retryAfter, contentType, body: said },
+        countResources(request),
+        now(),
+      );
     } catch (error) {
       // Certificates that cannot be read now may be readable later.
       return { kind: 'retry', reason: (error as NodeJS.ErrnoException).code ?? String(error) };

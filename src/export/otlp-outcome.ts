@@ -43,7 +43,7 @@ const CALM = 'Bandwidth exhausted or memory limit exceeded';
 const NOTHING_SAID = / Resolution note:$/;
 /** and wraps what the network said. */
 const NO_CONNECTION = /^No connection established\. Last error: (?:Error: )?(.*?)\.?$/;
-const MAX_MESSAGE = 200;
+const MAX_END = 150;
 
 export interface HttpAnswer {
   readonly status: number;
@@ -53,13 +53,16 @@ export interface HttpAnswer {
   readonly body: Uint8Array;
 }
 
-/** @param now milliseconds since 1970, for a Retry-After that names a date */
-export function httpOutcome(answer: HttpAnswer, now: number): Outcome {
+/**
+ * @param series profiles of the request
+ * @param now milliseconds since 1970, for a Retry-After that names a date
+ */
+export function httpOutcome(answer: HttpAnswer, series: number, now: number): Outcome {
   const { status, retryAfter, contentType, body } = answer;
   if (status >= 200 && status < 300) return successOutcome(contentType, body);
   const text = new TextDecoder().decode(body);
   const message = `HTTP ${status} ${oneLine(text)}`.trimEnd();
-  if (isForParts(text)) return { kind: 'too_large', message };
+  if (isForParts(text, series)) return { kind: 'too_large', message };
   // Pyroscope, while it starts and stops.
   const isPassing = status === 500 && passesLater(text);
   if (RETRYABLE_STATUS.has(status) || isPassing) {
@@ -79,19 +82,22 @@ export interface GrpcAnswer {
   readonly retryDelayMs: number | undefined;
 }
 
-/** For codes other than 0. */
-export function grpcOutcome({ code, message: text, retryDelayMs }: GrpcAnswer): Outcome {
+/** For codes other than 0. @param series profiles of the request */
+export function grpcOutcome(
+  { code, message: text, retryDelayMs }: GrpcAnswer,
+  series: number,
+): Outcome {
   const said = oneLine(text).replace(NOTHING_SAID, '').replace(NO_CONNECTION, '$1');
   const message = `gRPC ${code} ${said}`.trimEnd();
   const isExhausted = code === GRPC.resourceExhausted;
-  if (TOO_LARGE.test(text) || isForParts(text)) return { kind: 'too_large', message };
+  if (TOO_LARGE.test(text) || isForParts(text, series)) return { kind: 'too_large', message };
   const isRetryable =
     RETRYABLE_CODES.has(code) ||
     (isExhausted && retryDelayMs !== undefined) ||
     (code === GRPC.internal && NO_ANSWER.test(text)) ||
     (isExhausted && text === CALM) ||
     // Pyroscope's limit of a rate has no RetryInfo.
-    (isExhausted && overRate(text) !== undefined);
+    (isExhausted && overRate(text, series) !== undefined);
   if (isRetryable) {
     const after = retryDelayMs === undefined ? {} : { afterMs: retryDelayMs };
     return { kind: 'retry', reason: message, ...after };
@@ -100,8 +106,8 @@ export function grpcOutcome({ code, message: text, retryDelayMs }: GrpcAnswer): 
 }
 
 /** Pyroscope would take it in smaller requests. */
-const isForParts = (text: string): boolean =>
-  speaksOfSize(text) || (overRate(text) ?? 0) > SMALL_BYTES;
+const isForParts = (text: string, series: number): boolean =>
+  speaksOfSize(text) || (overRate(text, series) ?? 0) > SMALL_BYTES;
 
 /** An empty partial success, which the Collector always sends, is success; so is an answer that cannot be read. */
 export function successOutcome(contentType: string, body: Uint8Array): Outcome {
@@ -184,8 +190,9 @@ function delayMs(retryInfo: Uint8Array): number {
   return Math.max(0, milliseconds);
 }
 
-/** Text of a receiver, fit for a log. */
+/** Text of a receiver, fit for a log: of a long one both ends, as Pyroscope says last what is wrong. */
 function oneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
-  return line.length > MAX_MESSAGE ? `${line.slice(0, MAX_MESSAGE)}…` : line;
+  if (line.length <= 2 * MAX_END) return line;
+  return `${line.slice(0, MAX_END)} … ${line.slice(-MAX_END)}`;
 }

@@ -36,7 +36,8 @@ export function splitRequest(request: Uint8Array): readonly Uint8Array[] | undef
   return halvesOfRequest(request);
 }
 
-function countResources(request: Uint8Array): number {
+/** Each is a series of a receiver that has such. */
+export function countResources(request: Uint8Array): number {
   let resources = 0;
   for (const { number } of protobufFields(request))
     if (number === REQUEST.resource_profiles) resources++;

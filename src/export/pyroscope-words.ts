@@ -13,7 +13,7 @@ const SIZE =
 /** It hands on errors of its parts as texts: a restarting writer is none of ours. */
 const PASSING = /code = (Aborted|Canceled|DeadlineExceeded|ResourceExhausted|Unavailable)\b/;
 
-/** Of each series that found no room, its size as Pyroscope stores it. */
+/** Of each series that found no room, its size as Pyroscope stores it; those with room are not told. */
 const RATE = /push rate limit \([^)]*\) exceeded while adding ([\d.]+) (B|KiB|MiB|GiB)/g;
 const UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 
@@ -21,12 +21,18 @@ export const speaksOfSize = (text: string): boolean => SIZE.test(text);
 
 export const passesLater = (text: string): boolean => PASSING.test(text);
 
-/** Bytes that a rate limit kept out, as told; undefined when it speaks of none. */
-export function overRate(text: string): number | undefined {
-  let bytes: number | undefined;
-  for (const [, size, unit] of text.matchAll(RATE))
-    bytes = (bytes ?? 0) + Number(size) * UNITS[unit!]!;
-  return bytes;
+/**
+ * Bytes of a request that a rate limit refused, about: those that were told of are taken for its usual ones.
+ * Undefined when the text speaks of no such limit. @param series of the request
+ */
+export function overRate(text: string, series: number): number | undefined {
+  let bytes = 0;
+  let told = 0;
+  for (const [, size, unit] of text.matchAll(RATE)) {
+    bytes += Number(size) * UNITS[unit!]!;
+    told++;
+  }
+  return told === 0 ? undefined : (bytes / told) * Math.max(told, series);
 }
 
 /**
