@@ -242,13 +242,11 @@ export class Agent {
   #keep(profile: Profile): void {
     const { taken, exported, lost, eventsLost, problems } = profile.tally;
     this.#log.info({ taken, exported, processes: profile.processes.length }, 'profile');
-    if (Object.keys(lost).length + Object.keys(eventsLost).length > 0) {
-      const reasons = [...Object.keys(lost), ...Object.keys(eventsLost)].sort();
-      this.#observation.warn(
-        `lost ${reasons.join()}`,
-        { lost, eventsLost },
-        'samples or process events were lost in this interval',
-      );
+    for (const [reason, samples] of Object.entries(lost))
+      this.#observation.warn(`lost ${reason}`, { reason, samples }, 'samples were lost');
+    for (const [reason, events] of Object.entries(eventsLost)) {
+      const what = 'news of processes were lost: names or callers may be missing';
+      this.#observation.warn(`lost ${reason}`, { reason, events }, what);
     }
     for (const [problem, count] of Object.entries(problems)) {
       if (PASSING_PROBLEMS.has(problem)) continue;

@@ -360,6 +360,17 @@ test('OTLP and the push API give the same stacks, CPU time, traces and spans', a
   );
 });
 
+// Half an hour of a real one is too long to wait for.
+test('by OTLP a process is whole after compaction though it ran itself anew', async () => {
+  const service = serviceOf('exec');
+  const samples = [1, 2, 3].map((execId) => ({ ...plainSample, comm: service, execId }));
+  const startTime = unixTime(BigInt(Date.now()) * 1_000_000n);
+  const profile = { ...buildProfile(samples), startTime };
+  assert.deepEqual(await postOtlp(encodeOtlp(profile)), { status: 200, text: '' });
+  await compaction();
+  assert.equal(await querier.total(`{service_name="${service}"}`), 3 * period);
+});
+
 test('refusals of OTLP are plain texts that name every series', async () => {
   const old = { ...profileOf(serviceOf('old')), startTime: unixTime(1_790_000_000_000_000_000n) };
   const refused = await postOtlp(encodeOtlp(old));

@@ -190,7 +190,6 @@ export class PyroscopeReceiver {
   #pushSeries(all: PushRequest['series'], store: Store): Answer {
     let refusal: Refusal | undefined;
     let count = 0;
-    store.beginSegment();
     for (const { labels, samples } of all) {
       for (const { raw_profile: raw } of samples) {
         count++;
@@ -257,7 +256,6 @@ export class PyroscopeReceiver {
   #storeOtlp(otlp: Request, store: Store): Answer {
     const refusals: Refusal[] = [];
     const texts: string[] = [];
-    store.beginSegment();
     for (const [index, { labels, profile }] of seriesOfOtlp(otlp).entries()) {
       try {
         this.#pushProfile(labels, profile, store);
