@@ -26,6 +26,13 @@ const volatile char ft_scope_comm_name[FT_COMM_LENGTH] = {};
 /* A cgroup and all below it; its depth in the hierarchy, the root is 0. */
 const volatile u64 ft_scope_cgroup = 0;
 const volatile u32 ft_scope_cgroup_level = 0;
+/* What is left out of the scope, each in any number. */
+const volatile u32 ft_excludes_pids = 0;
+const volatile u32 ft_excludes_comms = 0;
+#define FT_EXCLUDED_CGROUPS 8
+/* 0 = no more of them. */
+const volatile u64 ft_excluded_cgroups[FT_EXCLUDED_CGROUPS] = {};
+const volatile u32 ft_excluded_cgroup_levels[FT_EXCLUDED_CGROUPS] = {};
 
 /* ---- rings: one per CPU, so that producers never wait for each other ---- */
 struct {
@@ -73,6 +80,24 @@ struct {
 	__type(value, u8);
 	__uint(max_entries, 4096); /* load: 1 when pids are not filtered */
 } ft_scope SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, u32);
+	__type(value, u8);
+	__uint(max_entries, 1); /* load: more when pids are excluded */
+} ft_excluded_pids SEC(".maps");
+
+struct ft_comm {
+	char name[FT_COMM_LENGTH]; /* zeros after its end */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct ft_comm);
+	__type(value, u8);
+	__uint(max_entries, 1); /* load: as many as are excluded */
+} ft_excluded_comms SEC(".maps");
 
 /* ---- per-CPU scratch and counters ---- */
 struct ft_counters {

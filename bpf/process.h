@@ -11,6 +11,30 @@ static __always_inline void read_identity(struct task_struct *leader, struct ft_
 	out->exec_id = (u32)BPF_CORE_READ(leader, self_exec_id);
 }
 
+static __always_inline int is_excluded(u32 pid, const char *comm) {
+	if (ft_excludes_pids && bpf_map_lookup_elem(&ft_excluded_pids, &pid))
+		return 1;
+	if (ft_excludes_comms) {
+		struct ft_comm key = {};
+#pragma unroll
+		for (int i = 0; i < FT_COMM_LENGTH; i++) {
+			if (!comm[i])
+				break;
+			key.name[i] = comm[i];
+		}
+		if (bpf_map_lookup_elem(&ft_excluded_comms, &key))
+			return 1;
+	}
+#pragma unroll
+	for (int i = 0; i < FT_EXCLUDED_CGROUPS; i++) {
+		if (!ft_excluded_cgroups[i])
+			break;
+		if (ancestor_cgroup_id(ft_excluded_cgroup_levels[i]) == ft_excluded_cgroups[i])
+			return 1;
+	}
+	return 0;
+}
+
 /* Decided before any stack is touched. */
 static __always_inline int in_scope(u32 pid, const char *comm) {
 	if (ft_scope_pids && !bpf_map_lookup_elem(&ft_scope, &pid))
@@ -26,7 +50,7 @@ static __always_inline int in_scope(u32 pid, const char *comm) {
 	}
 	if (ft_scope_cgroup && ancestor_cgroup_id(ft_scope_cgroup_level) != ft_scope_cgroup)
 		return 0;
-	return 1;
+	return !is_excluded(pid, comm);
 }
 
 static __always_inline void send_event(struct ft_process_event *event, u16 type) {
@@ -63,6 +87,8 @@ int BPF_PROG(ft_exit, struct task_struct *task) {
 	struct ft_process_event event = {};
 	u32 pid = BPF_CORE_READ(task, tgid);
 	bpf_map_delete_elem(&ft_processes, &pid);
+	if (ft_excludes_pids)
+		bpf_map_delete_elem(&ft_excluded_pids, &pid);
 	if (ft_scope_pids && bpf_map_delete_elem(&ft_scope, &pid))
 		return 0;
 	read_identity(BPF_CORE_READ(task, group_leader), &event.header.process);
@@ -76,6 +102,11 @@ int BPF_PROG(ft_fork, struct task_struct *parent, struct task_struct *child) {
 	u32 child_pid = BPF_CORE_READ(child, tgid);
 	if (parent_pid == child_pid)
 		return 0; /* a thread */
+	if (ft_excludes_pids && bpf_map_lookup_elem(&ft_excluded_pids, &parent_pid)) {
+		u8 one = 1;
+		if (bpf_map_update_elem(&ft_excluded_pids, &child_pid, &one, BPF_ANY))
+			count(FT_COUNTER_PROCESS_MAP_FULL, 1);
+	}
 	if (ft_scope_pids) {
 		u8 one = 1;
 		if (!ft_scope_children || !bpf_map_lookup_elem(&ft_scope, &parent_pid))

@@ -236,7 +236,7 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
 
   /** A thread is terminated while its sampler is watched. */
   async worker() {
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 40; i++) {
       const worker = new Worker(import.meta.filename, { workerData: process.argv[2] });
       await new Promise((resolve) => worker.once('message', resolve));
       spin(10);

@@ -4,6 +4,7 @@
 
 #include "files.h"
 #include "maps.h"
+#include "memory.h"
 #include "names.h"
 #include "process.h"
 #include "sampler.h"
@@ -14,6 +15,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   flametap::Sampler::Init(env, exports);
   flametap::InitFiles(env, exports);
   flametap::InitMaps(env, exports);
+  flametap::InitMemory(env, exports);
   flametap::InitNames(env, exports);
   flametap::InitProcess(env, exports);
   return exports;

@@ -404,14 +404,21 @@ Napi::Value Sampler::OnReadable(const Napi::CallbackInfo& info) {
   }
   uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* handle, int, int) {
     auto* self = static_cast<Sampler*>(handle->data);
-    Napi::Env env = self->on_readable_.Env();
-    Napi::HandleScope scope(env);
-    try {
-      self->on_readable_.MakeCallback(env.Global(), {}, *self->async_context_);
-    } catch (const Napi::Error& error) {
+    // By hand: a thread that is being terminated runs no JavaScript, not even what the
+    // wrappers call to make an error of that, and then they end the whole process.
+    napi_env env = self->on_readable_.Env();
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+    napi_value receiver, callback, error;
+    if (napi_get_global(env, &receiver) == napi_ok &&
+        napi_get_reference_value(env, self->on_readable_, &callback) == napi_ok &&
+        napi_make_callback(env, *self->async_context_, receiver, callback, 0, nullptr, nullptr) ==
+            napi_pending_exception &&
+        napi_get_and_clear_last_exception(env, &error) == napi_ok) {
       // JavaScript made it: it belongs to process 'uncaughtException'.
-      napi_fatal_exception(env, error.Value());
+      napi_fatal_exception(env, error);
     }
+    napi_close_handle_scope(env, scope);
   });
   return env.Undefined();
 }

@@ -184,8 +184,11 @@ test('Idle, the thread ends; the next question starts another', async () => {
   assert.ok(file.hasNews(address(1)));
 });
 
+/** As good as nothing is paid back while a test runs. */
+const poor = { idleMs: 20, cpuShare: 1e-9 };
+
 test('A thread that rests is not started for a few late addresses, but for a new file or for many', async () => {
-  const client = clientOf({ idleMs: 20, restFactor: 1e6 });
+  const client = clientOf(poor);
   const file = fileOf('answers', 1);
   await client.ask([file]);
   await until(() => !client.running);
@@ -197,32 +200,61 @@ test('A thread that rests is not started for a few late addresses, but for a new
   await client.ask([file]);
   assert.ok(file.hasNews(address(2)));
   await until(() => !client.running);
-  const another = fileOf('answers', 1);
-  await client.ask([another]);
+  const rare = fileOf('answers', 1);
+  await client.ask([rare]);
+  assert.equal(client.running, false, 'one sample can wait');
+  const another = fileOf('answers');
+  another.occurred(address(1), false, 30);
+  await client.ask([another, rare]);
   assert.ok(another.hasNews(address(1)));
+  assert.ok(rare.hasNews(address(1)), 'asked along with it');
 });
 
 test('A thread that rests is started for code that has become hot, and what is left out meanwhile counted', async () => {
-  const client = clientOf({ idleMs: 20, restFactor: 1e6 });
+  const client = clientOf(poor);
   const wait = new DebugInfoWait(client, { namesMs: 60_000, downloadsMs: 0 }, () => {});
   const file = fileOf('answers', 1);
-  const flush = () => wait.for(new Set([file]));
-  await flush();
+  const flush = (frames: number) => wait.for(new Set([file]), frames);
+  await flush(1);
   await until(() => !client.running);
   assert.deepEqual([...file.problems.keys()], ['stub_problem']);
-  // Of 150 samples in 100,000, then of the only ones, but few.
-  file.occurred(address(1), true, 99_850);
+  // Of 150 samples in 100,000 frames of all files, then of the only ones, but few.
   file.occurred(address(2), false, 150);
-  await flush();
+  await flush(100_000);
   file.occurred(address(2), true, 99);
-  await flush();
+  await flush(99);
   assert.equal(client.running, false);
   assert.equal(file.problems.get('debug_info_resting'), 2);
-  file.occurred(address(1), true, 9_900);
   file.occurred(address(2), true, 100);
-  await flush();
+  await flush(10_000);
   assert.ok(file.hasNews(address(2)));
   assert.equal(file.problems.get('debug_info_resting'), 2);
+});
+
+test('Hot code that never ends is asked for a few times, then when that is paid back', async () => {
+  const client = clientOf(poor);
+  const file = fileOf('answers', 0);
+  let starts = 0;
+  while (starts < 50) {
+    file.occurred(address(starts + 1), false, 100);
+    await client.ask([file], 1_000);
+    if (file.questions > 0) break;
+    starts++;
+    await until(() => !client.running);
+  }
+  assert.ok(starts > 1 && starts < 50, `${starts} starts`);
+});
+
+test('Late addresses are asked for when what was taken is paid back', async () => {
+  const client = clientOf({ idleMs: 20, cpuShare: 0.5 });
+  const file = fileOf('answers', 1);
+  await client.ask([file]);
+  await until(() => !client.running);
+  assert.equal(client.resting, true);
+  await until(() => !client.resting);
+  file.occurred(address(2), false);
+  await client.ask([file]);
+  assert.ok(file.hasNews(address(2)));
 });
 
 test('Answers while a download runs are provisional: it is waited for, then all is asked again', async () => {
@@ -275,11 +307,11 @@ test('Waiting ends after its time; the answer is used at the next flush', async 
   const client = clientOf();
   const wait = new DebugInfoWait(client, { namesMs: 30, downloadsMs: 0 }, () => {});
   const file = fileOf('slow', 1);
-  await wait.for(new Set([file]));
+  await wait.for(new Set([file]), 1);
   assert.equal(file.hasNews(address(1)), false);
   assert.deepEqual([...file.problems], [['debug_info_not_waited_for', 1]]);
   await until(() => file.hasNews(address(1)));
-  await wait.for(new Set([file]));
+  await wait.for(new Set([file]), 1);
   assert.equal(file.problems.get('debug_info_not_waited_for'), 1);
 });
 
@@ -287,7 +319,7 @@ test('What is still being read when nobody waits any longer is counted', async (
   const client = clientOf();
   const wait = new DebugInfoWait(client, { namesMs: 200, downloadsMs: 0 }, () => {});
   const [file, behind] = [fileOf('hangs', 1), fileOf('answers', 1)];
-  const over = wait.for(new Set([file, behind]));
+  const over = wait.for(new Set([file, behind]), 1);
   wait.hurry();
   await over;
   for (const each of [file, behind]) {
@@ -300,7 +332,7 @@ for (const behaviour of ['downloads', 'downloads at once']) {
     const client = clientOf();
     const wait = new DebugInfoWait(client, { namesMs: 60_000, downloadsMs: 60_000 }, () => {});
     const file = fileOf(behaviour, 1);
-    await wait.for(new Set([file]));
+    await wait.for(new Set([file]), 1);
     assert.equal(file.take(address(1))?.lines[0]?.name, 'downloaded');
   });
 }
@@ -311,7 +343,7 @@ test('Whoever wants to go waits no longer for downloads', async () => {
   const patience = { namesMs: 3_600_000, downloadsMs: 3_600_000 };
   const wait = new DebugInfoWait(client, patience, (each) => waiting.push(each));
   const file = fileOf('downloads for ever', 1);
-  const over = wait.for(new Set([file]));
+  const over = wait.for(new Set([file]), 1);
   await until(() => waiting.length > 0);
   assert.deepEqual(waiting, [{ files: 1, downloads: 1 }]);
   wait.hurry();

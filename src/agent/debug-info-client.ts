@@ -7,6 +7,7 @@
  */
 import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { CpuDebt } from './cpu-debt.ts';
 import type { DebugInfoFile } from './debug-info-file.ts';
 import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
 
@@ -21,11 +22,10 @@ export interface DebugInfoLimits {
   readonly threadBytes: number;
   readonly idleMs: number;
   /**
-   * Once ended the thread is not started again before it has rested this many
-   * times as long as it was busy, unless much is asked or what is asked is hot.
-   * 0 = it never rests.
+   * Share of one CPU that it may take in the long run, for files met first and
+   * again for addresses that turn up late. 1 = it never rests.
    */
-  readonly restFactor: number;
+  readonly cpuShare: number;
 }
 
 export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
@@ -35,31 +35,38 @@ export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
   threadBytes: 384 << 20,
   // V8 keeps the pages of an ended thread for 8 s more; all shall be back after 10 s.
   idleMs: 1_000,
-  restFactor: 0,
+  cpuShare: 1,
 };
 
 export const AGENT_DEBUG_INFO_LIMITS: DebugInfoLimits = {
   ...DEBUG_INFO_LIMITS,
   // With its turn and what is left after setbacks a hostile file costs 17 s, once.
   requestMs: 8_000,
-  // 0.5 % of a CPU in the long run, for the addresses that turn up late.
-  restFactor: 200,
+  // A start for the late addresses of libc and python takes 0.4 s: one in 200 s.
+  cpuShare: 0.002,
 };
 
-/** Somebody may be looking: lines and inlined calls, also of what is not hot, come no later than this. */
-const MAX_REST_MS = 60_000;
-/** Starting a thread and opening a file, beside the requests themselves. */
-const START_COST_MS = 60;
-/** This many questions are worth a start. */
+/** Starting a thread, ending it, and opening a file, beside the requests themselves. */
+const START_COST_MS = 80;
+/** This many questions are worth a start, as a file is that was never asked. */
 const MANY_QUESTIONS = 500;
+/** But not one of which there is no more than a sample: it can wait as late addresses do. */
+const MIN_NEW_FILE_FRAMES = 20;
 /**
- * And code that has become hot: this share of the frames of a flush, and so many
- * samples' frames (0.1 s of CPU time at 99 Hz with stacks of 10). While such code
- * keeps turning up, a start every 10 s costs 1 % of a CPU; what is left out
- * meanwhile is named within the rest, and counted.
+ * Code that has become hot is worth one too: this share of the frames of the
+ * flush, and so many samples' frames (0.1 s of CPU time at 99 Hz with stacks of
+ * 10). On a quiet machine a share alone would make everything hot.
  */
 const HOT_SHARE = 0.01;
 const MIN_FRAMES = 100;
+/**
+ * CPU time that may be owed when a start is worth it: the files of a machine
+ * that are met in the first minutes; a handful of starts for hot code.
+ */
+const NEWS_CREDIT_MS = 10_000;
+const HOT_CREDIT_MS = 1_500;
+/** Most that is owed: programs with huge debug information wait for half an hour, not for ever. */
+const MOST_OWED = 2;
 const WATCH_MS = 100;
 /** Addresses per request: a flush of a large program has about 2,000 new ones, its first 10,000. */
 const MAX_ADDRESSES = 16_384;
@@ -67,6 +74,8 @@ const MAX_ADDRESSES = 16_384;
 interface Request {
   readonly file: DebugInfoFile;
   readonly addresses: Float64Array<ArrayBuffer>;
+  /** Where its cost goes. */
+  readonly debt: CpuDebt;
   done(): void;
 }
 
@@ -75,8 +84,16 @@ interface Current extends Request {
   readonly fd: number;
   readonly roots: readonly number[];
   readonly started: number;
+  /** CPU time of all threads before it: those that decompress and collect garbage for it count. */
+  readonly cpuBefore: number;
   /** What the thread is at. */
   source: string | undefined;
+}
+
+/** Of this process since its start. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e3;
 }
 
 /** The bundle has the thread's entry beside it, the sources in this folder. */
@@ -103,8 +120,10 @@ export class DebugInfoClient {
   #downloads = 0;
   #isFreed = false;
   #nextId = 1;
-  #busyMs = 0;
-  #restUntil = 0;
+  /** For files met first, and for large programs. */
+  readonly #news: CpuDebt;
+  /** For addresses that turn up late. */
+  readonly #late: CpuDebt;
   #closed = false;
 
   /** @param entry module of the thread; tests have others */
@@ -114,6 +133,8 @@ export class DebugInfoClient {
     entry = bundledEntry(),
   ) {
     this.#limits = limits;
+    this.#news = new CpuDebt(limits.cpuShare, NEWS_CREDIT_MS * MOST_OWED);
+    this.#late = new CpuDebt(limits.cpuShare, HOT_CREDIT_MS * MOST_OWED);
     this.#setup = setup;
     this.#entry = entry;
   }
@@ -125,7 +146,7 @@ export class DebugInfoClient {
 
   /** True while the thread is started only for what is worth it. */
   get resting(): boolean {
-    return this.#worker === undefined && performance.now() < this.#restUntil;
+    return this.#worker === undefined && this.#limits.cpuShare < 1 && this.#late.ms > 0;
   }
 
   /** Files whose debug information is being downloaded. */
@@ -136,14 +157,16 @@ export class DebugInfoClient {
   /**
    * Asks for what the files want. Resolves when all is answered or given up;
    * the answers are with the files. Never rejects.
+   * @param frames of all samples that names are wanted for; when it is not told nothing is hot
    */
-  async ask(files: readonly DebugInfoFile[]): Promise<void> {
-    if (this.#closed || !this.#isWorth(files)) return;
+  async ask(files: readonly DebugInfoFile[], frames = Number.POSITIVE_INFINITY): Promise<void> {
+    const debt = this.#closed ? undefined : this.#worth(files, frames);
+    if (!debt) return;
     const requests = files.flatMap((file) => {
       const questions = file.takeQuestions();
       const parts: Promise<void>[] = [];
       for (let at = 0; at < questions.length; at += MAX_ADDRESSES) {
-        parts.push(this.#enqueue(file, questions.slice(at, at + MAX_ADDRESSES)));
+        parts.push(this.#enqueue(file, questions.slice(at, at + MAX_ADDRESSES), debt));
       }
       return parts;
     });
@@ -163,23 +186,29 @@ export class DebugInfoClient {
     for (const request of this.#queue.splice(0)) this.#finish(request);
   }
 
-  #isWorth(files: readonly DebugInfoFile[]): boolean {
-    if (!this.resting) return true;
-    let [questions, frames, newFrames] = [0, 0, 0];
+  /** Who pays for the answers; undefined when they are not worth a start now. */
+  #worth(files: readonly DebugInfoFile[], frames: number): CpuDebt | undefined {
+    let [questions, newFrames, hasNewFile] = [0, 0, false];
     for (const file of files) {
-      if (!this.#asked.has(file)) return true;
       questions += file.questions;
-      frames += file.frames.all;
-      newFrames += file.frames.new;
+      newFrames += file.newFrames;
+      if (!this.#asked.has(file) && file.newFrames >= MIN_NEW_FILE_FRAMES) hasNewFile = true;
     }
-    if (questions >= MANY_QUESTIONS) return true;
-    return newFrames >= MIN_FRAMES && newFrames >= frames * HOT_SHARE;
+    const isNews = hasNewFile || questions >= MANY_QUESTIONS;
+    if (isNews && this.#news.ms < NEWS_CREDIT_MS) return this.#news;
+    if (!this.resting) return this.#late;
+    const isHot = newFrames >= MIN_FRAMES && newFrames >= frames * HOT_SHARE;
+    return isHot && this.#late.ms < HOT_CREDIT_MS ? this.#late : undefined;
   }
 
-  #enqueue(file: DebugInfoFile, addresses: Float64Array<ArrayBuffer>): Promise<void> {
+  #enqueue(
+    file: DebugInfoFile,
+    addresses: Float64Array<ArrayBuffer>,
+    debt: CpuDebt,
+  ): Promise<void> {
     this.#asked.add(file);
     return new Promise((resolve) => {
-      this.#queue.push({ file, addresses, done: resolve });
+      this.#queue.push({ file, addresses, debt, done: resolve });
       this.#next();
     });
   }
@@ -229,9 +258,10 @@ export class DebugInfoClient {
       fd,
       roots,
       started: performance.now(),
+      cpuBefore: cpuMs(),
       source: undefined,
     };
-    this.#worker ??= this.#start();
+    this.#worker ??= this.#start(request.debt);
     this.#watch ??= setInterval(() => this.#check(), WATCH_MS);
     const { id: number, path } = file.origin;
     this.#worker.postMessage({
@@ -247,9 +277,9 @@ export class DebugInfoClient {
     } satisfies ToDebugInfo);
   }
 
-  #start(): Worker {
+  #start(debt: CpuDebt): Worker {
     const { heapMib } = this.#limits;
-    this.#busyMs += START_COST_MS;
+    debt.owe(START_COST_MS);
     this.#base = process.memoryUsage.rss();
     const worker = new Worker(this.#entry, {
       workerData: this.#setup,
@@ -342,16 +372,16 @@ export class DebugInfoClient {
   #restart(): void {
     const current = this.#current;
     if (current) {
-      const { file, addresses, done } = current;
+      const { file, addresses, debt, done } = current;
       this.#release(current);
-      this.#queue.push({ file, addresses, done });
+      this.#queue.push({ file, addresses, debt, done });
     }
     this.#drop();
     this.#next();
   }
 
-  #release({ started, fd, roots }: Current): void {
-    this.#busyMs += performance.now() - started;
+  #release({ cpuBefore, debt, fd, roots }: Current): void {
+    debt.owe(cpuMs() - cpuBefore);
     for (const each of [fd, ...roots]) closeSync(each);
     this.#current = undefined;
   }
@@ -385,9 +415,6 @@ export class DebugInfoClient {
     if (worker) void worker.terminate();
     this.#downloads = 0;
     for (const file of [...this.#pending]) this.#noLongerPending(file);
-    const rest = Math.min(this.#busyMs * this.#limits.restFactor, MAX_REST_MS);
-    this.#restUntil = performance.now() + rest;
-    this.#busyMs = 0;
   }
 
   #noLongerPending(file: DebugInfoFile): void {

@@ -40,9 +40,7 @@ export class DebugInfoFile {
   readonly #clock: () => number;
   /** Of a file that had nothing before: what was answered since. Its other names are those of before. */
   #answered: Set<VirtualAddress> | undefined;
-  /** Sums over the addresses since the last flush of the samples that they occurred in. */
-  #frames = 0;
-  /** Of these, those of new questions. */
+  /** Sum over the new questions since the last flush of the samples that they occurred in. */
   #newFrames = 0;
   /** When one that is over is asked again. */
   #againAt = Number.POSITIVE_INFINITY;
@@ -87,15 +85,14 @@ export class DebugInfoFile {
     if (!this.mayAnswer) return;
     const isFinal = isNamed && (this.#answered?.has(address) ?? true);
     if (!isFinal) this.#wanted.add(address);
-    this.#frames += samples;
     // To ask again where there was nothing is not urgent.
     const isRetry = this.isLate && isNamed;
     if (this.#isQuestion(address) && !isRetry) this.#newFrames += samples;
   }
 
-  /** Since the last flush, each address counted as many times as there were samples of it. */
-  get frames(): { readonly all: number; readonly new: number } {
-    return { all: this.#frames, new: this.#newFrames };
+  /** New questions since the last flush, each counted as many times as there were samples of it. */
+  get newFrames(): number {
+    return this.#newFrames;
   }
 
   /** Whether there is nothing more to be asked or waited for. */
@@ -105,7 +102,6 @@ export class DebugInfoFile {
 
   /** A flush goes on with what there is; why that is not all is counted. */
   flushed(isResting: boolean): void {
-    this.#frames = 0;
     this.#newFrames = 0;
     if (this.isSettled) return;
     if (this.pending) this.#count('debuginfod_pending', 1);

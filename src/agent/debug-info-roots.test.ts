@@ -128,7 +128,7 @@ test('A debug file that is installed later is noticed, and names given before ar
   const resolver = newResolver(() => now);
   const { process } = await started(resolver, root);
   const host = new LiveHost(loadAddon());
-  const kernelNames = new KernelNames({ kallsyms: nothing, modules: nothing, now: () => 0 });
+  const kernelNames = new KernelNames({ kallsyms: () => [], modules: nothing, now: () => 0 });
   const naming = new Naming(resolver, kernelNames, new JitMaps(host));
   const queries: AddressQueries = {
     length: 1,

@@ -27,23 +27,29 @@ export class DebugInfoWait {
     for (const hurrier of this.#hurriers) hurrier();
   }
 
-  /** Resolves when the files' questions are answered, or are not waited for any longer. */
-  async for(files: ReadonlySet<DebugInfoFile>): Promise<void> {
+  /**
+   * Resolves when the files' questions are answered, or are not waited for any longer.
+   * @param frames of all samples that names are wanted for
+   */
+  async for(files: ReadonlySet<DebugInfoFile>, frames: number): Promise<void> {
     const asked = [...files];
-    if (!asked.every((file) => file.isSettled)) await this.#answers(asked);
+    if (!asked.every((file) => file.isSettled)) await this.#answers(asked, frames);
     for (const file of asked) file.flushed(this.#client.resting);
   }
 
-  async #answers(asked: readonly DebugInfoFile[]): Promise<void> {
+  async #answers(asked: readonly DebugInfoFile[], frames: number): Promise<void> {
     const tell = setTimeout(() => {
       this.#tell({ files: asked.length, downloads: this.#client.downloads });
     }, TELL_AFTER_MS);
     try {
-      const isInTime = await this.#within(({ namesMs }) => namesMs, this.#client.ask(asked));
+      const isInTime = await this.#within(
+        ({ namesMs }) => namesMs,
+        this.#client.ask(asked, frames),
+      );
       // A download may have ended as soon as it was told of.
       if (!isInTime || !asked.some((file) => file.pending || file.questions > 0)) return;
       await this.#within(({ downloadsMs }) => downloadsMs, this.#client.downloaded());
-      await this.#within(({ namesMs }) => namesMs, this.#client.ask(asked));
+      await this.#within(({ namesMs }) => namesMs, this.#client.ask(asked, frames));
     } finally {
       clearTimeout(tell);
     }

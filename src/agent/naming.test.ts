@@ -31,7 +31,7 @@ function ownLibc() {
   const jit = new JitMaps(host);
   const naming = new Naming(
     resolver,
-    new KernelNames({ kallsyms: empty, modules: empty, now: () => 0 }),
+    new KernelNames({ kallsyms: () => [], modules: empty, now: () => 0 }),
     jit,
   );
   const maps = readFileSync('/proc/self/maps', 'latin1');

@@ -47,6 +47,8 @@ interface Located {
   readonly places: readonly (Place | undefined)[];
   /** Files that may have debug information for some of them. */
   readonly files: ReadonlySet<DebugInfoFile>;
+  /** Of all samples that the addresses are from, kernel and all. */
+  readonly frames: number;
 }
 
 export interface Named {
@@ -91,7 +93,8 @@ export class Naming {
       if (file) files.add(file);
       return place;
     });
-    return { queries, identities, places, files };
+    const frames = queries.samples.reduce((sum, samples) => sum + samples, 0);
+    return { queries, identities, places, files, frames };
   }
 
   /** Numbers are given in one go: what is outstanding elsewhere cannot mix with them. */

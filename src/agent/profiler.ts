@@ -278,6 +278,11 @@ function open(options: ProfilerOptions): LiveCapture {
           followChildren: scope.followChildren,
           comm: scope.comm,
           cgroup,
+          excluded: {
+            pids: scope.exclude?.pids ?? [],
+            comms: scope.exclude?.comms ?? [],
+            cgroups: (scope.exclude?.cgroupPaths ?? []).map(cgroupScope),
+          },
           ringBytes: options.ringBytes ?? RING_BYTES,
           tableBytes: TABLE_BYTES,
           copyEverySample: options.copyEverySample ?? false,

@@ -14,6 +14,7 @@ import {
   DebugInfoClient,
 } from './debug-info-client.ts';
 import { DebugInfoWait } from './debug-info-wait.ts';
+import { filePieces } from './file-pieces.ts';
 import { JitMaps } from './jit-maps.ts';
 import type { FromResolver, ResolverSetup, ResolverStats, ToResolver } from './messages.ts';
 import { Naming } from './naming.ts';
@@ -21,7 +22,7 @@ import { type Mark, Resolver } from './resolver.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 
 const kernelFiles: KernelFiles = {
-  kallsyms: () => readOptional('/proc/kallsyms'),
+  kallsyms: () => filePieces('/proc/kallsyms'),
   modules: () => readOptional('/proc/modules'),
   now: () => performance.now(),
 };
@@ -59,6 +60,12 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
+/**
+ * The debug-info thread, the loading of BPF programs and large files leave holes
+ * in the C library's heaps: 10 MB that it would keep.
+ */
+const RELEASE_INTERVAL_MS = 30_000;
+
 type Question = Extract<ToResolver, { type: 'resolve' }>;
 
 function run(port: MessagePort, setup: ResolverSetup): void {
@@ -81,6 +88,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       ? setup.symbols.debuginfodUrls.length > 0
       : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
   });
+  if (setup.isSteady) setInterval(() => addon.releaseMemory(), RELEASE_INTERVAL_MS).unref();
   const kernelNames = new KernelNames(kernelFiles);
   const jit = new JitMaps(host);
   const naming = new Naming(resolver, kernelNames, jit);
@@ -97,7 +105,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     const begun = marks.shift() ?? resolver.mark();
     const located = naming.locate(queries, instances);
     // Batches and other messages are served meanwhile.
-    await wait.for(located.files);
+    await wait.for(located.files, located.frames);
     const named = naming.name(located);
     resolver.forget(begun);
     send({ type: 'resolution', id, ...named }, [named.locations.buffer]);

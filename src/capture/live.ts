@@ -14,11 +14,21 @@ export interface LiveOptions {
   readonly comm: string | undefined;
   /** A cgroup and all below it; undefined = all. */
   readonly cgroup: CgroupScope | undefined;
+  /** What none of these may take in. */
+  readonly excluded: Excluded;
   readonly ringBytes: number;
   /** Bytes of unwind tables in the kernel. */
   readonly tableBytes: number;
   /** Truth mode: every sample also leaves with its registers and stack. */
   readonly copyEverySample: boolean;
+}
+
+export interface Excluded {
+  /** With the processes that they start from now on. */
+  readonly pids: readonly number[];
+  readonly comms: readonly string[];
+  /** With all below them; eight at most. */
+  readonly cgroups: readonly CgroupScope[];
 }
 
 export type Counters = Readonly<Record<Counter, number>>;
@@ -27,6 +37,8 @@ const PROCESSES = 8192;
 const MAPPINGS = 32_768;
 const FILES = 4096;
 const SCOPED_PIDS = 16_384;
+/** As bpf/maps.h has it. */
+const EXCLUDED_CGROUPS = 8;
 
 export class LiveCapture {
   readonly #sampler: NativeSampler;
@@ -40,6 +52,8 @@ export class LiveCapture {
     this.#addon = addon;
     this.#hz = options.hz;
     this.#tableCount = Math.floor(options.tableBytes / 8);
+    const { excluded } = options;
+    const { ids, levels } = cgroupTable(excluded.cgroups);
     this.#sampler = new addon.Sampler({
       object: nativeFiles().object,
       // Rings are found by CPU number, and numbers may have gaps.
@@ -57,6 +71,10 @@ export class LiveCapture {
         ft_scope_comm_name: commBytes(options.comm ?? ''),
         ft_scope_cgroup: new Uint8Array(BigUint64Array.of(options.cgroup?.id ?? 0n).buffer),
         ft_scope_cgroup_level: u32(options.cgroup?.level ?? 0),
+        ft_excludes_pids: u32(excluded.pids.length > 0 ? 1 : 0),
+        ft_excludes_comms: u32(excluded.comms.length > 0 ? 1 : 0),
+        ft_excluded_cgroups: new Uint8Array(ids.buffer),
+        ft_excluded_cgroup_levels: new Uint8Array(levels.buffer),
       },
       entries: {
         ft_processes: PROCESSES,
@@ -64,9 +82,13 @@ export class LiveCapture {
         ft_files: FILES,
         ft_tables: this.#tableCount,
         ft_scope: options.pids.length > 0 ? SCOPED_PIDS : 1,
+        ft_excluded_pids: excluded.pids.length > 0 ? SCOPED_PIDS : 1,
+        ft_excluded_comms: Math.max(1, excluded.comms.length),
       },
     });
     for (const pid of options.pids) this.include(pid);
+    for (const pid of excluded.pids) this.#add('ft_excluded_pids', u32(pid));
+    for (const comm of excluded.comms) this.#add('ft_excluded_comms', commBytes(comm));
   }
 
   get maps(): TableMaps {
@@ -88,7 +110,11 @@ export class LiveCapture {
 
   /** Takes a process into the scope. */
   include(pid: number): void {
-    this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_scope'), u32(pid), Uint8Array.of(1));
+    this.#add('ft_scope', u32(pid));
+  }
+
+  #add(set: string, member: Uint8Array): void {
+    this.#addon.mapUpdate(this.#sampler.mapDescriptor(set), member, Uint8Array.of(1));
   }
 
   /** Samples every CPU that is online now and no other; called again as they come and go. */
@@ -157,6 +183,19 @@ export class LiveCapture {
   close(): void {
     this.#sampler.close();
   }
+}
+
+function cgroupTable(cgroups: readonly CgroupScope[]): {
+  ids: BigUint64Array;
+  levels: Uint32Array;
+} {
+  if (cgroups.length > EXCLUDED_CGROUPS)
+    throw new Error(`${cgroups.length} cgroups are excluded; there can be ${EXCLUDED_CGROUPS}`);
+  const ids = new BigUint64Array(EXCLUDED_CGROUPS);
+  const levels = new Uint32Array(EXCLUDED_CGROUPS);
+  ids.set(cgroups.map(({ id }) => id));
+  levels.set(cgroups.map(({ level }) => level));
+  return { ids, levels };
 }
 
 function u32(value: number): Uint8Array {

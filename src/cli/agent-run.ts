@@ -45,19 +45,21 @@ export interface AgentSources {
 
 /** What the configuration says of sampling. */
 export function profilerOptions({ capture, profile, symbols }: Config): ProfilerOptions {
-  const named = (kind: string) =>
-    capture.scope.include
-      .filter((one) => one.startsWith(`${kind}=`))
-      .map((one) => one.slice(kind.length + 1));
-  const [comm] = named('comm');
-  const [cgroupPath] = named('cgroup');
+  const { include, exclude } = capture.scope;
+  const [comm] = named(include, 'comm');
+  const [cgroupPath] = named(include, 'cgroup');
   return {
     hz: capture.hz,
     scope: {
-      pids: named('pid').map(Number),
+      pids: named(include, 'pid').map(Number),
       followChildren: true,
       ...(comm === undefined ? {} : { comm }),
       ...(cgroupPath === undefined ? {} : { cgroupPath }),
+      exclude: {
+        pids: named(exclude, 'pid').map(Number),
+        comms: named(exclude, 'comm'),
+        cgroupPaths: named(exclude, 'cgroup'),
+      },
     },
     threads: profile.labels.includes('thread'),
     kernelStacks: capture.kernelStacks,
@@ -68,6 +70,10 @@ export function profilerOptions({ capture, profile, symbols }: Config): Profiler
     steady: true,
   };
 }
+
+/** What a list of `kind=what` has of a kind. */
+const named = (members: readonly string[], kind: string): string[] =>
+  members.filter((one) => one.startsWith(`${kind}=`)).map((one) => one.slice(kind.length + 1));
 
 const restartsSampling = (path: string): boolean =>
   path.startsWith('capture.') || path.startsWith('symbols.') || path === 'profile.labels';
@@ -357,12 +363,13 @@ export class Agent {
 
 /** @throws CommandError when something to be sampled is not there */
 function checkTargets({ capture }: Config): void {
-  for (const one of capture.scope.include) {
-    if (!one.startsWith('cgroup=')) continue;
-    try {
-      cgroupScope(one.slice('cgroup='.length));
-    } catch (error) {
-      throw new CommandError(`capture.scope.include: ${reasonOf(error)}`);
+  for (const [list, members] of Object.entries(capture.scope)) {
+    for (const path of named(members, 'cgroup')) {
+      try {
+        cgroupScope(path);
+      } catch (error) {
+        throw new CommandError(`capture.scope.${list}: ${reasonOf(error)}`);
+      }
     }
   }
 }

@@ -348,7 +348,7 @@ test('the configuration reaches the profiler, options beat it', async () => {
   writeFileSync(
     file,
     [
-      'capture: { hz: 19, max_depth: 100, ring_bytes_per_cpu: 1MiB, scope: { include: [pid=1, comm: x] } }',
+      'capture: { hz: 19, max_depth: 100, ring_bytes_per_cpu: 1MiB, scope: { include: [pid=1, comm: x], exclude: [comm: y, comm: z, pid: 2] } }',
       'symbols: { debuginfod_urls: [http://127.0.0.1:1/], cache_dir: /cache, max_cache_bytes: 1MiB }',
       'profile: { labels: [goroutine] }',
     ].join('\n'),
@@ -361,7 +361,12 @@ test('the configuration reaches the profiler, options beat it', async () => {
   assert.equal(code, 0, stderr);
   assert.deepEqual(JSON.parse(/^options (.*)$/m.exec(stderr)?.[1] ?? ''), {
     hz: 29,
-    scope: { pids: [1], followChildren: true, comm: 'x' },
+    scope: {
+      pids: [1],
+      followChildren: true,
+      comm: 'x',
+      exclude: { pids: [2], comms: ['y', 'z'], cgroupPaths: [] },
+    },
     threads: false,
     kernelStacks: false,
     maxDepth: 100,

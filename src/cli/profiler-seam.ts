@@ -10,6 +10,12 @@ export interface ProfilerOptions {
     readonly comm?: string;
     readonly cgroupPath?: string;
     readonly followChildren: boolean;
+    /** Left out of it, before anything is unwound; absent: nothing. */
+    readonly exclude?: {
+      readonly pids: readonly number[];
+      readonly comms: readonly string[];
+      readonly cgroupPaths: readonly string[];
+    };
   };
   /** Tell threads apart by name. */
   readonly threads: boolean;

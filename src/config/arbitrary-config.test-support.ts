@@ -89,6 +89,9 @@ function consistent(config: Config): Config {
       one.startsWith('pid=') ||
       all.findIndex((other) => other.slice(0, 4) === one.slice(0, 4)) === i,
   );
+  const exclude = config.capture.scope.exclude.filter(
+    (one, i) => i < 8 || !one.startsWith('cgroup='),
+  );
   const exporters = config.exporters.map((exporter, i) => {
     const named = { ...exporter, name: `${exporter.name}`.slice(0, 60) + String(i) };
     if (named.kind === 'files') return { ...named, directory: named.directory || '/x' };
@@ -104,7 +107,7 @@ function consistent(config: Config): Config {
     const basicAuth = { username: '', password: '', passwordFile: '' };
     return { ...named, retry, tls, basicAuth, url: named.url || 'http://a' };
   });
-  return { ...config, capture: { ...config.capture, scope: { include } }, exporters };
+  return { ...config, capture: { ...config.capture, scope: { include, exclude } }, exporters };
 }
 
 export const arbitraryConfig: fc.Arbitrary<Config> = fc

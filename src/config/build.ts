@@ -12,6 +12,9 @@ import type { Origin } from './problem.ts';
 import { type Config, schema } from './schema.ts';
 import { camelCase, type Section } from './setting.ts';
 
+/** As bpf/maps.h has it. */
+const MAX_EXCLUDED_CGROUPS = 8;
+
 /** @param found takes the origins; keys relative to `base` */
 function buildSection(
   section: Section,
@@ -68,13 +71,16 @@ function nameOf(exporters: readonly ExporterDraft[], index: number, given: unkno
 }
 
 function checkScope(draft: Draft, { capture }: Config, origins: Map<string, Origin>): void {
-  const path = 'capture.scope.include';
-  const origin = origins.get(path);
-  if (!origin) return;
-  for (const kind of ['comm', 'cgroup']) {
-    const count = capture.scope.include.filter((one) => one.startsWith(`${kind}=`)).length;
-    if (count > 1) draft.problem(origin, path, `there can be one ${kind} only`);
-  }
+  const count = (list: keyof Config['capture']['scope'], kind: string): number =>
+    capture.scope[list].filter((one) => one.startsWith(`${kind}=`)).length;
+  const complain = (list: string, message: string): void => {
+    const path = `capture.scope.${list}`;
+    draft.problem(origins.get(path)!, path, message);
+  };
+  for (const kind of ['comm', 'cgroup'])
+    if (count('include', kind) > 1) complain('include', `there can be one ${kind} only`);
+  if (count('exclude', 'cgroup') > MAX_EXCLUDED_CGROUPS)
+    complain('exclude', `there can be ${MAX_EXCLUDED_CGROUPS} cgroups only`);
 }
 
 type Complain = (path: string, message: string) => void;

@@ -130,6 +130,13 @@ test('what is written in units arrives in milliseconds and bytes', () => {
   );
 });
 
+test('what is left out: any number of each', () => {
+  const sets = ['capture.scope.exclude=comm=a,comm=b,pid=1,pid=2,cgroup=/a,cgroup=/b'];
+  const { exclude, include } = load({ sets }).config.capture.scope;
+  assert.deepEqual(exclude, ['comm=a', 'comm=b', 'pid=1', 'pid=2', 'cgroup=/a', 'cgroup=/b']);
+  assert.deepEqual(include, []);
+});
+
 test('a scope is written as pairs or as texts', () => {
   const yaml =
     'capture: { scope: { include: [{ comm: a=b }, pid=7, { cgroup: /sys/fs/cgroup/x }] } }';
@@ -194,6 +201,21 @@ suite('errors', () => {
       'a planned scope',
       { sets: ['capture.scope.include=exe=/x'] },
       /not supported yet; allowed: pid=/,
+    ],
+    [
+      'a planned exclusion',
+      { sets: ['capture.scope.exclude=container=x'] },
+      /exclude: 'container=x' is not supported yet; allowed: pid=/,
+    ],
+    [
+      'more cgroups left out than the sampler can compare',
+      { sets: [`capture.scope.exclude=${'cgroup=/a,'.repeat(9)}`] },
+      /capture\.scope\.exclude: there can be 8 cgroups only$/,
+    ],
+    [
+      'limits that nobody keeps yet',
+      { sets: ['limits.memory_bytes=160MiB'] },
+      /^--set limits\.memory_bytes: limits: is not supported yet$/,
     ],
     ['two cgroups', { sets: ['capture.scope.include=cgroup=/a,cgroup=/b'] }, /one cgroup only$/],
     [

@@ -53,6 +53,12 @@ export const schema = section('', {
         'empty: the whole machine; any number of pid (with the processes they start), one comm, one cgroup; where several are given, all must be true',
         { pairs: true },
       ),
+      exclude: list(
+        scopeMember,
+        [],
+        'left out of that: any number of pid (with the processes they start), comm, and up to 8 cgroups',
+        { pairs: true },
+      ),
     }),
   }),
   symbols: section('Names from debug information', {
@@ -107,7 +113,6 @@ export type Config = ValueOf<typeof schema> & { readonly exporters: readonly Exp
 /** Planned keys whose feature is not built: told apart from misspelt ones. */
 export const PLANNED: ReadonlySet<string> = new Set([
   'capture.event',
-  'capture.scope.exclude',
   'off_cpu',
   'profile.timestamps',
   'resource.kubernetes',
@@ -119,5 +124,6 @@ export const PLANNED: ReadonlySet<string> = new Set([
 /** Planned values, by key. */
 export const PLANNED_VALUES: Readonly<Record<string, RegExp>> = {
   'capture.scope.include': /^(exe|container|namespace|service)=/,
+  'capture.scope.exclude': /^(exe|container|namespace|service)=/,
   'profile.labels': /^(trace_id|span_id)$/,
 };

@@ -1,6 +1,12 @@
 /** A destination that answers as the test says, and the exporter before it. */
+import assert from 'node:assert/strict';
 import type { Profile } from '../profile/model.ts';
-import { Exporter, type ExporterHost, type ExporterSettings } from './exporter.ts';
+import {
+  Exporter,
+  type ExporterHost,
+  type ExporterSettings,
+  type ExporterStats,
+} from './exporter.ts';
 import type { Destination, Outcome } from './transport.ts';
 
 export const DELIVERED: Outcome = { kind: 'delivered', rejected: 0, message: '' };
@@ -73,4 +79,12 @@ export function openExporter(
   settings: Partial<ExporterSettings> = {},
 ): Exporter {
   return Exporter.open(backend, { ...SETTINGS, ...settings }, { random: LONGEST, ...host });
+}
+
+/** Whatever happened: nothing is unaccounted for. */
+export function balanced(stats: ExporterStats): ExporterStats {
+  const dropped = Object.values(stats.dropped).reduce((sum, count) => sum + count, 0);
+  const { recovered, accepted, split, sent, queueSize } = stats;
+  assert.equal(recovered + accepted + split, sent + dropped + queueSize, JSON.stringify(stats));
+  return stats;
 }

@@ -13,6 +13,8 @@ export interface Certificates {
   readonly ca: Buffer;
   readonly server: Pair;
   readonly client: Pair;
+  /** The client's next one. */
+  readonly renewed: Pair;
   /** Until yesterday. */
   readonly expired: Pair;
   /** Of an authority that nobody knows. */
@@ -49,6 +51,7 @@ export function makeCertificates(): Certificates {
       ca: read('ca.pem'),
       server: signed('server', 'ca', 'IP:127.0.0.1'),
       client: signed('client', 'ca', 'DNS:agent'),
+      renewed: signed('renewed', 'ca', 'DNS:agent'),
       expired: signed('expired', 'ca', 'IP:127.0.0.1', -1),
       foreign: signed('foreign', 'other', 'IP:127.0.0.1'),
       misnamed: signed('misnamed', 'ca', 'DNS:elsewhere.example'),

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
   Backend,
+  balanced,
   DELIVERED,
   DOWN,
   openExporter,
   profileOf,
   SETTINGS,
 } from './backend.test-support.ts';
-import type { Exporter, ExporterStats } from './exporter.ts';
+import type { Exporter } from './exporter.ts';
 import { SimulatedClock, settled } from './simulated-clock.test-support.ts';
 import { SimulatedDisk } from './simulated-disk.test-support.ts';
 import type { Outcome } from './transport.ts';
@@ -27,14 +28,6 @@ function start(settings = {}) {
   };
   const open = (): Exporter => openExporter(backend, host, settings);
   return { clock, disk, backend, warnings, open, exporter: open() };
-}
-
-/** Whatever happened: nothing is unaccounted for. */
-function balanced(stats: ExporterStats): ExporterStats {
-  const dropped = Object.values(stats.dropped).reduce((sum, count) => sum + count, 0);
-  const { recovered, accepted, split, sent, queueSize } = stats;
-  assert.equal(recovered + accepted + split, sent + dropped + queueSize, JSON.stringify(stats));
-  return stats;
 }
 
 describe('sending', () => {

@@ -4,7 +4,6 @@ import type { Profile } from '../profile/model.ts';
 import type { RetryLimits } from './backoff.ts';
 import type { BreakerLimits, BreakerState } from './circuit-breaker.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { DropCounts } from './drops.ts';
 import { Queue, type QueueLimits, type Warn } from './queue.ts';
 import { FolderRefused, folderName, openQueueFolder, type QueueFolder } from './queue-folder.ts';
 import { Sender } from './sender.ts';
@@ -67,6 +66,8 @@ export interface ExporterStats {
 }
 
 const MEMORY_BYTES = 8 << 20;
+/** Until a folder that could not be used is tried again: another agent ends, somebody mends it. */
+const FOLDER_RETRY_MS = 10_000;
 const SYNC_INTERVAL_MS = 1000;
 const BREAKER_FAILURES = 5;
 /** The oldest gives way by 1/32 of the queue, but not by less than a request or so. */
@@ -77,13 +78,16 @@ export class Exporter {
   readonly #destination: Destination;
   readonly #queue: Queue;
   readonly #sender: Sender;
-  readonly #warn: Warn;
+  readonly #host: ExporterHost;
+  /** Of the queue; undefined = in memory. */
+  readonly #path: string | undefined;
+  #cancelRetry: (() => void) | undefined;
   #accepted = 0;
   #closing: Promise<void> | undefined;
 
   /**
    * Starts sending what an earlier agent left. Never throws: without a usable
-   * folder it queues in memory, and says so.
+   * folder it queues in memory, says so, and tries again from time to time.
    */
   static open(
     destination: Destination,
@@ -102,12 +106,16 @@ export class Exporter {
 
   private constructor(destination: Destination, settings: ExporterSettings, host: ExporterHost) {
     this.#destination = destination;
-    this.#warn = host.warn;
-    this.#queue = openQueue(destination.name, settings, host);
+    this.#host = host;
+    const { directory } = settings.queue;
+    this.#path =
+      directory === undefined ? undefined : join(directory, folderName(destination.name));
+    const { clock, random, warn } = host;
+    this.#queue = new Queue(queueLimits(settings), clock, warn);
+    this.#useFolder();
     const { retry, timeoutMs } = settings;
     const breaker = settings.breaker ?? { failures: BREAKER_FAILURES, openMs: retry.maxMs };
     const limits = { retry, breaker, timeoutMs };
-    const { clock, random } = host;
     this.#sender = new Sender(this.#queue, destination, limits, clock, random, host);
     this.#sender.wake();
   }
@@ -119,7 +127,7 @@ export class Exporter {
     } catch (cause) {
       this.#accepted++;
       this.#queue.dropped.add('encoding');
-      this.#warn('encoding', `a profile cannot be encoded and is dropped: ${String(cause)}`);
+      this.#host.warn('encoding', `a profile cannot be encoded and is dropped: ${String(cause)}`);
     }
     this.#sender.wake();
   }
@@ -161,30 +169,39 @@ export class Exporter {
   async #close(deadlineMs: number): Promise<void> {
     await this.#sender.close(deadlineMs);
     this.#destination.transport.close();
+    // The last moment at which it helps.
+    this.#useFolder();
+    this.#cancelRetry?.();
     await this.#queue.close();
+  }
+
+  /** Puts the queue on disk; when that cannot be, tries again later. */
+  #useFolder(): void {
+    this.#cancelRetry?.();
+    if (this.#path === undefined || this.#queue.isOnDisk) return;
+    const { openFolder, warn, clock } = this.#host;
+    try {
+      if (this.#queue.needsFolder) this.#queue.moveTo(openFolder(this.#path));
+    } catch (cause) {
+      const why = cause instanceof FolderRefused ? cause.message : String(cause);
+      const { name } = this.#destination;
+      warn('queue_in_memory', `${why}; what ${name} cannot send is kept in memory until it can`);
+    }
+    if (this.#queue.isOnDisk) return;
+    this.#cancelRetry = clock.after(FOLDER_RETRY_MS, () => {
+      this.#useFolder();
+      this.#sender.wake();
+    });
   }
 }
 
-function openQueue(name: string, settings: ExporterSettings, host: ExporterHost): Queue {
-  const { directory, maxBytes, maxAgeMs } = settings.queue;
-  const limits: QueueLimits = {
+function queueLimits({ queue }: ExporterSettings): QueueLimits {
+  const { maxBytes, maxAgeMs } = queue;
+  return {
     maxBytes,
     maxAgeMs: maxAgeMs > 0 ? maxAgeMs : Number.POSITIVE_INFINITY,
-    memoryBytes: settings.queue.memoryBytes ?? MEMORY_BYTES,
+    memoryBytes: queue.memoryBytes ?? MEMORY_BYTES,
     segmentBytes: Math.min(MAX_SEGMENT_BYTES, Math.floor(maxBytes / SEGMENTS)),
-    syncIntervalMs: settings.queue.syncIntervalMs ?? SYNC_INTERVAL_MS,
+    syncIntervalMs: queue.syncIntervalMs ?? SYNC_INTERVAL_MS,
   };
-  const { clock, warn } = host;
-  const dropped = new DropCounts();
-  let folder: QueueFolder | undefined;
-  try {
-    folder =
-      directory === undefined ? undefined : host.openFolder(join(directory, folderName(name)));
-    return new Queue(folder, limits, clock, dropped, warn);
-  } catch (cause) {
-    folder?.close();
-    const why = cause instanceof FolderRefused ? cause.message : String(cause);
-    warn('queue_in_memory', `${why}; what ${name} cannot send is kept in memory only`);
-    return new Queue(undefined, limits, clock, dropped, warn);
-  }
 }

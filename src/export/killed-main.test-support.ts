@@ -12,14 +12,16 @@ backend.answer = (request) => {
 const exporter = openExporter(
   backend,
   { warn: (cause, message) => cause.startsWith('queue') && writeSync(1, `${cause} ${message}\n`) },
-  { queue: { directory: directory!, maxBytes: 64 << 20, maxAgeMs: 0 } },
+  { queue: { directory: directory!, maxBytes: 1 << 30, maxAgeMs: 0 } },
 );
 if (answers === 'drain') {
   await exporter.close(20_000);
 } else {
   for (let number = Number(first); ; number++) {
-    exporter.accept(profileOf(String(number).padStart(9, '0').padEnd(20_000, '.')));
+    // Small ones and large ones: of these a kill may leave a part.
+    const size = number % 5 === 0 ? 200_000 : 1_000;
+    exporter.accept(profileOf(String(number).padStart(9, '0').padEnd(size, '.')));
     writeSync(1, `accepted ${number}\n`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -101,6 +101,15 @@ test('every status is what the protocol says of it', async (context) => {
   assert.ok(receiver.received.every(({ path }) => path === '/v1development/profiles'));
 });
 
+test('a time to come back at is by the clock of the receiver, whatever ours says', async (context) => {
+  const { url } = await httpReceiver(context, (response) => {
+    const date = 'Sat, 21 Nov 2020 12:00:00 GMT';
+    response.writeHead(503, { date, 'retry-after': 'Sat, 21 Nov 2020 12:02:00 GMT' }).end();
+  });
+  const outcome = await send(transport(context, url));
+  assert.deepEqual(outcome, { kind: 'retry', reason: 'HTTP 503', afterMs: 120_000 });
+});
+
 test('partial success, and success with an answer that makes no sense', async (context) => {
   const answers = [
     [Buffer.from([0x0a, 6, 0x08, 3, 0x12, 2, 0x6e, 0x6f]), { rejected: 3, message: 'no' }],

@@ -1,10 +1,10 @@
 /** OTLP over HTTP, as protobuf or JSON. */
-import { promisify } from 'node:util';
-import { gzip, zstdCompress } from 'node:zlib';
+import { compress } from './compress.ts';
 import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
 import { otlpJson } from './otlp-json.ts';
 import { httpOutcome } from './otlp-outcome.ts';
 import { countResources } from './otlp-requests.ts';
+import { answeredAt } from './retry-after.ts';
 import type { Outcome, Transport } from './transport.ts';
 
 export interface OtlpHttpSettings extends PosterSettings {
@@ -20,8 +20,6 @@ const CONTENT_TYPES = { protobuf: 'application/x-protobuf', json: 'application/j
 /** What receivers from 0.163 of the Collector on check, when it is there. */
 export const VERSION_HEADER = { 'otlp-profiles-development-version': '1' } as const;
 
-const pack = { gzip: promisify(gzip), zstd: promisify(zstdCompress) };
-
 export class OtlpHttpTransport implements Transport {
   readonly #settings: OtlpHttpSettings;
   readonly #poster: Poster;
@@ -35,7 +33,7 @@ export class OtlpHttpTransport implements Transport {
     const { format, compression, headers, now } = this.#settings;
     try {
       const plain = format === 'json' ? Buffer.from(otlpJson(request)) : request;
-      const body = compression === 'none' ? plain : await pack[compression](plain);
+      const body = compression === 'none' ? plain : await compress[compression](plain);
       const answer = await this.#poster.post(
         body,
         {
@@ -52,11 +50,10 @@ export class OtlpHttpTransport implements Transport {
       const { status, headers: answered } = answer;
       const retryAfter = answered['retry-after'];
       const contentType = answered['content-type'] ?? '';
-      const { body: said } = answer;
       return httpOutcome(
-        { status, retryAfter, contentType, body: said },
+        { status, retryAfter, contentType, body: answer.body },
         countResources(request),
-        now(),
+        answeredAt(answered.date, now()),
       );
     } catch (error) {
       // Certificates that cannot be read now may be readable later.

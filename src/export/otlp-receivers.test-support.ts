@@ -1,8 +1,9 @@
 /** Receivers of OTLP that answer as a test wants. On 127.0.0.1, stopped at the end of the test. */
 import * as http from 'node:http';
 import * as https from 'node:https';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+import { type PeerCertificate, TLSSocket } from 'node:tls';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import * as grpc from '@grpc/grpc-js';
 import type { Pair } from './certificates.test-support.ts';
@@ -17,6 +18,8 @@ export interface Received {
   readonly headers: http.IncomingHttpHeaders;
   /** Decompressed. */
   readonly body: Buffer;
+  /** Serial number of the sender's certificate; '' = it has none. */
+  readonly certificate: string;
 }
 
 export interface HttpReceiver {
@@ -42,7 +45,9 @@ export async function httpReceiver(
     request.on('end', () => {
       const { url = '', headers } = request;
       const body = decompressed(Buffer.concat(chunks), headers['content-encoding']);
-      const one = { path: url, headers, body };
+      const { socket } = request;
+      const certificate = socket instanceof TLSSocket ? serialOf(socket.getPeerCertificate()) : '';
+      const one = { path: url, headers, body, certificate };
       received.push(one);
       answer(response, one);
     });
@@ -59,6 +64,9 @@ export async function httpReceiver(
   const url = new URL(`${tls ? 'https' : 'http'}://127.0.0.1:${port}`);
   return { url, received, connections: () => connections };
 }
+
+const serialOf = (certificate: Partial<PeerCertificate> | undefined): string =>
+  certificate?.serialNumber ?? '';
 
 function decompressed(body: Buffer, encoding: string | undefined): Buffer {
   if (encoding === 'gzip') return gunzipSync(body);
@@ -123,9 +131,75 @@ export async function connectProxy(test: TestContext): Promise<Proxy> {
   return { port, connected };
 }
 
+/** What becomes of a connection; the rest of it passes. */
+export type Fault =
+  | 'refused'
+  /** When some of the request has passed. */
+  | 'cut in the request'
+  /** When the receiver has the request and answers. */
+  | 'cut in the answer'
+  | 'garbage'
+  | 'hangs';
+
+export interface FaultyWay {
+  readonly port: number;
+  /** Of the receiver; may change. */
+  target: number;
+  /** Of the next connections, in order; none = they pass. */
+  readonly faults: Fault[];
+  /** So far. */
+  connections: number;
+}
+
+/** Between sender and receiver. @param arrived how many requests the receiver has */
+export async function faultyWay(
+  test: TestContext,
+  target: number,
+  arrived: () => number,
+): Promise<FaultyWay> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    way.connections++;
+    const fault = way.faults.shift();
+    sockets.add(client);
+    client.on('error', () => {});
+    if (fault === 'refused') {
+      client.resetAndDestroy();
+    } else if (fault === 'hangs') {
+      client.resume();
+    } else if (fault === 'garbage') {
+      client.once('data', () => client.end(Buffer.alloc(5000, 0xa5)));
+    } else {
+      const onward = connect(way.target, '127.0.0.1');
+      sockets.add(onward);
+      onward.on('error', () => client.destroy()).on('close', () => client.destroy());
+      client.on('close', () => onward.destroy());
+      const cut = (): void => {
+        client.resetAndDestroy();
+        onward.resetAndDestroy();
+      };
+      const before = arrived();
+      let passed = 0;
+      client.on('data', (bytes: Buffer) => {
+        passed += bytes.length;
+        if (fault === 'cut in the request' && passed > 3000) cut();
+        else onward.write(bytes);
+      });
+      onward.on('data', (bytes: Buffer) => {
+        if (fault === 'cut in the answer' && arrived() > before) cut();
+        else client.write(bytes);
+      });
+    }
+  });
+  const port = await listen(test, server, sockets);
+  const way: FaultyWay = { port, target, faults: [], connections: 0 };
+  return way;
+}
+
 export interface GrpcReceived {
   readonly metadata: grpc.Metadata;
   readonly body: Buffer;
+  readonly certificate: string;
 }
 
 export interface GrpcAnswer {
@@ -165,7 +239,8 @@ export async function grpcReceiver(
     responseDeserialize: bytes,
   };
   const handle: grpc.handleUnaryCall<Buffer, Buffer> = (call, done) => {
-    const request = { metadata: call.metadata, body: call.request };
+    const certificate = serialOf(call.getAuthContext().sslPeerCertificate);
+    const request = { metadata: call.metadata, body: call.request, certificate };
     received.push(request);
     peers.push(call.getPeer());
     const answered = answer(request);

@@ -1,10 +1,10 @@
 /** Sends requests of Pyroscope's push API. */
 import type { OutgoingHttpHeaders } from 'node:http';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { compress } from './compress.ts';
 import { outcomeOfPush } from './connect-outcome.ts';
 import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
 import { countSeries } from './push-message.ts';
+import { answeredAt } from './retry-after.ts';
 import type { Outcome, Transport } from './transport.ts';
 
 export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
@@ -28,8 +28,6 @@ export type Auth =
 
 const METHOD = 'push.v1.PusherService/Push';
 
-const compress = promisify(gzip);
-
 export class PushTransport implements Transport {
   readonly #settings: PushTransportSettings;
   readonly #poster: Poster;
@@ -47,10 +45,11 @@ export class PushTransport implements Transport {
     } catch {
       return { kind: 'retry', reason: 'credentials_unreadable' };
     }
-    const body = compression === 'gzip' ? await compress(request) : request;
+    const body = compression === 'gzip' ? await compress.gzip(request) : request;
     const answer = await this.#poster.post(body, headers, signal);
     const sent = { series: countSeries(request), bytes: request.length };
-    if ('status' in answer) return outcomeOfPush(answer, sent, now());
+    if ('status' in answer)
+      return outcomeOfPush(answer, sent, answeredAt(answer.headers.date, now()));
     return { kind: 'retry', reason: answer.reason };
   }
 

@@ -4,7 +4,7 @@
  * disk. Every request that came in leaves once, as sent or with a reason.
  */
 import type { Clock } from './clock.ts';
-import type { DropCounts, DropReason } from './drops.ts';
+import { DropCounts, type DropReason } from './drops.ts';
 import { HEADER_BYTES } from './entry.ts';
 import type { QueueFolder } from './queue-folder.ts';
 import { SegmentStore } from './segment-store.ts';
@@ -39,11 +39,15 @@ interface MemoryEntry {
 }
 
 export class Queue {
-  readonly dropped: DropCounts;
+  readonly dropped = new DropCounts();
   readonly #limits: QueueLimits;
   readonly #clock: Clock;
   readonly #warn: Warn;
-  readonly #store: SegmentStore | undefined;
+  #store: SegmentStore | undefined;
+  /** To be moved into as soon as nothing is under way. */
+  #folder: QueueFolder | undefined;
+  /** The oldest request is sent in parts, some of which may have left: it stays the oldest. */
+  #isInParts = false;
   readonly #memory: MemoryEntry[] = [];
   #memoryBytes = 0;
   /** Why the last write failed; undefined when it did not. */
@@ -51,44 +55,22 @@ export class Queue {
   #taken: Taken | undefined;
   /** The taken one gave way in the meantime: it is dropped when it is not sent. */
   #abandoned: DropReason | undefined;
-  readonly #found: number;
+  #found = 0;
   #damagedAtStart = 0;
-  #nextSequence: number;
-  readonly #timeBase: number;
+  /** Numbers on disk start at 0: before there is one they are below it. */
+  #nextSequence = Number.MIN_SAFE_INTEGER;
+  #timeBase: number;
   #cancelSync: (() => void) | undefined;
   #isSyncing = false;
   #closing: Promise<void> | undefined;
   #closed: (() => void) | undefined;
 
-  /** @param folder undefined = in memory only. @throws Error of the file system when the folder cannot be used */
-  constructor(
-    folder: QueueFolder | undefined,
-    limits: QueueLimits,
-    clock: Clock,
-    dropped: DropCounts,
-    warn: Warn,
-  ) {
-    this.dropped = dropped;
+  /** In memory, until moveTo(). */
+  constructor(limits: QueueLimits, clock: Clock, warn: Warn) {
     this.#limits = limits;
     this.#clock = clock;
     this.#warn = warn;
-    if (folder !== undefined) {
-      this.#store = new SegmentStore(folder, limits.segmentBytes, {
-        damaged: (entries, uncounted, what) => {
-          this.dropped.add('damaged', entries);
-          if (uncounted) this.#damagedAtStart += entries;
-          this.#warn('queue_damaged', `${folder.path}: ${what}`);
-        },
-        failed: (what, cause) => {
-          this.#warn('queue_failed', `${folder.path}: cannot ${what}: ${String(cause)}`);
-        },
-      });
-    }
-    this.#found = this.#store?.count ?? 0;
-    this.#nextSequence = this.#store?.nextSequence ?? 0;
-    // Never before what is there already: a clock that was set back makes nothing younger than now.
-    this.#timeBase = Math.max(clock.now(), this.#store?.latestTime ?? 0) - clock.monotonic();
-    this.#syncSoon();
+    this.#timeBase = clock.now() - clock.monotonic();
   }
 
   /** Requests that came in and have not left. */
@@ -113,6 +95,11 @@ export class Queue {
 
   get isOnDisk(): boolean {
     return this.#store !== undefined;
+  }
+
+  /** It is in memory, and has been given no folder to move to. */
+  get needsFolder(): boolean {
+    return this.#store === undefined && this.#folder === undefined;
   }
 
   /** Never throws: what cannot be kept is counted. */
@@ -147,14 +134,31 @@ export class Queue {
     if (result !== 'sent') this.dropped.add(result);
     if (this.#abandoned !== undefined) this.#abandoned = undefined;
     else this.#removeFirst();
+    this.#isInParts = false;
+    this.#move();
   }
 
-  /** What was taken stays the oldest, unless it gave way in the meantime. */
-  release(): void {
+  /**
+   * What was taken stays the oldest, unless it gave way in the meantime.
+   * @param isInParts it is on its way in parts, and nothing may come before it
+   */
+  release(isInParts = false): void {
     if (this.#taken === undefined) throw new Error('nothing is taken');
     this.#taken = undefined;
+    this.#isInParts = isInParts && this.#abandoned === undefined;
     if (this.#abandoned !== undefined) this.dropped.add(this.#abandoned);
     this.#abandoned = undefined;
+    this.#move();
+  }
+
+  /**
+   * From now on it is in the folder, behind what is there; while a request is under way it
+   * waits for its end. When the folder cannot be used it says so and needs another.
+   */
+  moveTo(folder: QueueFolder): void {
+    if (!this.needsFolder) throw new Error('has a folder');
+    this.#folder = folder;
+    this.#move();
   }
 
   /**
@@ -168,6 +172,9 @@ export class Queue {
 
   #close(): Promise<void> {
     if (this.#taken !== undefined) this.release();
+    // Whole again: the next agent sends it so.
+    this.#isInParts = false;
+    this.#move();
     this.#spill();
     this.dropped.add(this.#failure ?? 'shutdown', this.#memory.length);
     this.#memory.length = 0;
@@ -183,6 +190,42 @@ export class Queue {
   #finish(): void {
     this.#store?.close();
     this.#closed!();
+  }
+
+  /** @throws Error of the file system */
+  #open(folder: QueueFolder): void {
+    const store = new SegmentStore(folder, this.#limits.segmentBytes, {
+      damaged: (entries, uncounted, what) => {
+        this.dropped.add('damaged', entries);
+        this.#damagedAtStart += uncounted;
+        this.#warn('queue_damaged', `${folder.path}: ${what}`);
+      },
+      failed: (what, cause) => {
+        this.#warn('queue_failed', `${folder.path}: cannot ${what}: ${String(cause)}`);
+      },
+    });
+    this.#store = store;
+    this.#found = store.count;
+    this.#failure = undefined;
+    // Never before what is there already: a clock that was set back makes nothing younger than now.
+    this.#timeBase = Math.max(this.#timeBase, store.latestTime - this.#clock.monotonic());
+    this.#nextSequence = store.nextSequence;
+    const waiting = this.#memory.splice(0);
+    this.#memory.push(...waiting.map((entry) => ({ ...entry, sequence: this.#nextSequence++ })));
+    this.#spill();
+  }
+
+  /** Into the folder that was given, unless that would change what is under way. */
+  #move(): void {
+    const folder = this.#folder;
+    if (folder === undefined || this.#taken !== undefined || this.#isInParts) return;
+    this.#folder = undefined;
+    try {
+      this.#open(folder);
+    } catch (cause) {
+      folder.close();
+      this.#warn('queue_in_memory', `cannot use ${folder.path}: ${String(cause)}`);
+    }
   }
 
   /** Ahead of the calendar when that was set back; never jumps while the agent runs. */

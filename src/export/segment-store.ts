@@ -21,8 +21,8 @@ export interface StoredEntry {
 }
 
 export interface StoreEvents {
-  /** Entries that can no longer be read; `uncounted`: they were not in `count`, and are at least that many. */
-  damaged(entries: number, uncounted: boolean, what: string): void;
+  /** Entries that can no longer be read, so many at least; `uncounted` of them were not in `count`. */
+  damaged(entries: number, uncounted: number, what: string): void;
   /** The disk refuses something without which the queue goes on. */
   failed(what: string, cause: unknown): void;
 }
@@ -32,6 +32,8 @@ export class SegmentStore {
   readonly #segmentBytes: number;
   readonly #events: StoreEvents;
   readonly #position: PositionFile;
+  /** Of the first entry that is still wanted; the position, when the disk takes it. */
+  #wanted: number;
   /** Oldest first. */
   readonly #segments: Segment[] = [];
   /** Takes appends; the last of `#segments`, or none yet. */
@@ -56,8 +58,15 @@ export class SegmentStore {
     this.#events = events;
     this.#position = new PositionFile(folder);
     this.#nextSequence = this.#position.sequence;
-    const names = folder.list().filter(isSegmentName).sort();
-    for (const name of names) this.#load(name, name === names.at(-1));
+    this.#wanted = this.#position.sequence;
+    try {
+      const names = folder.list().filter(isSegmentName).sort();
+      for (const name of names) this.#load(name, name === names.at(-1));
+    } catch (cause) {
+      // It is tried again and again: nothing may stay open.
+      this.#closeFiles();
+      throw cause;
+    }
   }
 
   /** Of the files, what is worked off but not yet removed included. */
@@ -117,13 +126,9 @@ export class SegmentStore {
         const request = segment.request(segment.offset, header);
         if (request !== undefined) return { sequence: header.sequence, request };
         this.#keepAside(segment, segment.offset, next);
-        this.#events.damaged(1, false, `an entry of ${segment.name} is not as it was written`);
+        this.#events.damaged(1, 0, `an entry of ${segment.name} is not as it was written`);
       } catch (cause) {
-        this.#events.damaged(
-          1,
-          false,
-          `an entry of ${segment.name} cannot be read: ${message(cause)}`,
-        );
+        this.#events.damaged(1, 0, `an entry of ${segment.name} cannot be read: ${message(cause)}`);
       }
       this.removeFirst();
     }
@@ -199,14 +204,20 @@ export class SegmentStore {
     } catch (cause) {
       this.#syncFailed(cause);
     }
+    this.#closeFiles();
+    this.#folder.close();
+  }
+
+  #closeFiles(): void {
     for (const segment of this.#segments) this.#folder.closeFile(segment.file);
     this.#position.close();
-    this.#folder.close();
   }
 
   #load(name: string, isLast: boolean): void {
     const segment = new Segment(this.#folder, name, this.#folder.open(name));
     let at = 0;
+    let damagedAt = -1;
+    let expected = Math.max(firstSequence(segment), this.#wanted);
     for (let found = segment.find(at); found.kind !== 'end'; found = segment.find(at)) {
       const broken =
         found.kind === 'damage' ? found.isTail : isLast && this.#isTornTail(segment, at, found);
@@ -214,8 +225,12 @@ export class SegmentStore {
         this.#cutTail(segment, at);
         break;
       }
+      if (found.kind === 'damage') damagedAt = at;
       if (found.kind === 'entry') {
         const { sequence, time } = found.header;
+        if (damagedAt >= 0) segment.gaps.set(damagedAt, Math.max(0, sequence - expected));
+        damagedAt = -1;
+        expected = Math.max(expected, sequence + 1);
         this.#nextSequence = Math.max(this.#nextSequence, sequence + 1);
         this.#latestTime = Math.max(this.#latestTime, time);
         if (sequence >= this.#position.sequence) segment.remaining++;
@@ -255,7 +270,7 @@ export class SegmentStore {
     } catch (cause) {
       this.#events.failed(`cut ${segment.name}`, cause);
     }
-    this.#events.damaged(1, true, `${bytes} bytes at the end of ${segment.name} are no entry`);
+    this.#events.damaged(1, 1, `${bytes} bytes at the end of ${segment.name} are no entry`);
   }
 
   /** For people; when it fails nothing else does. */
@@ -312,34 +327,35 @@ export class SegmentStore {
       }
       if (found.kind === 'damage' && !found.isTail) {
         this.#keepAside(segment, segment.offset, found.next);
-        const lost = this.#lostBefore(segment, found.next);
-        this.#events.damaged(lost, true, `a part of ${segment.name} is no entry`);
-        segment.offset = found.next;
+        this.#skipDamage(segment, found.next);
         return;
       }
-      this.#events.damaged(
-        segment.remaining,
-        false,
-        `the end of ${segment.name} is no longer there`,
-      );
+      this.#events.damaged(segment.remaining, 0, `the end of ${segment.name} is no longer there`);
     } catch (cause) {
       this.#events.damaged(
         segment.remaining,
-        false,
+        0,
         `${segment.name} cannot be read: ${message(cause)}`,
       );
     }
     this.dropSegment();
   }
 
-  /** How many entries were where now is damage: sequence numbers tell. */
-  #lostBefore(segment: Segment, next: number): number {
+  /** Sequence numbers tell how many entries were where now is damage; none when all had been delivered. */
+  #skipDamage(segment: Segment, next: number): void {
     const found = segment.find(next);
-    if (found.kind !== 'entry') return 1;
-    return Math.max(1, found.header.sequence - this.#position.sequence);
+    const missing = found.kind === 'entry' ? Math.max(0, found.header.sequence - this.#wanted) : 1;
+    const uncounted = Math.min(missing, segment.gaps.get(segment.offset) ?? 0);
+    // What follows is one of those that remain.
+    const counted = Math.min(missing - uncounted, segment.remaining - 1);
+    segment.remaining -= counted;
+    this.#count -= counted;
+    segment.offset = next;
+    this.#events.damaged(uncounted + counted, uncounted, `a part of ${segment.name} is no entry`);
   }
 
   #savePosition(sequence: number): void {
+    this.#wanted = sequence;
     try {
       this.#position.save(sequence);
       this.#positionUnsynced = true;

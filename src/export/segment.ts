@@ -42,6 +42,8 @@ export class Segment {
   remaining = 0;
   /** Where the first of them is. */
   offset = 0;
+  /** Places where no entry was when it was opened, and how many wanted ones are missing there. */
+  readonly gaps = new Map<number, number>();
 
   /** @throws Error of the file system */
   constructor(folder: QueueFolder, name: string, file: number) {

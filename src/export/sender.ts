@@ -202,7 +202,7 @@ export class Sender {
       parts.shift();
       if (result === 'sent') this.sent++;
       else this.#queue.dropped.add(result);
-      this.#queue.release();
+      this.#queue.release(true);
     } else {
       if (result === 'sent') this.sent++;
       this.#attempt = undefined;
@@ -230,7 +230,7 @@ export class Sender {
     const attempt = this.#attempt!;
     attempt.parts = [...parts, ...(attempt.parts?.slice(1) ?? [])];
     this.split += parts.length - 1;
-    this.#queue.release();
+    this.#queue.release(true);
     this.#next();
   }
 
@@ -246,7 +246,7 @@ export class Sender {
     if (maxElapsedMs > 0 && now - this.#attempt!.since >= maxElapsedMs) {
       this.#giveUp();
     } else {
-      this.#queue.release();
+      this.#queue.release(this.#attempt!.parts !== undefined);
     }
     this.#state = 'waiting';
     if (this.#closing !== undefined) {

@@ -5,8 +5,8 @@ import { LoadedCode } from './loaded-code.ts';
 
 /** Where kernel names are read from. */
 export interface KernelFiles {
-  /** Contents of `/proc/kallsyms`, empty where it cannot be read. */
-  kallsyms(): Uint8Array;
+  /** Contents of `/proc/kallsyms` in pieces, none where it cannot be read. */
+  kallsyms(): Iterable<Uint8Array>;
   /** Contents of `/proc/modules`. */
   modules(): Uint8Array;
   /** Monotonic milliseconds. */
@@ -18,15 +18,15 @@ export interface KernelName extends KernelSymbol {
   readonly unnamed?: true;
 }
 
-/** Reading takes 0.1 s of CPU on a kernel with all modules: at most a hundredth of the time goes there. */
-const REST_PER_WORK = 100;
+/** Reading takes 0.1 s of CPU on a kernel with all modules: little of the time goes there. */
+const REST_PER_WORK = 300;
 const MIN_REST_MS = 1000;
 /** Twice as long after each time that did not help: some code never has a name. */
 const MAX_REST_MS = 600_000;
 /** Addresses stay hidden until somebody changes a setting. */
 const HIDDEN_REST_MS = 60_000;
-/** A BPF program that was unloaded makes its place free for another. */
-const MAX_BPF_AGE_MS = 120_000;
+/** A BPF program that was unloaded makes its place free for another, whose coming may not have been seen. */
+const MAX_BPF_AGE_MS = 900_000;
 
 const HIDDEN_TEXT = {
   kptr_restrict: '[kernel: addresses hidden by kptr_restrict]',

@@ -34,7 +34,7 @@ ffffffffc0300080 t bpf_trampoline_6442\t[bpf]
 `;
 
 test('a function is named from its start to the next symbol', () => {
-  const symbols = KernelSymbols.parse(encode(SAMPLE));
+  const symbols = KernelSymbols.parse([encode(SAMPLE)]);
   const name = (hex: string) => symbols.lookup(address(hex))?.name;
   assert.equal(symbols.hidden, '');
   assert.equal(name('ffffffff81000000'), 'startup_64', 'not the section bound at the same address');
@@ -46,7 +46,7 @@ test('a function is named from its start to the next symbol', () => {
 });
 
 test('addresses outside of all code have no name', () => {
-  const symbols = KernelSymbols.parse(encode(SAMPLE));
+  const symbols = KernelSymbols.parse([encode(SAMPLE)]);
   for (const hex of [
     '0000000000000000',
     'ffffffff80ffffff',
@@ -63,7 +63,7 @@ test('addresses outside of all code have no name', () => {
 });
 
 test('modules come in any order and keep their names', () => {
-  const symbols = KernelSymbols.parse(encode(SAMPLE));
+  const symbols = KernelSymbols.parse([encode(SAMPLE)]);
   const at = (hex: string) => symbols.lookup(address(hex));
   assert.deepEqual(at('ffffffffc0100fff'), {
     name: 'early_read',
@@ -78,13 +78,13 @@ test('the size in /proc/modules ends the last function of a module', () => {
   const modules =
     'early 4096 0 - Live 0xffffffffc0100000\nlater 80 1 early, Live 0xffffffffc0200000\n';
   const kallsyms = SAMPLE.replace(/.*later_data.*\n/, '');
-  const symbols = KernelSymbols.parse(encode(kallsyms), encode(modules));
+  const symbols = KernelSymbols.parse([encode(kallsyms)], encode(modules));
   assert.equal(symbols.lookup(address('ffffffffc020004f'))?.name, 'later_read');
   assert.equal(symbols.lookup(address('ffffffffc0200050')), undefined);
 });
 
 test('BPF programs are shown by the name they were given, else by tag', () => {
-  const symbols = KernelSymbols.parse(encode(SAMPLE));
+  const symbols = KernelSymbols.parse([encode(SAMPLE)]);
   assert.deepEqual(symbols.lookup(address('ffffffffc0300010')), {
     name: 'bpf:sample_stack',
     systemName: 'bpf_prog_0123456789abcdef_sample_stack',
@@ -96,15 +96,15 @@ test('BPF programs are shown by the name they were given, else by tag', () => {
 
 test('withheld addresses are told apart from no symbols at all', () => {
   const zeros = encode(SAMPLE.replace(/^[0-9a-f]{16}/gm, '0000000000000000'));
-  assert.equal(KernelSymbols.parse(zeros).hidden, 'kptr_restrict');
-  assert.equal(KernelSymbols.parse(zeros).lookup(kernelAddress(0)), undefined);
-  assert.equal(KernelSymbols.parse(encode('')).hidden, 'no_symbols');
+  assert.equal(KernelSymbols.parse([zeros]).hidden, 'kptr_restrict');
+  assert.equal(KernelSymbols.parse([zeros]).lookup(kernelAddress(0)), undefined);
+  assert.equal(KernelSymbols.parse([]).hidden, 'no_symbols');
 });
 
 test('this machine: every tenth text symbol is found at its address, quickly', (context) => {
   const bytes = readFileSync('/proc/kallsyms');
   const start = cpuMilliseconds();
-  const symbols = KernelSymbols.parse(bytes);
+  const symbols = KernelSymbols.parse([bytes]);
   const took = cpuMilliseconds() - start;
   context.diagnostic(`${bytes.length} bytes, ${symbols.size} symbols in ${took.toFixed(1)} ms`);
   assert.equal(symbols.hidden, '', 'run as root, with kernel.kptr_restrict at most 1');
@@ -127,6 +127,27 @@ test('this machine: every tenth text symbol is found at its address, quickly', (
   }
 });
 
+test('pieces of any size, in memory that is used again, give what the whole gives', () => {
+  const whole = encode(SAMPLE);
+  const expected = KernelSymbols.parse([whole]);
+  const buffer = new Uint8Array(whole.length);
+  function* pieces(size: number) {
+    for (let at = 0; at < whole.length; at += size) {
+      const piece = buffer.subarray(0, Math.min(size, whole.length - at));
+      piece.set(whole.subarray(at, at + size));
+      yield piece;
+      buffer.fill(0x20);
+    }
+  }
+  for (const size of [1, 2, 7, 40, 64, whole.length - 1]) {
+    const symbols = KernelSymbols.parse(pieces(size));
+    assert.equal(symbols.size, expected.size);
+    for (const [hex] of SAMPLE.matchAll(/^[0-9a-f]{16}/gm)) {
+      assert.deepEqual(symbols.lookup(address(hex)), expected.lookup(address(hex)));
+    }
+  }
+});
+
 test('200,000 lines parse in a tenth of a second or so', () => {
   const lines = Array.from({ length: 200_000 }, (_, index) => {
     return `${(0xffffff81000000n + BigInt(index) * 64n).toString(16).padStart(16, 'f')} t function_number_${index}\n`;
@@ -134,7 +155,7 @@ test('200,000 lines parse in a tenth of a second or so', () => {
   const bytes = encode(`ffffffff81000000 T _stext\n${lines.join('')}ffffffffa0000000 T _etext\n`);
   const times = [1, 2, 3].map(() => {
     const start = cpuMilliseconds();
-    assert.equal(KernelSymbols.parse(bytes).size, 200_001);
+    assert.equal(KernelSymbols.parse([bytes]).size, 200_001);
     return cpuMilliseconds() - start;
   });
   assert.ok(Math.min(...times) < 200, `${times}`);
@@ -150,14 +171,14 @@ test('damaged input never throws', () => {
     fc.property(fc.array(change, { maxLength: 20 }), fc.nat(sample.length), (changes, length) => {
       const bytes = Uint8Array.from(sample);
       for (const [at, value] of changes) bytes[at] = value;
-      const symbols = KernelSymbols.parse(bytes.subarray(0, length), bytes.subarray(length));
+      const symbols = KernelSymbols.parse([bytes.subarray(0, length)], bytes.subarray(length));
       for (const [hex] of SAMPLE.matchAll(/^[0-9a-f]{16}/gm)) symbols.lookup(address(hex));
     }),
     { seed: SEED, numRuns: 2000 },
   );
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
-      KernelSymbols.parse(bytes, bytes).lookup(kernelAddress(1));
+      KernelSymbols.parse([bytes], bytes).lookup(kernelAddress(1));
     }),
     { seed: SEED, numRuns: 2000 },
   );

@@ -40,7 +40,7 @@ export class KernelSymbols {
   /** By module name without brackets; empty when `/proc/modules` was not given. */
   readonly #ranges: ReadonlyMap<string, ModuleRange>;
 
-  private constructor(kallsyms: Uint8Array, modules: Uint8Array) {
+  private constructor(kallsyms: Iterable<Uint8Array>, modules: Uint8Array) {
     const parsed = parseKallsyms(kallsyms);
     this.#addresses = parsed.addresses;
     this.#names = parsed.names;
@@ -56,11 +56,14 @@ export class KernelSymbols {
   }
 
   /**
-   * @param kallsyms Contents of `/proc/kallsyms`. Without CAP_SYSLOG (or with
+   * @param kallsyms Contents of `/proc/kallsyms`, in pieces of any size. Without CAP_SYSLOG (or with
    *   kptr_restrict = 2) all addresses in it are zero: see `hidden`.
    * @param modules Contents of `/proc/modules`, empty where the kernel has none.
    */
-  static parse(kallsyms: Uint8Array, modules: Uint8Array = new Uint8Array()): KernelSymbols {
+  static parse(
+    kallsyms: Iterable<Uint8Array>,
+    modules: Uint8Array = new Uint8Array(),
+  ): KernelSymbols {
     return new KernelSymbols(kallsyms, modules);
   }
 

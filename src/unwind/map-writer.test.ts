@@ -24,6 +24,7 @@ before(() => {
     followChildren: false,
     comm: undefined,
     cgroup: undefined,
+    excluded: { pids: [], comms: [], cgroups: [] },
     ringBytes: 64 << 10,
     tableBytes: 1 << 20,
     copyEverySample: false,

@@ -10,10 +10,10 @@ export class Agent {
   readonly #started = performance.now();
   #log = '';
 
-  /** @param port of the page, on loopback */
-  constructor(port: number) {
+  /** @param port of the page, on loopback. @param options further ones */
+  constructor(port: number, options: readonly string[] = []) {
     this.#address = `127.0.0.1:${port}`;
-    this.#child = spawn(CLI, ['agent', '--listen', this.#address], {
+    this.#child = spawn(CLI, ['agent', '--listen', this.#address, ...options], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#child.stderr!.on('data', (chunk: Buffer) => {

@@ -4,7 +4,7 @@
  *
  *   --only NAME     one case (may be repeated): a load, or slope, peers, peers-alone,
  *                   record, short, first-second, replay, debug-names, go-names, symbols,
- *                   otlp-encode, delivery
+ *                   otlp-encode, delivery, dead-backend, wire
  *   --seconds N     length of a window (default 20)
  *   --output FILE   default build/bench/bench.json
  */
@@ -24,6 +24,7 @@ import {
   type Setting,
   shortProcesses,
 } from './cases.ts';
+import { deadBackend } from './dead-backend.ts';
 import { debugNames } from './debug-names.ts';
 import { delivery } from './delivery.ts';
 import { goNames } from './go-names.ts';
@@ -32,6 +33,7 @@ import { enableBpfStats } from './meter.ts';
 import { otlpEncode } from './otlp-encode.ts';
 import { symbolIndex } from './symbol-index.ts';
 import { type Figure, formatTable } from './table.ts';
+import { wire } from './wire.ts';
 
 /** The aim is for 100,000 symbols. */
 function symbolFigures(): Figure[] {
@@ -70,6 +72,8 @@ const cases = new Map<string, () => Promise<Figure[]>>([
   ['replay', () => replay(setting)],
   ['otlp-encode', otlpEncode],
   ['delivery', delivery],
+  ['dead-backend', deadBackend],
+  ['wire', () => wire(setting)],
   ['debug-names', debugNames],
   ['go-names', goNames],
   ['symbols', async () => symbolFigures()],

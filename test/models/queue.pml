@@ -5,9 +5,9 @@
  * One agent after the other works on the same disk. An agent is one thread:
  * each `::` below is one event of its loop, and it can die between any two
  * writes (DIES). Requests have numbers; what is named `ghost` the real agent
- * does not know. Not here: what waits in memory because the disk is full, and
- * parts of split requests, which src/export/crash.test.ts and
- * src/export/exporter.test.ts cover.
+ * does not know. Not here: what waits in memory because the disk is full or
+ * another agent's, and parts of split requests: src/export/crash.test.ts,
+ * second-agent.test.ts and exporter.test.ts cover them.
  *
  * BREAK_... build known mistakes into it: the test sees that each is found.
  */
