@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { loadConfig } from '../config/load.ts';
 import type { Destination, Outcome } from '../export/transport.ts';
 import { buildProfile, plainSample } from '../profile/fixture.test-support.ts';
@@ -31,8 +32,19 @@ class World {
   readonly opened: string[] = [];
   readonly closed: string[] = [];
   readonly warnings: string[] = [];
+  readonly messages: string[] = [];
+  readonly told: object[] = [];
+  /** Of those called `down`. */
+  isBack = false;
   readonly delivery = new Delivery(
-    { onWarning: (exporter, cause) => this.warnings.push(`${exporter}: ${cause}`) },
+    {
+      onOpen: (exporter, opened) => this.told.push({ exporter, ...opened }),
+      onWarning: (exporter, cause, message) => {
+        this.warnings.push(`${exporter}: ${cause}`);
+        this.messages.push(message);
+      },
+      onRecovery: (exporter, recovery) => this.told.push({ exporter, ...recovery }),
+    },
     ({ name }): Destination => this.#destination(name),
   );
 
@@ -45,7 +57,7 @@ class World {
       split: () => undefined,
       transport: {
         send: async (request): Promise<Outcome> => {
-          if (name === 'down') return { kind: 'retry', reason: 'ECONNREFUSED' };
+          if (name === 'down' && !this.isBack) return { kind: 'retry', reason: 'ECONNREFUSED' };
           this.arrived.push(`${name} ${Buffer.from(request)}`);
           return { kind: 'delivered', rejected: 0, message: '' };
         },
@@ -100,9 +112,50 @@ test('what could not be sent waits on disk for the exporter that comes after', a
   await after.delivery.close(50);
 });
 
+test('an operator is told where profiles go, that they cannot, and that they can again', async () => {
+  const world = new World();
+  const { delivery } = world;
+  const retry = { initial: '1ms', max: '1ms' };
+  const url = 'http://me:secret@pyroscope:4040';
+  await delivery.apply(
+    configOf([
+      pyroscope('down', { url, retry, queue: { directory: join(folder, 'told') } }),
+      pyroscope('a'),
+    ]),
+  );
+  const queue = join(folder, 'told', 'down');
+  const to = 'http://[redacted]@pyroscope:4040';
+  assert.deepEqual(world.told.splice(0), [
+    { exporter: 'down', to, queue, waiting: 0 },
+    { exporter: 'a', to: 'http://127.0.0.1:1', queue: undefined, waiting: 0 },
+  ]);
+  delivery.accept(profile);
+  while (delivery.readings[0]!.sendFailed < 3) await setImmediate();
+  assert.match(world.messages[0]!, /^cannot send: ECONNREFUSED; /);
+  world.isBack = true;
+  while (delivery.readings[0]!.sent < 1) await setImmediate();
+  const { sendFailed } = delivery.readings[0]!;
+  assert.deepEqual(world.told, [{ exporter: 'down', failures: sendFailed, waiting: 1 }]);
+  await delivery.close(100);
+});
+
+test('what the queue drops is told with the key that decides', async () => {
+  const world = new World();
+  const { delivery } = world;
+  const retry = { initial: '1ms', max: '1ms', max_elapsed: '1s' };
+  await delivery.apply(configOf([pyroscope('down', { retry })]));
+  delivery.accept(profile);
+  while (delivery.readings[0]!.dropped.retries_exhausted === undefined) await setTimeout(50);
+  delivery.accept(profile);
+  delivery.accept(profile);
+  const told = world.messages.filter((message) => !message.startsWith('cannot send'));
+  assert.deepEqual(told, ['requests dropped: 1; they could not be sent within retry.max_elapsed']);
+  await delivery.close(0);
+});
+
 test('files are written by the configuration of their exporter', async () => {
   const directory = join(folder, 'files');
-  const delivery = new Delivery({ onWarning: () => {} });
+  const delivery = new Delivery({ onOpen: () => {}, onWarning: () => {}, onRecovery: () => {} });
   await delivery.apply(configOf([{ files: { directory, format: 'otlp' } }]));
   delivery.accept(profile);
   await delivery.close(10_000);

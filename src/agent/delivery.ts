@@ -1,15 +1,34 @@
 /** All exporters of an agent: each profile goes to each of them, and none holds up another. */
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ExporterConfig } from '../config/exporter-schema.ts';
+import { withoutCredentials } from '../config/kind.ts';
 import { Exporter } from '../export/exporter.ts';
+import { folderName } from '../export/queue-folder.ts';
 import type { Destination } from '../export/transport.ts';
 import type { Profile } from '../profile/model.ts';
 import type { ExporterReading } from '../telemetry/exporter-metrics.ts';
 import { type Attributes, destinationOf, settingsOf } from './destinations.ts';
 
+/** Called at every occurrence: whoever logs it says it once in a while. */
 export interface DeliveryEvents {
-  /** Called at every occurrence: whoever logs it says it once in a while. */
+  /** An exporter begins, or begins anew because it is configured otherwise. */
+  onOpen(exporter: string, opened: Opened): void;
   onWarning(exporter: string, cause: string, message: string): void;
+  /** Its receiver answers again, after so many attempts. */
+  onRecovery(
+    exporter: string,
+    recovery: { readonly failures: number; readonly waiting: number },
+  ): void;
+}
+
+export interface Opened {
+  /** Without names and passwords. */
+  readonly to: string;
+  /** Folder; undefined = in memory. */
+  readonly queue: string | undefined;
+  /** Requests of an earlier agent. */
+  readonly waiting: number;
 }
 
 /** Where profiles go. */
@@ -29,7 +48,19 @@ interface Plan {
 interface Running {
   readonly plan: Plan;
   readonly exporter: Exporter;
+  /** Requests by reason, as told. */
+  dropped: Readonly<Record<string, number>>;
 }
+
+/** Of drops that are told by nobody when they happen; the keys of the configuration that decide. */
+const DROPPED_FOR: Readonly<Record<string, string>> = {
+  queue_full: 'the queue is at queue.max_bytes, and the oldest give way',
+  too_old: 'they have waited longer than queue.max_age',
+  retries_exhausted: 'they could not be sent within retry.max_elapsed',
+  disk_full: 'the disk of the queue is full, and memory for it is used up',
+  read_only: 'the disk of the queue takes no writes, and memory for it is used up',
+  disk_error: 'the disk of the queue fails, and memory for it is used up',
+};
 
 /** An exporter that is configured otherwise sends for so long what it can; the rest is in its queue. */
 const REPLACED_MS = 2_000;
@@ -62,14 +93,17 @@ export class Delivery {
     this.#running = new Map(
       [...plans].map(([name, plan]) => [
         name,
-        kept(name) ? this.#running.get(name)! : { plan, exporter: this.#open(plan) },
+        kept(name) ? this.#running.get(name)! : this.#open(plan),
       ]),
     );
   }
 
   /** Puts the profile into every queue. */
   accept(profile: Profile): void {
-    for (const { exporter } of this.#running.values()) exporter.accept(profile);
+    for (const [name, running] of this.#running) {
+      running.exporter.accept(profile);
+      this.#tellDrops(name, running);
+    }
   }
 
   get readings(): ExporterReading[] {
@@ -86,10 +120,40 @@ export class Delivery {
     );
   }
 
-  #open({ exporter, attributes }: Plan): Exporter {
-    const { name } = exporter;
-    return Exporter.open(this.#destinationOf(exporter, attributes), settingsOf(exporter), {
+  #open(plan: Plan): Running {
+    const { name } = plan.exporter;
+    const settings = settingsOf(plan.exporter);
+    const exporter = Exporter.open(this.#destinationOf(plan.exporter, plan.attributes), settings, {
       warn: (cause, message) => this.#events.onWarning(name, cause, message),
+      recovered: (failures) =>
+        this.#events.onRecovery(name, { failures, waiting: exporter.stats().queueSize }),
     });
+    const { queueOnDisk, queueSize } = exporter.stats();
+    const { directory = '' } = settings.queue;
+    const queue = queueOnDisk ? join(directory, folderName(name)) : undefined;
+    this.#events.onOpen(name, { to: targetOf(plan.exporter), queue, waiting: queueSize });
+    return { plan, exporter, dropped: {} };
+  }
+
+  #tellDrops(name: string, running: Running): void {
+    const { dropped } = running.exporter.stats();
+    for (const [reason, why] of Object.entries(DROPPED_FOR)) {
+      const count = (dropped[reason] ?? 0) - (running.dropped[reason] ?? 0);
+      if (count > 0)
+        this.#events.onWarning(name, `dropped_${reason}`, `requests dropped: ${count}; ${why}`);
+    }
+    running.dropped = dropped;
+  }
+}
+
+/** For the log. */
+function targetOf(exporter: ExporterConfig): string {
+  switch (exporter.kind) {
+    case 'files':
+      return exporter.directory;
+    case 'pyroscope':
+      return withoutCredentials(exporter.url);
+    case 'otlp':
+      return withoutCredentials(exporter.profilesEndpoint || exporter.endpoint);
   }
 }

@@ -71,7 +71,12 @@ export type ToResolver =
       readonly queries: AddressQueries;
       readonly instances: readonly Instance[];
     }
-  | { readonly type: 'sync'; readonly id: number }
+  | {
+      readonly type: 'sync';
+      readonly id: number;
+      /** What was sent before will be resolved next: what later samples may need stays until then. */
+      readonly isTake: boolean;
+    }
   /** Somebody wants to go: from now on nothing is waited for any longer. */
   | { readonly type: 'hurry' }
   | { readonly type: 'stop' };

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { decode } from '../capture/decode.ts';
 import type { WantedKey } from '../context/wanted-keys.ts';
 import { collectAddresses } from '../profile/address-collection.ts';
-import { Aggregator } from '../profile/aggregator.ts';
+import { type Aggregated, Aggregator } from '../profile/aggregator.ts';
 import { type BuilderOptions, ProfileBuilder } from '../profile/builder.ts';
 import { contextLabels } from '../profile/context-labels.ts';
 import { goroutineLabels, selectedLabels } from '../profile/goroutine-labels.ts';
@@ -44,9 +44,13 @@ export interface Interval {
 }
 
 export class Pipeline {
-  readonly #aggregator: Aggregator;
+  /** Of samples that come from the kernel finished. */
+  #aggregator: Aggregator;
+  /** Of those that the resolver has finished: an earlier one while it is at work on what came before a collection. */
+  #returned: Aggregator;
+  #spare: Aggregator | undefined;
   readonly #resolver: ResolverClient;
-  readonly #building: BuilderOptions;
+  readonly #building: Required<BuilderOptions>;
   readonly #labels: ReadonlySet<string> | undefined;
   readonly #wanted: readonly WantedKey[];
   #builder: ProfileBuilder;
@@ -63,16 +67,13 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     const { threads, labelLimits = USUAL_LABEL_LIMITS } = options;
     this.#building = { threads, labelLimits };
-    this.#aggregator = new Aggregator({
-      maxBytes: MAX_AGGREGATE_BYTES,
-      maxGoroutines: labelLimits.sets,
-      maxContexts: labelLimits.sets,
-    });
+    this.#aggregator = newAggregator(labelLimits);
+    this.#returned = this.#aggregator;
     this.#labels = options.labels;
     this.#wanted = options.wanted;
     this.#builder = new ProfileBuilder(this.#building);
     this.#resolver = new ResolverClient({
-      onSamples: (records) => this.#decode(records.buffer, records.length),
+      onSamples: (records) => this.#decode(records.buffer, records.length, this.#returned),
       onSnapshot: options.onSnapshot,
       onWaiting: (waiting) => options.onWaiting?.(waiting),
       onFailure: options.onFailure,
@@ -101,7 +102,7 @@ export class Pipeline {
 
   /** @param buffer drained records, changed in place. */
   consume(buffer: ArrayBuffer, length: number, sideband: Uint8Array): void {
-    const forwarded = this.#decode(buffer, length);
+    const forwarded = this.#decode(buffer, length, this.#aggregator);
     if (forwarded > 0 || sideband.length > 0) {
       this.#resolver.batch(new Uint8Array(buffer, 0, forwarded), sideband);
     }
@@ -117,12 +118,13 @@ export class Pipeline {
    * long interval: processes that ended meanwhile can be forgotten after it.
    */
   collect(): Promise<void> {
-    const done = this.#turn.then(() => this.#collect());
+    const taken = this.#take();
+    const done = Promise.all([taken, this.#turn]).then(([aggregated]) => this.#add(aggregated));
     this.#turn = done.catch(() => {});
     return done;
   }
 
-  /** The profile of all samples since the last one. */
+  /** The profile of all samples that were consumed since the last one, and of none that come after the call. */
   async profile(interval: Interval): Promise<Profile> {
     await this.collect();
     // Naming has met problems of its own.
@@ -150,9 +152,24 @@ export class Pipeline {
     this.#resolver.hurry();
   }
 
-  async #collect(): Promise<void> {
-    await this.settle();
-    const aggregated = this.#aggregator.drain();
+  /**
+   * What was consumed up to now. What comes while the resolver, which may be busy for
+   * seconds, finishes the samples that it has, is counted apart: it is of the next interval.
+   */
+  async #take(): Promise<Aggregated> {
+    const taken = this.#aggregator;
+    const next = this.#spare ?? newAggregator(this.#building.labelLimits);
+    this.#spare = undefined;
+    this.#aggregator = next;
+    this.#stats = await this.#resolver.take();
+    // Takes are settled in their order, and samples of later batches are not back yet.
+    this.#returned = next;
+    const aggregated = taken.drain();
+    this.#spare = taken;
+    return aggregated;
+  }
+
+  async #add(aggregated: Aggregated): Promise<void> {
     const collection = collectAddresses(aggregated);
     const answers = await this.#resolver.resolve(collection.queries, aggregated.instances);
     const goroutines = goroutineLabels(aggregated, collection, answers.locations);
@@ -177,8 +194,8 @@ export class Pipeline {
     return this.#resolver.close();
   }
 
-  #decode(buffer: ArrayBuffer, length: number): number {
-    const decoded = decode(buffer, length, this.#aggregator, { threads: this.#building.threads });
+  #decode(buffer: ArrayBuffer, length: number, into: Aggregator): number {
+    const decoded = decode(buffer, length, into, { threads: this.#building.threads });
     this.#samples += decoded.samples;
     this.#malformed += decoded.malformed;
     return decoded.forwarded;
@@ -198,6 +215,10 @@ export class Pipeline {
     this.#malformed = 0;
     return count;
   }
+}
+
+function newAggregator({ sets }: LabelLimits): Aggregator {
+  return new Aggregator({ maxBytes: MAX_AGGREGATE_BYTES, maxGoroutines: sets, maxContexts: sets });
 }
 
 function withoutZeros(counts: Readonly<Record<string, number>>): Record<string, number> {

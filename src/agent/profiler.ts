@@ -15,7 +15,7 @@ import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
 import { refusal } from './refusal.ts';
 import { startReplay } from './replay.ts';
 
-/** One buffer for all drains; larger than a ring, so that one call empties it. */
+/** One buffer for all drains, at least as large as a ring, so that one call empties it. */
 const DRAIN_BYTES = 1 << 20;
 const SIDEBAND_BYTES = 256 << 10;
 /** 512 KiB hold 20 deferred samples of a drain interval at 99 Hz and as much again. */
@@ -45,8 +45,8 @@ export class LiveProfiler implements Profiler {
   /** Why the recording is not whole. */
   #recordingFailure: RecordingError | undefined;
   readonly #hz: number;
-  readonly #buffer = new ArrayBuffer(DRAIN_BYTES);
-  readonly #bytes = new Uint8Array(this.#buffer);
+  readonly #buffer: ArrayBuffer;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #sideband = new Uint8Array(SIDEBAND_BYTES);
   readonly #timers: NodeJS.Timeout[] = [];
   #since = now();
@@ -104,6 +104,8 @@ export class LiveProfiler implements Profiler {
     this.#capture = capture;
     this.#pipeline = pipeline;
     this.#hz = options.hz;
+    this.#buffer = new ArrayBuffer(Math.max(DRAIN_BYTES, options.ringBytes ?? RING_BYTES));
+    this.#bytes = new Uint8Array(this.#buffer);
     this.#recording =
       options.saveRecords === undefined
         ? undefined

@@ -101,11 +101,21 @@ export class ResolverClient {
   }
 
   /** All samples of batches sent before are back when it resolves. */
-  async sync(): Promise<ResolverStats> {
-    const answer = await this.#ask((id) => ({ type: 'sync', id }));
+  sync(): Promise<ResolverStats> {
+    return this.#sync(false);
+  }
+
+  /** As sync(), to be followed by one resolve() of all that was counted until the call. */
+  take(): Promise<ResolverStats> {
+    return this.#sync(true);
+  }
+
+  async #sync(isTake: boolean): Promise<ResolverStats> {
+    const answer = await this.#ask((id) => ({ type: 'sync', id, isTake }));
     return (answer as Extract<FromResolver, { type: 'synced' }>).stats;
   }
 
+  /** Once for each take(), in their order. */
   async resolve(queries: AddressQueries, instances: readonly Instance[]): Promise<ResolvedQueries> {
     const answer = await this.#ask((id) => ({ type: 'resolve', id, queries, instances }));
     const { locations, firstNew, fresh, processes } = answer as Resolution;

@@ -26,7 +26,7 @@ import type {
   ToResolver,
 } from './messages.ts';
 import { Naming } from './naming.ts';
-import { Resolver } from './resolver.ts';
+import { type Mark, Resolver } from './resolver.ts';
 import { RecordingContexts, ReplayContexts } from './snapshot-contexts.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 
@@ -130,8 +130,10 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const wait = new DebugInfoWait(debugInfo, setup.patience, (waiting) =>
     send({ type: 'waiting', waiting }),
   );
+  /** Of takes that are not resolved yet. */
+  const marks: Mark[] = [];
   const resolve = async ({ id, queries, instances }: Question): Promise<void> => {
-    const begun = resolver.mark();
+    const begun = marks.shift() ?? resolver.mark();
     const located = naming.locate(queries, instances);
     // Batches and other messages are served meanwhile.
     await wait.for(located.files, located.frames);
@@ -173,6 +175,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         wait.hurry();
         break;
       case 'sync':
+        if (message.isTake) marks.push(resolver.mark());
         send({ type: 'synced', id: message.id, stats: allStats(resolver, kernelNames, jit) });
         break;
       case 'stop':

@@ -85,7 +85,7 @@ interface Layout {
 }
 
 /** How things stood when a flush began. */
-interface Mark {
+export interface Mark {
   readonly now: MonotonicTime;
   readonly layouts: ReadonlySet<number>;
 }

@@ -27,6 +27,13 @@ const FIRST_INTERVAL_MS = 500;
 /** At the end, for what waits in the queues; told in the manual. */
 const LAST_SENDING_MS = 5_000;
 
+/** Everyday ones of any busy machine: a later profile has the names. */
+const PASSING_PROBLEMS: ReadonlySet<string> = new Set([
+  'debug_info_not_waited_for',
+  'debug_info_resting',
+  'debuginfod_pending',
+]);
+
 export interface AgentSources {
   /** Watched when there is one. */
   readonly file: string | undefined;
@@ -118,8 +125,15 @@ export class Agent {
     const version = versionOf(findRoot(dirname(import.meta.filename)));
     this.#observation = new SelfObservation(version, loaded.config.profile.interval, log);
     this.#delivery = makeDelivery({
+      onOpen: (exporter, { to, queue, waiting }) =>
+        this.#log.info(
+          { exporter, to, queue: queue ?? 'in memory', ...(waiting > 0 ? { waiting } : {}) },
+          'profiles are sent',
+        ),
       onWarning: (exporter, cause, message) =>
         this.#observation.warn(`${exporter} ${cause}`, { exporter, cause }, message),
+      onRecovery: (exporter, { failures, waiting }) =>
+        this.#log.info({ exporter, failures, waiting }, 'the receiver takes profiles again'),
     });
     if (sources.file !== undefined) this.#reloader = this.#watch(sources.file, loaded);
     void stopped.then(() => {
@@ -237,19 +251,17 @@ export class Agent {
   #keep(profile: Profile): void {
     const { taken, exported, lost, eventsLost, problems } = profile.tally;
     this.#log.info({ taken, exported, processes: profile.processes.length }, 'profile');
-    if (Object.keys(lost).length + Object.keys(eventsLost).length > 0) {
-      const reasons = [...Object.keys(lost), ...Object.keys(eventsLost)].sort();
-      this.#observation.warn(
-        `lost ${reasons.join()}`,
-        { lost, eventsLost },
-        'samples or process events were lost in this interval',
-      );
+    for (const [reason, samples] of Object.entries(lost))
+      this.#observation.warn(`lost ${reason}`, { reason, samples }, 'samples were lost');
+    for (const [reason, events] of Object.entries(eventsLost)) {
+      const what = 'news of processes were lost: names or callers may be missing';
+      this.#observation.warn(`lost ${reason}`, { reason, events }, what);
     }
-    const worries = Object.fromEntries(worrying(problems));
-    if (Object.keys(worries).length > 0) {
+    for (const [problem, count] of worrying(problems)) {
+      if (PASSING_PROBLEMS.has(problem)) continue;
       this.#observation.warn(
-        `problems ${Object.keys(worries).sort().join()}`,
-        { problems: worries },
+        `problem ${problem}`,
+        { problem, count },
         'files could not be read in full: names or callers may be missing',
       );
     }

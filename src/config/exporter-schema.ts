@@ -30,11 +30,12 @@ const name = single(
 const headers = table(headerName, headerValue, 'sent with every request; never shown', {
   secret: true,
 });
-const timeout = single(
-  duration('1ms', '1h', 'none'),
-  10_000,
-  'how long a request may take before it counts as failed',
-);
+const timeout = (fallback: number) =>
+  single(
+    duration('1ms', '1h', 'none'),
+    fallback,
+    'how long a request may take before it counts as failed',
+  );
 const tlsFiles = {
   ca_file: single(path('those of the system'), '', 'certificates to trust, PEM'),
   cert_file: single(path('none'), '', 'own certificate, PEM; with key_file'),
@@ -79,7 +80,8 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   protocol: single(oneOf('grpc', 'http/protobuf', 'http/json'), 'grpc', 'how it is sent'),
   headers,
   compression: single(oneOf('gzip', 'zstd', 'none'), 'gzip', 'of requests'),
-  timeout,
+  // As the specification says.
+  timeout: timeout(10_000),
   tls: section('for https:// and for endpoints without a scheme', {
     ...tlsFiles,
     insecure: single(trueOrFalse, false, 'no TLS for a grpc endpoint without a scheme'),
@@ -102,7 +104,8 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   bearer_token: single(headerValue, '', 'never shown; empty: none', { secret: true }),
   bearer_token_file: single(path('none'), '', 'read when it changes, instead of bearer_token'),
   headers,
-  timeout,
+  // It stores what it is sent though nobody waits, and counts what is sent again twice for an hour or so.
+  timeout: timeout(30_000),
   tls: section('for https://', tlsFiles),
   // The server takes nothing that is older.
   queue: queue(3_600_000),

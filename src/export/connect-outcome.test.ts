@@ -28,10 +28,11 @@ test('a rate limit is worth another attempt, when the peer says', () => {
     code: 'resource_exhausted',
     message: 'push rate limit (4.0 MiB) exceeded while adding 2.5 MiB',
   };
-  assert.deepEqual(outcome(429, error), { kind: 'retry', reason: 'resource_exhausted' });
+  const reason = `resource_exhausted: ${error.message}`;
+  assert.deepEqual(outcome(429, error), { kind: 'retry', reason });
   assert.deepEqual(outcome(429, error, { 'retry-after': '7' }), {
     kind: 'retry',
-    reason: 'resource_exhausted',
+    reason,
     afterMs: 7000,
   });
   assert.equal(retryAfterMs('Sat, 21 Nov 2026 12:00:30 GMT', NOW), 30_000);

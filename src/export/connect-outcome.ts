@@ -1,5 +1,6 @@
 /** What an answer of Pyroscope's push API means for the request: https://connectrpc.com/docs/protocol. */
 import type { Answer } from './http-post.ts';
+import { overRate, passesLater, SMALL_BYTES, speaksOfSize } from './pyroscope-words.ts';
 import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 
@@ -25,25 +26,8 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   504: 'deadline_exceeded',
 };
 
-/**
- * Sizes that are limited per tenant, so that smaller requests may pass:
- * a message (connect-go), the profiles of a request, a profile, its samples.
- */
-const SIZE =
-  /message size \d+ is larger than|payload size exceeds limit|exceeds the size limit|exceeds the samples count limit/;
-
-/**
- * A request larger than what a tenant may send at once is refused for ever, also in
- * part: of sixty series twenty-eight, other ones each time. Small ones pass with time.
- */
-const RATE = /push rate limit/;
-const SMALL_BYTES = 262_144;
-
 /** Of all series of a request alike. */
 const OUTDATED = /outside of ingestion window/;
-
-/** Pyroscope hands on errors of its parts as texts, with code `unknown`: a restarting writer is none of ours. */
-const INNER_PASSING = /code = (Aborted|Canceled|DeadlineExceeded|ResourceExhausted|Unavailable)\b/;
 
 const MAX_MESSAGE = 500;
 
@@ -64,14 +48,19 @@ export function outcomeOfPush(
   const error = connectError(text);
   const code = error?.code ?? CODE_OF_STATUS[status] ?? `http_${status}`;
   const message = (error?.message ?? text).trim().slice(0, MAX_MESSAGE) || `HTTP status ${status}`;
-  if (status === 413 || SIZE.test(error?.message ?? '')) return { kind: 'too_large', message };
+  if (status === 413 || speaksOfSize(error?.message ?? '')) return { kind: 'too_large', message };
   if (code === 'invalid_argument' && sent.series > 1 && !OUTDATED.test(message))
     return { kind: 'too_large', message };
-  if (RATE.test(message) && sent.bytes > SMALL_BYTES) return { kind: 'too_large', message };
-  if (!PASSING.has(code) && !INNER_PASSING.test(message))
+  if (overRate(message, sent.series) !== undefined && sent.bytes > SMALL_BYTES)
+    return { kind: 'too_large', message };
+  if (!PASSING.has(code) && !passesLater(message))
     return { kind: 'refused', reason: code, message };
   const afterMs = retryAfterMs(headers['retry-after'], now);
-  return { kind: 'retry', reason: code, ...(afterMs === undefined ? {} : { afterMs }) };
+  return {
+    kind: 'retry',
+    reason: `${code}: ${message}`,
+    ...(afterMs === undefined ? {} : { afterMs }),
+  };
 }
 
 /** @returns undefined for what is no error of the protocol */

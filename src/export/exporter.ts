@@ -35,6 +35,8 @@ export interface ExporterHost {
   readonly random: () => number;
   /** Called at every occurrence: whoever logs it says it once in a while. */
   readonly warn: Warn;
+  /** The destination answers again. @param failures attempts in a row before that */
+  readonly recovered: (failures: number) => void;
   readonly openFolder: (path: string) => QueueFolder;
 }
 
@@ -96,6 +98,7 @@ export class Exporter {
       clock: systemClock,
       random: Math.random,
       warn: () => {},
+      recovered: () => {},
       openFolder: openQueueFolder,
       ...host,
     });
@@ -113,7 +116,7 @@ export class Exporter {
     const { retry, timeoutMs } = settings;
     const breaker = settings.breaker ?? { failures: BREAKER_FAILURES, openMs: retry.maxMs };
     const limits = { retry, breaker, timeoutMs };
-    this.#sender = new Sender(this.#queue, destination, limits, clock, random, warn);
+    this.#sender = new Sender(this.#queue, destination, limits, clock, random, host);
     this.#sender.wake();
   }
 
@@ -124,7 +127,7 @@ export class Exporter {
     } catch (cause) {
       this.#accepted++;
       this.#queue.dropped.add('encoding');
-      this.#host.warn('encoding', String(cause));
+      this.#host.warn('encoding', `a profile cannot be encoded and is dropped: ${String(cause)}`);
     }
     this.#sender.wake();
   }

@@ -2,6 +2,7 @@
 import type { Client, ServiceError } from '@grpc/grpc-js';
 import { VERSION_HEADER } from './otlp-http.ts';
 import { grpcOutcome, retryDelayMs, successOutcome } from './otlp-outcome.ts';
+import { countResources } from './otlp-requests.ts';
 import type { Outcome, Transport } from './transport.ts';
 
 export interface TlsContents {
@@ -88,7 +89,11 @@ export class OtlpGrpcTransport implements Transport {
         (error: ServiceError | null, response?: Buffer) => {
           signal.removeEventListener('abort', cancel);
           if (error && UNANSWERED.has(error.code)) this.#drop(client);
-          resolve(error ? outcomeOf(error) : successOutcome('', response ?? Buffer.alloc(0)));
+          resolve(
+            error
+              ? outcomeOf(error, countResources(request))
+              : successOutcome('', response ?? Buffer.alloc(0)),
+          );
         },
       );
       const cancel = (): void => call.cancel();
@@ -133,10 +138,10 @@ export class OtlpGrpcTransport implements Transport {
 /** CANCELLED (by us) and DEADLINE_EXCEEDED. */
 const UNANSWERED: ReadonlySet<number> = new Set([1, 4]);
 
-function outcomeOf(error: ServiceError): Outcome {
+function outcomeOf(error: ServiceError, series: number): Outcome {
   const [details] = error.metadata.get('grpc-status-details-bin');
   const delay = typeof details === 'object' ? retryDelayMs(details) : undefined;
-  return grpcOutcome({ code: error.code, message: error.details, retryDelayMs: delay });
+  return grpcOutcome({ code: error.code, message: error.details, retryDelayMs: delay }, series);
 }
 
 /** A package in CommonJS: not every loader finds its names beside the default. */

@@ -3,6 +3,7 @@ import { compress } from './compress.ts';
 import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
 import { otlpJson } from './otlp-json.ts';
 import { httpOutcome } from './otlp-outcome.ts';
+import { countResources } from './otlp-requests.ts';
 import { answeredAt } from './retry-after.ts';
 import type { Outcome, Transport } from './transport.ts';
 
@@ -51,6 +52,7 @@ export class OtlpHttpTransport implements Transport {
       const contentType = answered['content-type'] ?? '';
       return httpOutcome(
         { status, retryAfter, contentType, body: answer.body },
+        countResources(request),
         answeredAt(answered.date, now()),
       );
     } catch (error) {

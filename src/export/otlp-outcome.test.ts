@@ -6,10 +6,10 @@ import { grpcOutcome, httpOutcome, retryDelayMs, successOutcome } from './otlp-o
 import { retryAfterMs } from './retry-after.ts';
 
 const now = Date.parse('2026-11-21T16:00:00Z');
-const http = (status: number, retryAfter?: string, text = '') =>
-  httpOutcome({ status, retryAfter, contentType: '', body: Buffer.from(text) }, now);
-const grpc = (code: number, message = '', retryDelayMs?: number) =>
-  grpcOutcome({ code, message, retryDelayMs });
+const http = (status: number, retryAfter?: string, text = '', series = 1) =>
+  httpOutcome({ status, retryAfter, contentType: '', body: Buffer.from(text) }, series, now);
+const grpc = (code: number, message = '', retryDelayMs?: number, series = 1) =>
+  grpcOutcome({ code, message, retryDelayMs }, series);
 
 test('every status of HTTP', () => {
   for (let status = 200; status < 600; status++) {
@@ -38,7 +38,34 @@ test('requests that are too large, though nobody says 413', () => {
   ])
     assert.equal(grpc(8, message).kind, 'too_large');
   assert.equal(grpc(2, 'Received HTTP status code 413').kind, 'too_large');
-  assert.equal(http(400, undefined, 'exceeds the samples count limit').kind, 'refused');
+  assert.equal(http(400, undefined, 'exceeds the samples count limit').kind, 'too_large');
+});
+
+// As it was seen to answer: it names no status or code that OTLP would call retryable.
+test('Pyroscope that starts, stops, or limits a rate takes it later, or in parts', () => {
+  const said = (text: string) => `failed to make a GRPC request: ${text}`;
+  const inner = said(
+    'push series with index 0 and id x failed: unknown: rpc error: code = Unavailable desc = service is unavailable',
+  );
+  assert.equal(http(500, undefined, inner).kind, 'retry');
+  assert.equal(http(500, undefined, said('rpc error: code = InvalidArgument')).kind, 'refused');
+  const over = (size: string) =>
+    `resource_exhausted: push rate limit (4.0 MiB) exceeded while adding ${size}`;
+  for (const [text, kind] of [
+    [over('75 KiB'), 'retry'],
+    [over('256 KiB'), 'retry'],
+    [over('257 KiB'), 'too_large'],
+    [`4 errors: ${Array(4).fill(over('75 KiB')).join('; ')}`, 'too_large'],
+    [over('2.4 MiB'), 'too_large'],
+  ] as const) {
+    assert.equal(http(429, undefined, said(text)).kind, kind, text);
+    assert.equal(grpc(8, said(text)).kind, kind, text);
+  }
+  assert.equal(http(429, '3', said(over('9 B'))).kind, 'retry');
+  // The others found room, and would again, while there never is any for the last.
+  assert.equal(http(429, undefined, said(over('75 KiB')), 4).kind, 'too_large');
+  assert.equal(grpc(8, said(over('75 KiB')), undefined, 4).kind, 'too_large');
+  assert.equal(grpc(8, said(over('75 KiB')), undefined, 3).kind, 'retry');
 });
 
 test('Retry-After in seconds and as a date, and what is neither', () => {
@@ -79,16 +106,22 @@ test('an empty partial success is success, also in JSON', () => {
 });
 
 test('what a receiver says is one line of bounded length', () => {
-  const { message } = http(500, undefined, `a\n\x1b[31mb${'c'.repeat(1000)}`) as {
+  const { message } = http(500, undefined, `a\n\x1b[31mb${'c'.repeat(1000)} limit 30`) as {
     message: string;
   };
-  assert.match(message, /^HTTP 500 a \[31mbc+…$/);
-  assert.ok(message.length < 220);
+  assert.match(message, /^HTTP 500 a \[31mbc+ … c+ limit 30$/);
+  assert.ok(message.length < 320);
 });
 
 test("grpc-js's empty note is left out", () => {
   const outcome = grpc(14, 'No connection established. Resolution note: ');
   assert.deepEqual(outcome, { kind: 'retry', reason: 'gRPC 14 No connection established.' });
+  const refused =
+    'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:4317.';
+  assert.deepEqual(grpc(14, `${refused} Resolution note: `), {
+    kind: 'retry',
+    reason: 'gRPC 14 connect ECONNREFUSED 127.0.0.1:4317',
+  });
 });
 
 test('no bytes of a receiver end in an error', () => {
@@ -100,7 +133,7 @@ test('no bytes of a receiver end in an error', () => {
       const delay = retryDelayMs(bytes);
       assert.ok(delay === undefined || delay >= 0);
       const answer = { status: 503, retryAfter: type, contentType: type, body: bytes };
-      assert.equal(httpOutcome(answer, now).kind, 'retry');
+      assert.equal(httpOutcome(answer, 1, now).kind, 'retry');
     }),
     fuzz,
   );

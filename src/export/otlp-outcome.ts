@@ -3,6 +3,7 @@
  * protocol's; where receivers really do otherwise, it says so.
  */
 import { protobufFields } from '../protobuf/protobuf-reader.ts';
+import { overRate, passesLater, SMALL_BYTES, speaksOfSize } from './pyroscope-words.ts';
 import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 
@@ -38,7 +39,11 @@ const TOO_LARGE =
 const NO_ANSWER = /^Received RST_STREAM with code /;
 /** And for ENHANCE_YOUR_CALM, which is about the connection. */
 const CALM = 'Bandwidth exhausted or memory limit exceeded';
-const MAX_MESSAGE = 200;
+/** It ends with this when it has no note, */
+const NOTHING_SAID = / Resolution note:$/;
+/** and wraps what the network said. */
+const NO_CONNECTION = /^No connection established\. Last error: (?:Error: )?(.*?)\.?$/;
+const MAX_END = 150;
 
 export interface HttpAnswer {
   readonly status: number;
@@ -48,13 +53,19 @@ export interface HttpAnswer {
   readonly body: Uint8Array;
 }
 
-/** @param now milliseconds since 1970, for a Retry-After that names a date */
-export function httpOutcome(answer: HttpAnswer, now: number): Outcome {
+/**
+ * @param series profiles of the request
+ * @param now milliseconds since 1970, for a Retry-After that names a date
+ */
+export function httpOutcome(answer: HttpAnswer, series: number, now: number): Outcome {
   const { status, retryAfter, contentType, body } = answer;
   if (status >= 200 && status < 300) return successOutcome(contentType, body);
   const text = new TextDecoder().decode(body);
   const message = `HTTP ${status} ${oneLine(text)}`.trimEnd();
-  if (RETRYABLE_STATUS.has(status)) {
+  if (isForParts(text, series)) return { kind: 'too_large', message };
+  // Pyroscope, while it starts and stops.
+  const isPassing = status === 500 && passesLater(text);
+  if (RETRYABLE_STATUS.has(status) || isPassing) {
     const afterMs = retryAfterMs(retryAfter, now);
     return { kind: 'retry', reason: message, ...(afterMs === undefined ? {} : { afterMs }) };
   }
@@ -71,24 +82,32 @@ export interface GrpcAnswer {
   readonly retryDelayMs: number | undefined;
 }
 
-/** For codes other than 0. */
-export function grpcOutcome({ code, message: text, retryDelayMs }: GrpcAnswer): Outcome {
-  // grpc-js ends with this when it has no note.
-  const said = oneLine(text).replace(/ Resolution note:$/, '');
+/** For codes other than 0. @param series profiles of the request */
+export function grpcOutcome(
+  { code, message: text, retryDelayMs }: GrpcAnswer,
+  series: number,
+): Outcome {
+  const said = oneLine(text).replace(NOTHING_SAID, '').replace(NO_CONNECTION, '$1');
   const message = `gRPC ${code} ${said}`.trimEnd();
   const isExhausted = code === GRPC.resourceExhausted;
-  if (TOO_LARGE.test(text)) return { kind: 'too_large', message };
+  if (TOO_LARGE.test(text) || isForParts(text, series)) return { kind: 'too_large', message };
   const isRetryable =
     RETRYABLE_CODES.has(code) ||
     (isExhausted && retryDelayMs !== undefined) ||
     (code === GRPC.internal && NO_ANSWER.test(text)) ||
-    (isExhausted && text === CALM);
+    (isExhausted && text === CALM) ||
+    // Pyroscope's limit of a rate has no RetryInfo.
+    (isExhausted && overRate(text, series) !== undefined);
   if (isRetryable) {
     const after = retryDelayMs === undefined ? {} : { afterMs: retryDelayMs };
     return { kind: 'retry', reason: message, ...after };
   }
   return { kind: 'refused', reason: `grpc_${code}`, message };
 }
+
+/** Pyroscope would take it in smaller requests. */
+const isForParts = (text: string, series: number): boolean =>
+  speaksOfSize(text) || (overRate(text, series) ?? 0) > SMALL_BYTES;
 
 /** An empty partial success, which the Collector always sends, is success; so is an answer that cannot be read. */
 export function successOutcome(contentType: string, body: Uint8Array): Outcome {
@@ -171,8 +190,9 @@ function delayMs(retryInfo: Uint8Array): number {
   return Math.max(0, milliseconds);
 }
 
-/** Text of a receiver, fit for a log. */
+/** Text of a receiver, fit for a log: of a long one both ends, as Pyroscope says last what is wrong. */
 function oneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
-  return line.length > MAX_MESSAGE ? `${line.slice(0, MAX_MESSAGE)}…` : line;
+  if (line.length <= 2 * MAX_END) return line;
+  return `${line.slice(0, MAX_END)} … ${line.slice(-MAX_END)}`;
 }

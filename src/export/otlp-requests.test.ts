@@ -96,6 +96,36 @@ test('halves of a request have all of it, and no two start at the same time', ()
   assert.equal(splitRequest(encodeOtlp(buildProfile([plainSample]), options)), undefined);
 });
 
+// Pyroscope stores what it can of a request that it refuses, and knows a profile by process and time.
+test('halves divide between profiles; only a single one is divided itself', () => {
+  const whole = (request: Uint8Array) =>
+    decodeRequest(type, request).resource_profiles.flatMap(({ resource, scope_profiles }) =>
+      scope_profiles.flatMap(({ profiles }) =>
+        profiles.map(({ profile_id, samples, time_unix_nano }) => [
+          resource!.attributes.find(({ key }) => key === 'process.pid')!.value!.int_value,
+          Buffer.from(profile_id).toString('hex'),
+          time_unix_nano,
+          samples.length,
+        ]),
+      ),
+    );
+  // A process with more samples than a profile may have gets several.
+  const rows = Array.from({ length: 40_000 }, (_, index) => ({
+    ...plainSample,
+    user: [index + 1],
+  }));
+  const long = buildProfile([...rows, { ...plainSample, pid: 7 }]);
+  for (const profile of [profileOf(5), long]) {
+    const request = encodeOtlp(profile, options);
+    const halves = splitRequest(request)!;
+    assert.deepEqual(halves.flatMap(whole), whole(request));
+    for (const half of halves) assert.deepEqual(violations(half), []);
+  }
+  const [first, second] = splitRequest(encodeOtlp(profileOf(1), options))!.flatMap(whole);
+  assert.deepEqual([first![3], second![3]], [20, 20]);
+  assert.notEqual(first![2], second![2]);
+});
+
 test('attributes of the configuration are on every resource, instead of what was found out', () => {
   const attributes = { 'service.name': 'checkout', team: 'x' };
   const bytes = encodeOtlp(profileOf(2), { ...options, attributes });

@@ -2,7 +2,7 @@
 import type { Profile } from '../profile/model.ts';
 import { encodeOtlp, type OtlpOptions } from '../profile/otlp.ts';
 import { REQUEST } from '../profile/otlp-fields.ts';
-import { partsOfRequest } from '../profile/otlp-parts.ts';
+import { halvesOfRequest, partsOfRequest } from '../profile/otlp-parts.ts';
 import { protobufFields } from '../protobuf/protobuf-reader.ts';
 
 export interface RequestLimits {
@@ -33,11 +33,11 @@ function* fitting(request: Uint8Array, limits: RequestLimits): Generator<Uint8Ar
 
 /** Halves of what a receiver found too large; undefined for a single sample. */
 export function splitRequest(request: Uint8Array): readonly Uint8Array[] | undefined {
-  const parts = partsOfRequest(request, 2);
-  return parts.length < 2 ? undefined : parts;
+  return halvesOfRequest(request);
 }
 
-function countResources(request: Uint8Array): number {
+/** Each is a series of a receiver that has such. */
+export function countResources(request: Uint8Array): number {
   let resources = 0;
   for (const { number } of protobufFields(request))
     if (number === REQUEST.resource_profiles) resources++;

@@ -17,6 +17,13 @@ export interface SenderLimits {
   readonly timeoutMs: number;
 }
 
+/** What it says of itself; the exporter's owner logs it. */
+export interface SenderEvents {
+  readonly warn: Warn;
+  /** The destination answers again. @param failures attempts in a row before this one */
+  readonly recovered: (failures: number) => void;
+}
+
 /** A peer may say "in a year". */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
@@ -35,7 +42,7 @@ export class Sender {
   readonly #limits: SenderLimits;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #warn: Warn;
+  readonly #events: SenderEvents;
   readonly #breaker: CircuitBreaker;
   #state: 'idle' | 'sending' | 'waiting' | 'stopped' = 'idle';
   #attempt: Attempt | undefined;
@@ -59,14 +66,14 @@ export class Sender {
     limits: SenderLimits,
     clock: Clock,
     random: () => number,
-    warn: Warn,
+    events: SenderEvents,
   ) {
     this.#queue = queue;
     this.#destination = destination;
     this.#limits = limits;
     this.#clock = clock;
     this.#random = random;
-    this.#warn = warn;
+    this.#events = events;
     this.#breaker = new CircuitBreaker(limits.breaker);
   }
 
@@ -145,7 +152,7 @@ export class Sender {
       this.#settle(outcome, request);
     };
     this.#cancel = this.#clock.after(this.#limits.timeoutMs, () => {
-      settle({ kind: 'retry', reason: 'timeout' });
+      settle({ kind: 'retry', reason: `no answer within ${this.#limits.timeoutMs} ms` });
       abort.abort();
     });
     const broken = (cause: unknown): void => settle({ kind: 'retry', reason: String(cause) });
@@ -157,25 +164,35 @@ export class Sender {
   }
 
   #settle(outcome: Outcome, request: Uint8Array): void {
+    if (outcome.kind !== 'retry') this.#answered();
     switch (outcome.kind) {
       case 'delivered':
-        this.#breaker.succeeded();
         this.rejected += outcome.rejected;
-        if (outcome.rejected > 0) this.#warn('partial_success', outcome.message);
+        if (outcome.rejected > 0) {
+          const what = `the receiver has rejected ${outcome.rejected} of a request`;
+          this.#events.warn('partial_success', `${what}: ${outcome.message}`);
+        }
         this.#leave('sent');
         return;
       case 'refused':
-        this.#breaker.succeeded();
-        this.#warn(`refused_${outcome.reason}`, outcome.message);
+        this.#events.warn(
+          `refused_${outcome.reason}`,
+          `the receiver refuses a request, which is dropped: ${outcome.message}`,
+        );
         this.#leave('refused');
         return;
       case 'too_large':
-        this.#breaker.succeeded();
         this.#split(request, outcome.message);
         return;
       case 'retry':
         this.#retry(outcome);
     }
+  }
+
+  #answered(): void {
+    const { failures } = this.#breaker;
+    this.#breaker.succeeded();
+    if (failures > 0) this.#events.recovered(failures);
   }
 
   /** The request that was sent, or its first part, has left. */
@@ -199,11 +216,14 @@ export class Sender {
     try {
       parts = this.#destination.split(request) ?? [];
     } catch (cause) {
-      this.#warn('split_failed', String(cause));
+      this.#events.warn('split_failed', `a request cannot be divided: ${String(cause)}`);
     }
     // Smaller each, or it would go on for ever.
     if (parts.length < 2 || parts.some((part) => part.length >= request.length)) {
-      this.#warn('too_large', message);
+      this.#events.warn(
+        'too_large',
+        `the receiver finds a request too large that cannot be divided further; it is dropped: ${message}`,
+      );
       this.#leave('too_large');
       return;
     }
@@ -217,7 +237,10 @@ export class Sender {
   #retry({ reason, afterMs }: Outcome & { readonly kind: 'retry' }): void {
     this.#breaker.failed();
     this.sendFailed++;
-    this.#warn('send_failed', reason);
+    this.#events.warn(
+      'send_failed',
+      `cannot send: ${reason}; tried again, and what comes meanwhile waits in the queue`,
+    );
     const { maxElapsedMs } = this.#limits.retry;
     const now = this.#clock.monotonic();
     if (maxElapsedMs > 0 && now - this.#attempt!.since >= maxElapsedMs) {

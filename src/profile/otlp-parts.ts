@@ -87,6 +87,29 @@ export function partsOfRequest(request: Uint8Array, count: number): Uint8Array<A
   });
 }
 
+/**
+ * Two requests, divided between the profiles nearest to the middle of the samples. Only a single
+ * profile is divided itself: of several a receiver may have stored some, and would know the
+ * whole of one and a part of it as different ones. Undefined for a single sample.
+ */
+export function halvesOfRequest(request: Uint8Array): Uint8Array<ArrayBuffer>[] | undefined {
+  const whole = readRequest(request);
+  const ends: number[] = [];
+  for (const samples of whole.profiles) ends.push((ends.at(-1) ?? 0) + samples);
+  const all = ends.at(-1) ?? 0;
+  if (all < 2) return undefined;
+  let middle: number | undefined;
+  for (const end of ends) {
+    const isNearer = middle === undefined || Math.abs(2 * end - all) < Math.abs(2 * middle - all);
+    if (end > 0 && end < all && isNearer) middle = end;
+  }
+  middle ??= Math.floor(all / 2);
+  return [
+    new Part(whole, 0, middle, request.length / 2).encode(),
+    new Part(whole, middle, all, request.length / 2).encode(),
+  ];
+}
+
 /** A message of the request: `from` to before `to`. */
 interface Place {
   readonly from: number;
@@ -100,11 +123,14 @@ interface Counted extends Place {
 interface WholeRequest {
   readonly bytes: Uint8Array;
   readonly resources: readonly Counted[];
+  /** Samples of each, in their order. */
+  readonly profiles: readonly number[];
   readonly tables: Readonly<Record<Table, readonly Place[]>>;
 }
 
 function readRequest(bytes: Uint8Array): WholeRequest {
   const resources: Counted[] = [];
+  const profiles: number[] = [];
   const tables: Record<Table, Place[]> = {
     mapping_table: [],
     location_table: [],
@@ -118,7 +144,9 @@ function readRequest(bytes: Uint8Array): WholeRequest {
   for (const field = new FieldCursor(bytes, 0, bytes.length); field.next(); ) {
     if (field.number === REQUEST.resource_profiles) {
       const place = field.content();
-      resources.push({ ...place, samples: samplesOfResource(bytes, place) });
+      const counts = samplesOfProfiles(bytes, place);
+      resources.push({ ...place, samples: counts.reduce((sum, count) => sum + count, 0) });
+      profiles.push(...counts);
     } else if (field.number === REQUEST.dictionary) {
       const { from, to } = field.content();
       for (const entry = new FieldCursor(bytes, from, to); entry.next(); ) {
@@ -127,17 +155,17 @@ function readRequest(bytes: Uint8Array): WholeRequest {
       }
     }
   }
-  return { bytes, resources, tables };
+  return { bytes, resources, profiles, tables };
 }
 
-function samplesOfResource(bytes: Uint8Array, { from, to }: Place): number {
-  let samples = 0;
+function samplesOfProfiles(bytes: Uint8Array, { from, to }: Place): number[] {
+  const samples: number[] = [];
   for (const scope = new FieldCursor(bytes, from, to); scope.next(); ) {
     if (scope.number !== RESOURCE_PROFILES.scope_profiles) continue;
     const place = scope.content();
     for (const profile = new FieldCursor(bytes, place.from, place.to); profile.next(); )
       if (profile.number === SCOPE_PROFILES.profiles)
-        samples += samplesOfProfile(bytes, profile.content());
+        samples.push(samplesOfProfile(bytes, profile.content()));
   }
   return samples;
 }

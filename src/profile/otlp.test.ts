@@ -437,6 +437,19 @@ test('two instances of one pid stay apart', () => {
   assert.equal(request.resource_profiles.length, 2);
 });
 
+// Its exec leaves all attributes of a process that runs itself anew; Pyroscope keeps one profile of a series and time.
+test('two instances of one pid do not start at the same time', () => {
+  const samples = [1, 2, 3].flatMap((execId) =>
+    [7, 8].map((address) => ({ ...plainSample, execId, user: [address] })),
+  );
+  const profile = buildProfile([...samples, { ...plainSample, pid: 43 }]);
+  const starts = profilesOf(decode(profile)).map(({ time_unix_nano }) => time_unix_nano);
+  assert.deepEqual(
+    starts.map((start) => start - profile.startTime),
+    [0n, 2n, 4n, 0n],
+  );
+});
+
 test('an executable gives its name to the service, and long paths are cut between characters', () => {
   const built = buildProfile([plainSample]);
   const executable = `/opt/${'ü'.repeat(2000)}/server`;

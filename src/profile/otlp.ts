@@ -46,6 +46,8 @@ class RequestEncoder {
   readonly #strings = new OtlpStrings();
   readonly #tables: OtlpTables;
   readonly #rows: OtlpRows;
+  /** Samples written so far, by pid. */
+  readonly #written = new Map<number, number>();
 
   constructor(profile: Profile, options: OtlpOptions) {
     this.#profile = profile;
@@ -92,8 +94,12 @@ class RequestEncoder {
     const scope = writer.open(SCOPE_PROFILES.scope);
     writer.text(SCOPE.name, 'flametap');
     writer.close(scope);
+    // A process before and after its exec may look the same: then it is one series.
+    const before = this.#written.get(process.pid) ?? 0;
+    this.#written.set(process.pid, before + end - first);
     for (let at = first; at < end; at += MAX_SAMPLES) {
-      this.#writeProfile(writer, at, Math.min(end, at + MAX_SAMPLES), BigInt(at - first));
+      const later = BigInt(before + at - first);
+      this.#writeProfile(writer, at, Math.min(end, at + MAX_SAMPLES), later);
     }
     writer.close(ofScope);
     writer.close(opened);

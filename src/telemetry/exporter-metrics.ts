@@ -6,6 +6,7 @@ export interface ExporterReading {
   readonly exporter: string;
   /** Requests that wait. */
   readonly queueSize: number;
+  /** Of its files: what was sent leaves with the file that it is in. */
   readonly queueBytes: number;
   /** Bytes that may wait at most. */
   readonly queueCapacity: number;
@@ -15,7 +16,9 @@ export interface ExporterReading {
   readonly sendFailed: number;
   /** Requests given up, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
-  /** Of what arrived, before compression. */
+  /** What receivers rejected of requests that they took, as they count. */
+  readonly rejected: number;
+  /** Handed to the network, repeats included, before compression. */
   readonly requestBytes: number;
   readonly breaker: 'closed' | 'open' | 'half_open';
   readonly inFlight: number;
@@ -45,8 +48,11 @@ export function* exporterFamilies(exporters: readonly ExporterReading[]): Iterab
   yield family('queue_size', 'Requests that wait in the queue.', 'gauge', (reading) =>
     plain(reading.queueSize),
   );
-  yield family('queue_bytes', 'Bytes that wait in the queue.', 'gauge', (reading) =>
-    plain(reading.queueBytes),
+  yield family(
+    'queue_bytes',
+    'Bytes that the queue takes; what was sent leaves it a file at a time.',
+    'gauge',
+    (reading) => plain(reading.queueBytes),
   );
   yield family(
     'queue_capacity',
@@ -67,8 +73,14 @@ export function* exporterFamilies(exporters: readonly ExporterReading[]): Iterab
     Object.entries(reading.dropped).map(([reason, value]) => ({ labels: { reason }, value })),
   );
   yield family(
+    'rejected_total',
+    'Parts of requests that the receiver took without them, as it counts.',
+    'counter',
+    (reading) => plain(reading.rejected),
+  );
+  yield family(
     'request_bytes_total',
-    'Bytes of requests sent, before compression.',
+    'Bytes of requests sent, repeats included, before compression.',
     'counter',
     (reading) => plain(reading.requestBytes),
   );

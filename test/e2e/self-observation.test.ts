@@ -79,6 +79,8 @@ test('metrics count every sample that the log and the files have', async () => {
 test('a cause is told once, and a folder that is gone holds up nothing', async () => {
   const gone = join(folder, 'gone');
   const agent = await startAgent(folder, {
+    // The largest: what is drained at once must hold it.
+    capture: { ring_bytes_per_cpu: '8MiB' },
     profile: { interval: '200ms' },
     exporters: [{ files: { name: 'lost', directory: gone } }],
   });

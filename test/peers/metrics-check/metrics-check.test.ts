@@ -30,6 +30,7 @@ function everything(): string {
     sent: 4,
     sendFailed: 5,
     dropped: { queue_full: 6, refused: 7 },
+    rejected: 0,
     requestBytes: 8,
     breaker: 'open',
     inFlight: 1,

@@ -14,6 +14,7 @@ import {
   StringTable,
   ValueType,
 } from 'pprof-format';
+import { otlpDestination } from '../../../src/export/otlp.ts';
 import { decodePush, encodePush } from '../../../src/export/push-message.ts';
 import {
   PUSH_LIMITS,
@@ -359,6 +360,17 @@ test('OTLP and the push API give the same stacks, CPU time, traces and spans', a
   );
 });
 
+// Half an hour of a real one is too long to wait for.
+test('by OTLP a process is whole after compaction though it ran itself anew', async () => {
+  const service = serviceOf('exec');
+  const samples = [1, 2, 3].map((execId) => ({ ...plainSample, comm: service, execId }));
+  const startTime = unixTime(BigInt(Date.now()) * 1_000_000n);
+  const profile = { ...buildProfile(samples), startTime };
+  assert.deepEqual(await postOtlp(encodeOtlp(profile)), { status: 200, text: '' });
+  await compaction();
+  assert.equal(await querier.total(`{service_name="${service}"}`), 3 * period);
+});
+
 test('refusals of OTLP are plain texts that name every series', async () => {
   const old = { ...profileOf(serviceOf('old')), startTime: unixTime(1_790_000_000_000_000_000n) };
   const refused = await postOtlp(encodeOtlp(old));
@@ -378,25 +390,71 @@ test('refusals of OTLP are plain texts that name every series', async () => {
   assert.equal(charset.status, 415);
 });
 
-test('a small OTLP request can be more than the burst: each series gets its own names', async () => {
-  const service = serviceOf('b');
-  const samples = Array.from({ length: 60 * 300 }, (_, i) => ({
+/** Many processes of the same long names. */
+function wideProfile(service: string, processes: number): Profile {
+  const samples = Array.from({ length: processes * 300 }, (_, i) => ({
     ...plainSample,
     comm: service,
-    pid: 100 + (i % 60),
-    kernel: [1 + (Math.floor(i / 60) % 300)],
+    pid: 100 + (i % processes),
+    kernel: [1 + (Math.floor(i / processes) % 300)],
     user: [],
   }));
   const named = (low: number) => [
     { ...sourceLine(`f${low}${'x'.repeat(180)}`, 1), systemName: '' },
   ];
   const plain = buildProfile(samples, { threads: false }, named);
-  const startTime = unixTime(BigInt(Date.now()) * 1_000_000n);
-  const request = encodeOtlp({ ...plain, startTime });
+  return { ...plain, startTime: unixTime(BigInt(Date.now()) * 1_000_000n) };
+}
+
+test('a small OTLP request can be more than the burst: each series gets its own names', async () => {
+  const request = encodeOtlp(wideProfile(serviceOf('b'), 60));
   assert.ok(request.length < 300_000);
   const answer = await postOtlp(request);
   assert.equal(answer.status, 429);
-  assert.match(answer.text, /^failed to make a GRPC request: \d+ errors: .* push rate limit/);
+  assert.match(
+    answer.text,
+    /^failed to make a GRPC request: \d+ errors: .* push rate limit \(4\.0 MiB\) exceeded while adding \d\d KiB/,
+  );
+});
+
+test('by OTLP too, what is more than the burst arrives in parts', async () => {
+  const service = serviceOf('burstparts');
+  const to = otlpDestination({
+    name: 'otlp',
+    endpoint: url.href,
+    isWholeUrl: false,
+    protocol: 'http/protobuf',
+    headers: {},
+    compression: 'gzip',
+    timeoutMs: 10_000,
+    tls: () => ({}),
+    insecure: true,
+    maxRequestBytes: 1_500_000,
+    encoding: {},
+    now: Date.now,
+  });
+  const waiting = [...to.encode(wideProfile(service, 61))];
+  assert.equal(waiting.length, 1);
+  let divided = 0;
+  for (let attempt = 0; waiting.length > 0 && attempt < 60; attempt++) {
+    pass();
+    const outcome = await to.transport.send(waiting[0]!, signal);
+    if (outcome.kind === 'delivered') waiting.shift();
+    else if (outcome.kind === 'too_large')
+      divided += waiting.splice(0, 1, ...to.split(waiting[0]!)!).length;
+    else if (imitation === undefined) await new Promise((resolve) => setTimeout(resolve, 1000));
+    assert.notEqual(outcome.kind, 'refused');
+  }
+  to.transport.close();
+  // A real one that is slow has room again before it comes to the end.
+  assert.deepEqual([waiting.length, divided > 0 || imitation === undefined], [0, true]);
+  // What was stored before it was divided is there twice until then.
+  const expected = 61 * 300 * period;
+  const total = () => querier.total(`{service_name="${service}"}`);
+  assert.ok((await total()) >= expected + (imitation === undefined ? 0 : 1));
+  await compaction();
+  const left = (await total()) - expected;
+  assert.ok(left === 0 || (imitation === undefined && divided > 0 && left > 0), `${left}`);
 });
 
 /** CPU time in requests. */
@@ -484,7 +542,11 @@ if (realUrl === undefined) {
       const [request] = [...to.encode(profileOf(serviceOf('rate'), 20))];
       assert.deepEqual(await to.transport.send(request!, signal), DELIVERED);
       const limited = await to.transport.send(request!, signal);
-      assert.deepEqual(limited, { kind: 'retry', reason: 'resource_exhausted' });
+      assert.equal(limited.kind, 'retry');
+      assert.match(
+        limited.kind === 'retry' ? limited.reason : '',
+        /^resource_exhausted: push rate limit \(1000 B\) exceeded while adding [\d.]+ (B|KiB)$/,
+      );
       slowMs += 2000;
       assert.deepEqual(await to.transport.send(request!, signal), DELIVERED);
     } finally {

@@ -190,7 +190,6 @@ export class PyroscopeReceiver {
   #pushSeries(all: PushRequest['series'], store: Store): Answer {
     let refusal: Refusal | undefined;
     let count = 0;
-    store.beginSegment();
     for (const { labels, samples } of all) {
       for (const { raw_profile: raw } of samples) {
         count++;
@@ -257,7 +256,6 @@ export class PyroscopeReceiver {
   #storeOtlp(otlp: Request, store: Store): Answer {
     const refusals: Refusal[] = [];
     const texts: string[] = [];
-    store.beginSegment();
     for (const [index, { labels, profile }] of seriesOfOtlp(otlp).entries()) {
       try {
         this.#pushProfile(labels, profile, store);
@@ -308,7 +306,7 @@ export class PyroscopeReceiver {
     if (size > has)
       throw new Refusal(
         'resource_exhausted',
-        `push rate limit (${mib(rateBytes)}) exceeded while adding ${mib(size)}`,
+        `push rate limit (${sizeText(rateBytes)}) exceeded while adding ${sizeText(size)}`,
       );
   }
 }
@@ -317,6 +315,9 @@ function plain(status: number, text: string): Answer {
   return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
 }
 
-function mib(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+/** (run) `75 KiB`, `2.4 MiB`: two digits at least. */
+function sizeText(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(3, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 2 ** (10 * power);
+  return `${value.toFixed(power > 0 && value < 9.95 ? 1 : 0)} ${['B', 'KiB', 'MiB', 'GiB'][power]}`;
 }

@@ -3,8 +3,6 @@ import type { PushedProfile } from './pushed-profile.ts';
 import { ID_KEYS, type Labels, labelText } from './rules.ts';
 
 interface Row {
-  /** Of which request: what was stored together is never told apart by time (run). */
-  readonly segment: number;
   readonly type: string;
   readonly labels: Labels;
   readonly timeNs: bigint;
@@ -25,12 +23,6 @@ export interface Query {
 
 export class Store {
   #rows: Row[] = [];
-  #segment = 0;
-
-  /** A new segment for each request: it answers once that is flushed (run). */
-  beginSegment(): void {
-    this.#segment++;
-  }
 
   /** One series for each combination of texts of samples, and each type of values (run). */
   add(profile: PushedProfile, labels: Labels, nowNs: bigint): void {
@@ -48,7 +40,6 @@ export class Store {
           .filter(({ value }) => value > 0);
         if (kept.length === 0) continue;
         this.#rows.push({
-          segment: this.#segment,
           type: id,
           labels: series,
           timeNs,
@@ -59,19 +50,17 @@ export class Store {
   }
 
   /**
-   * Of rows of one series and time in several segments the first stays (run: after
-   * some 40 s three different profiles of one time were one, three with a nanosecond
-   * between them were three, and three of one request stayed three). The server
+   * Of rows of one series and time the first stays (run: after some 40 s three different
+   * profiles of one time were one, three with a nanosecond between them were three; three of
+   * one request stayed three at first, and half an hour later one of two was left). The server
    * compares only what it compacts together: what is sent again later may count
-   * twice for more than three minutes (run).
+   * twice for half an hour and longer (run).
    */
   compact(): void {
-    const first = new Map<string, number>();
-    this.#rows = this.#rows.filter(({ segment, type, labels, timeNs }) => {
+    const kept = new Set<string>();
+    this.#rows = this.#rows.filter(({ type, labels, timeNs }) => {
       const key = `${type} ${labelText(labels)} ${timeNs}`;
-      const kept = first.get(key) ?? segment;
-      first.set(key, kept);
-      return kept === segment;
+      return !kept.has(key) && kept.add(key);
     });
   }
 
