@@ -66,6 +66,18 @@ export function wantedKeys(labels: Iterable<string>): WantedKey[] {
   return wanted;
 }
 
+/**
+ * The number by which the kernel side knows a key: one may be wanted twice, as an id
+ * and as it stands.
+ */
+export function firstNumbers(wanted: readonly { readonly key: string }[]): Map<string, number> {
+  const numbers = new Map<string, number>();
+  for (const [number, { key }] of wanted.entries()) {
+    if (!numbers.has(key)) numbers.set(key, number);
+  }
+  return numbers;
+}
+
 /** The value as profiles have it; undefined when it is none of its kind. */
 export function canonicalValue(value: string, spelling: Spelling): string | undefined {
   switch (spelling) {

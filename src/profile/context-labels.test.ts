@@ -33,6 +33,7 @@ function labelled(
   selected?: readonly string[],
   keys?: readonly string[],
   maxContexts = 100,
+  asked = wanted,
 ) {
   const aggregator = new Aggregator({ maxBytes: 32 << 20, maxContexts });
   const instance = aggregator.instance(7, 1, 0, 0, aggregator.comm(commOf('app'), 0));
@@ -41,7 +42,7 @@ function labelled(
     return aggregator.context(instance, contextCode(outcome), words, 0, words.length);
   });
   const { sets, missing } = contextLabels(aggregator.drain().contexts, {
-    wanted,
+    wanted: asked,
     attributeKeys: () => keys,
     selected: selected && new Set(selected),
   });
@@ -75,6 +76,17 @@ test('wanted keys become labels under one name, in canonical form', () => {
     missing: undefined,
   });
   assert.deepEqual(old?.labels, { span_id: SPAN });
+});
+
+test('a key that an id has may be wanted as it stands, too', () => {
+  const both = wantedKeys(['span id', 'span_id']);
+  const number = both.findIndex(({ key }) => key === 'span id');
+  const entries = [[number, '13235353014750950193'] as const];
+  const [one] = labelled([{ entries }], undefined, undefined, 100, both);
+  assert.deepEqual(one, {
+    labels: { 'span id': '13235353014750950193', span_id: SPAN },
+    missing: undefined,
+  });
 });
 
 test('an id that is none is left out and said, the others stay', () => {

@@ -6,7 +6,13 @@ import {
   LabelEntry,
 } from '../capture/record.ts';
 import { parseThreadRecord } from '../context/thread-record.ts';
-import { canonicalValue, SPAN_ID, TRACE_ID, type WantedKey } from '../context/wanted-keys.ts';
+import {
+  canonicalValue,
+  firstNumbers,
+  SPAN_ID,
+  TRACE_ID,
+  type WantedKey,
+} from '../context/wanted-keys.ts';
 import { CONTEXT_HEAD_WORDS, CONTEXT_OVERFLOW, type RawContexts } from './aggregator.ts';
 import type { Label } from './model.ts';
 
@@ -34,6 +40,7 @@ const NO_KEYS = 'attribute_keys_unknown';
 export function contextLabels(contexts: RawContexts, facts: ContextFacts): ContextLabels {
   const sets: (readonly Label[])[] = [];
   const missing: (string | undefined)[] = [];
+  const numbers = firstNumbers(facts.wanted);
   const bytes = new DataView(
     contexts.words.buffer,
     contexts.words.byteOffset,
@@ -41,7 +48,7 @@ export function contextLabels(contexts: RawContexts, facts: ContextFacts): Conte
   );
   for (let i = 0; i < contexts.length; i++) {
     const [first, end] = [contexts.start[i]!, contexts.start[i + 1]!];
-    const reading = new Reading(facts, contexts.words[first]!);
+    const reading = new Reading(facts, numbers, contexts.words[first]!);
     reading.outcome(contexts.words[first + 1]!);
     reading.block(bytes, (first + CONTEXT_HEAD_WORDS) * 4, end * 4);
     sets.push(reading.labels());
@@ -53,14 +60,16 @@ export function contextLabels(contexts: RawContexts, facts: ContextFacts): Conte
 /** One sample's labels being read. */
 class Reading {
   readonly #facts: ContextFacts;
+  readonly #numbers: ReadonlyMap<string, number>;
   readonly #instance: number;
-  /** Number of a wanted key to its value: the smallest number of a label counts. */
+  /** Number of a wanted key to its value. */
   readonly #found = new Map<number, string>();
   readonly #labels = new Map<string, string>();
   missing: string | undefined;
 
-  constructor(facts: ContextFacts, instance: number) {
+  constructor(facts: ContextFacts, numbers: ReadonlyMap<string, number>, instance: number) {
     this.#facts = facts;
+    this.#numbers = numbers;
     this.#instance = instance;
   }
 
@@ -91,13 +100,18 @@ class Reading {
     }
   }
 
-  /** Sorted by key. */
+  /** Sorted by key. Of several keys for one label the first that is wanted counts. */
   labels(): Label[] {
-    for (const number of [...this.#found.keys()].sort((a, b) => a - b)) {
-      const wanted = this.#facts.wanted[number];
-      const value = wanted && canonicalValue(this.#found.get(number)!, wanted.spelling);
+    const { wanted } = this.#facts;
+    for (const number of this.#found.keys()) {
+      if (wanted[number] === undefined) this.missing ??= MALFORMED;
+    }
+    for (const { key, label, spelling } of wanted) {
+      const given = this.#found.get(this.#numbers.get(key)!);
+      if (given === undefined) continue;
+      const value = canonicalValue(given, spelling);
       if (value === undefined) this.missing ??= MALFORMED;
-      else this.#add(wanted!.label, value);
+      else this.#add(label, value);
     }
     return [...this.#labels]
       .map(([key, value]) => ({ key, value }))
