@@ -41,6 +41,10 @@ const OURS: ReadonlySet<string> = new Set([
   'goroutine_kind',
 ]);
 
+/** No name for an attribute that a program makes up: it would be read as what we say. */
+export const isReserved = (label: string): boolean =>
+  OURS.has(label) || label === TRACE_ID || label === SPAN_ID;
+
 /**
  * Keys that the kernel side looks for, the position being the number of a key.
  * @param labels that profiles are to have, ours among them

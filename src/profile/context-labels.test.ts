@@ -117,6 +117,17 @@ test('a thread record gives both ids, and attributes by the key map of its proce
   });
 });
 
+test('an attribute is no id, and nothing that we say ourselves, whatever it is called', () => {
+  const record = threadRecord(0, 1, 0x61, 1, 1, 0x62, 2, 1, 0x63);
+  const keys = ['trace_id', 'thread', 'tenant'];
+  const [named] = labelled(
+    [{ entries: [[LABEL_THREAD_CONTEXT, record.fill(0, 0, 24)]] }],
+    undefined,
+    keys,
+  );
+  assert.deepEqual(named, { labels: { tenant: 'c' }, missing: undefined });
+});
+
 test('why labels could not be read is said, but not of processes that nobody knew', () => {
   const outcomes: ContextOutcome[] = ['none', 'read', 'context_changing', 'unknown_process'];
   const missing = labelled(outcomes.map((outcome) => ({ outcome }))).map((each) => each.missing);

@@ -9,6 +9,7 @@ import { parseThreadRecord } from '../context/thread-record.ts';
 import {
   canonicalValue,
   firstNumbers,
+  isReserved,
   SPAN_ID,
   TRACE_ID,
   type WantedKey,
@@ -132,7 +133,7 @@ class Reading {
       const key = keys?.[index];
       // An empty name is one that the key map could not be read for.
       if (!key) this.missing ??= NO_KEYS;
-      else this.#add(key, value);
+      else if (!isReserved(key)) this.#add(key, value);
     }
   }
 
