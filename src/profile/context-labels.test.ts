@@ -134,6 +134,14 @@ test('why labels could not be read is said, but not of processes that nobody kne
   assert.deepEqual(missing, [undefined, undefined, 'context_changing', undefined]);
 });
 
+test('first samples of a process whose later ones have labels lack theirs', () => {
+  const entries = [[numberOf('tenant'), 'a'] as const];
+  const missing = labelled([{ outcome: 'unknown_process' }, { entries }]).map(
+    (each) => each.missing,
+  );
+  assert.deepEqual(missing, ['context_missed', undefined]);
+});
+
 test('contexts that are too many share no labels, and say so', () => {
   const given = ['a', 'b', 'c', 'd'].map((value) => ({
     entries: [[numberOf('tenant'), value] as const],

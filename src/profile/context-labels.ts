@@ -34,6 +34,7 @@ export interface ContextFacts {
 }
 
 const MALFORMED: ContextOutcome = 'context_malformed';
+const MISSED: ContextOutcome = 'context_missed';
 const OVERFLOW = 'labels_overflow';
 /** A thread record has attributes, and nobody knows how they are called. */
 const NO_KEYS = 'attribute_keys_unknown';
@@ -42,6 +43,7 @@ export function contextLabels(contexts: RawContexts, facts: ContextFacts): Conte
   const sets: (readonly Label[])[] = [];
   const missing: (string | undefined)[] = [];
   const numbers = firstNumbers(facts.wanted);
+  const labelled = labelledInstances(contexts);
   const bytes = new DataView(
     contexts.words.buffer,
     contexts.words.byteOffset,
@@ -49,13 +51,23 @@ export function contextLabels(contexts: RawContexts, facts: ContextFacts): Conte
   );
   for (let i = 0; i < contexts.length; i++) {
     const [first, end] = [contexts.start[i]!, contexts.start[i + 1]!];
-    const reading = new Reading(facts, numbers, contexts.words[first]!);
-    reading.outcome(contexts.words[first + 1]!);
+    const instance = contexts.words[first]!;
+    const reading = new Reading(facts, numbers, instance);
+    reading.outcome(contexts.words[first + 1]!, labelled.has(instance));
     reading.block(bytes, (first + CONTEXT_HEAD_WORDS) * 4, end * 4);
     sets.push(reading.labels());
     missing.push(reading.missing);
   }
   return { sets, missing };
+}
+
+/** Instances of which some samples have labels. */
+function labelledInstances({ length, start, words }: RawContexts): Set<number> {
+  const instances = new Set<number>();
+  for (let i = 0; i < length; i++) {
+    if (start[i + 1]! - start[i]! > CONTEXT_HEAD_WORDS) instances.add(words[start[i]!]!);
+  }
+  return instances;
 }
 
 /** One sample's labels being read. */
@@ -74,14 +86,15 @@ class Reading {
     this.#instance = instance;
   }
 
-  outcome(code: number): void {
+  /** @param isLabelled other samples of the process have labels */
+  outcome(code: number, isLabelled: boolean): void {
     if (code === CONTEXT_OVERFLOW) this.missing = OVERFLOW;
     else if (code >= CONTEXTS.length) this.missing = MALFORMED;
     else {
       const outcome = CONTEXTS[code]!;
-      // Of a process that was not known nobody can say that it has labels at all.
-      const isSaid = outcome === 'none' || outcome === 'read' || outcome === 'unknown_process';
-      if (!isSaid) this.missing = outcome;
+      // Of a process that was not known others of its samples say whether it has labels at all.
+      if (outcome === 'unknown_process') this.missing = isLabelled ? MISSED : undefined;
+      else if (outcome !== 'none' && outcome !== 'read') this.missing = outcome;
     }
   }
 
