@@ -30,14 +30,22 @@ static __always_inline u32 read_context(struct ft_scratch *s) {
 	u32 zero = 0;
 	u64 *lengths = bpf_map_lookup_elem(&ft_wanted_lengths, &zero);
 	s->wanted_lengths = lengths ? *lengths : 0;
-	if (p->thread_context.kind)
-		outcome = settled(s, s->label_bytes, ft_read_thread_context(0));
-	if (p->go_labels)
-		outcome = worse(outcome, settled(s, s->label_bytes, read_go_labels(s)));
-	if (p->custom_labels.kind)
-		outcome = worse(outcome, settled(s, s->label_bytes, ft_read_custom_labels(0)));
-	if (p->node)
-		outcome = worse(outcome, settled(s, s->label_bytes, read_node_context(s)));
+	if (p->thread_context.kind) {
+		u32 before = s->label_bytes;
+		outcome = worse(outcome, settled(s, before, ft_read_thread_context(0)));
+	}
+	if (p->go_labels) {
+		u32 before = s->label_bytes;
+		outcome = worse(outcome, settled(s, before, read_go_labels(s)));
+	}
+	if (p->custom_labels.kind) {
+		u32 before = s->label_bytes;
+		outcome = worse(outcome, settled(s, before, ft_read_custom_labels(0)));
+	}
+	if (p->node) {
+		u32 before = s->label_bytes;
+		outcome = worse(outcome, settled(s, before, read_node_context(s)));
+	}
 	return outcome;
 }
 

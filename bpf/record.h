@@ -138,7 +138,7 @@ enum ft_go_state {
 	X(CHANGING, context_changing)       /* it was being written */                 \
 	X(MALFORMED, context_malformed)     /* lengths or links that cannot be */      \
 	X(UNKNOWN_PROCESS, unknown_process) /* not known to the kernel yet */          \
-	X(MISSED, context_missed)           /* and has carriers, as user space found */
+	X(MISSED, context_missed)           /* but later samples of it have labels */
 
 enum ft_context {
 #define X(name, text) FT_CONTEXT_##name,

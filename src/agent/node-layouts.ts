@@ -8,6 +8,8 @@ export class NodeLayouts {
   readonly #writer: MapWriter;
   /** Number by contents. */
   readonly #numbers = new Map<string, number>();
+  /** Contents that found no room: a process is asked about again and again. */
+  readonly #refused = new Set<string>();
 
   /** @param map descriptor of `ft_node_layouts` */
   constructor(map: number, writer: MapWriter) {
@@ -15,12 +17,21 @@ export class NodeLayouts {
     this.#writer = writer;
   }
 
+  /** Layouts that are not in the table, as far as they are told apart. */
+  get problems(): ReadonlyMap<string, number> {
+    const { size } = this.#refused;
+    return new Map(size > 0 ? [['node_layouts_full', size]] : []);
+  }
+
   /** Index in the table plus one; 0 when it is full. */
   number(layout: NodeLayout): number {
     const key = JSON.stringify(layout);
     let number = this.#numbers.get(key);
     if (number === undefined) {
-      if (this.#numbers.size === NODE_LAYOUTS) return 0;
+      if (this.#numbers.size === NODE_LAYOUTS) {
+        if (this.#refused.size < NODE_LAYOUTS) this.#refused.add(key);
+        return 0;
+      }
       this.#writer.put(this.#map, this.#numbers.size, encoded(layout));
       number = this.#numbers.size + 1;
       this.#numbers.set(key, number);

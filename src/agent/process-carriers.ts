@@ -32,7 +32,7 @@ export class ProcessCarriers {
   }
 
   get problems(): ReadonlyMap<string, number> {
-    return new Map([...this.#tls.problems, ...this.#nodes.problems]);
+    return new Map([...this.#tls.problems, ...this.#nodes.problems, ...this.#nodeLayouts.problems]);
   }
 
   /** @param binaries those of its files that are open */

@@ -1,7 +1,5 @@
 /** Builds sample records out of deferred ones, in a growing buffer. */
 import {
-  type ContextOutcome,
-  contextCode,
   DEFERRED_SHIFT,
   EXACT_PC_HIGH,
   endCode,
@@ -20,7 +18,6 @@ export class RecordWriter {
   /**
    * A finished sample from the deferred record at `at` and its walked user stack.
    * @param goroutine in place of what the record says
-   * @param context likewise
    */
   write(
     records: DataView,
@@ -28,7 +25,6 @@ export class RecordWriter {
     walked: Walked,
     layout: number,
     goroutine?: Goroutine,
-    context?: ContextOutcome,
   ): void {
     const done = records.getUint16(at + Sample.userCount, true);
     const copied = Sample.size + (records.getUint16(at + Sample.kernelCount, true) + done) * 8;
@@ -52,7 +48,6 @@ export class RecordWriter {
       setWord(view, Sample.goCreator, goroutine.creator);
       setWord(view, Sample.goStart, goroutine.start);
     }
-    if (context) view.setUint8(Sample.context, contextCode(context));
     const block = new Uint8Array(records.buffer, records.byteOffset + at + copied, labels);
     this.#bytes.set(block, start + length - labels);
     for (let i = 0; i < walked.length; i++) {

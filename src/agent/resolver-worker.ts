@@ -142,16 +142,23 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     send({ type: 'resolution', id, ...named }, [named.locations.buffer]);
   };
   let looking: NodeJS.Timeout | undefined;
+  /** When it looks. */
+  let looksAt = Number.POSITIVE_INFINITY;
   /** While nothing happens: what processes have not said yet. */
   const lookLater = (): void => {
-    clearTimeout(looking);
     const due = resolver.lookDue;
     if (due === undefined) return;
-    const look = (): void => {
+    const pause = Math.max(LOOK_INTERVAL_MS, due);
+    const at = performance.now() + pause;
+    // Batches that come faster than that put no look off.
+    if (at >= looksAt) return;
+    clearTimeout(looking);
+    looksAt = at;
+    looking = setTimeout(() => {
+      looksAt = Number.POSITIVE_INFINITY;
       resolver.look();
       lookLater();
-    };
-    looking = setTimeout(look, Math.max(LOOK_INTERVAL_MS, due));
+    }, pause);
   };
   /** One after the other: what is closed after one may not be needed by another. */
   let turn = Promise.resolve();

@@ -134,6 +134,8 @@ export class LiveCapture {
   #want(keys: readonly string[]): void {
     let lengths = 0n;
     keys.forEach((key, number) => {
+      // The first number of a key that is wanted twice counts.
+      if (keys.indexOf(key) !== number) return;
       const bytes = new Uint8Array(KEY_BYTES);
       const text = new TextEncoder().encode(key);
       bytes.set(text);

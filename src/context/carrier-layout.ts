@@ -38,9 +38,3 @@ export const noCarriers: CarrierLayout = {
   nodeContext: noTls,
   node: 0,
 };
-
-export const hasCarriers = (layout: CarrierLayout): boolean =>
-  layout.goLabels !== undefined ||
-  layout.node !== 0 ||
-  layout.threadContext.kind !== 'none' ||
-  layout.customLabels.kind !== 'none';

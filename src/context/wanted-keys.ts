@@ -41,6 +41,10 @@ const OURS: ReadonlySet<string> = new Set([
   'goroutine_kind',
 ]);
 
+/** No name for an attribute that a program makes up: it would be read as what we say. */
+export const isReserved = (label: string): boolean =>
+  OURS.has(label) || label === TRACE_ID || label === SPAN_ID;
+
 /**
  * Keys that the kernel side looks for, the position being the number of a key.
  * @param labels that profiles are to have, ours among them
@@ -64,6 +68,18 @@ export function wantedKeys(labels: Iterable<string>): WantedKey[] {
     throw new RangeError(`at most ${WANTED_KEYS} labels can be read, not ${wanted.length}`);
   }
   return wanted;
+}
+
+/**
+ * The number by which the kernel side knows a key: one may be wanted twice, as an id
+ * and as it stands.
+ */
+export function firstNumbers(wanted: readonly { readonly key: string }[]): Map<string, number> {
+  const numbers = new Map<string, number>();
+  for (const [number, { key }] of wanted.entries()) {
+    if (!numbers.has(key)) numbers.set(key, number);
+  }
+  return numbers;
 }
 
 /** The value as profiles have it; undefined when it is none of its kind. */

@@ -33,6 +33,7 @@ function labelled(
   selected?: readonly string[],
   keys?: readonly string[],
   maxContexts = 100,
+  asked = wanted,
 ) {
   const aggregator = new Aggregator({ maxBytes: 32 << 20, maxContexts });
   const instance = aggregator.instance(7, 1, 0, 0, aggregator.comm(commOf('app'), 0));
@@ -41,7 +42,7 @@ function labelled(
     return aggregator.context(instance, contextCode(outcome), words, 0, words.length);
   });
   const { sets, missing } = contextLabels(aggregator.drain().contexts, {
-    wanted,
+    wanted: asked,
     attributeKeys: () => keys,
     selected: selected && new Set(selected),
   });
@@ -77,6 +78,17 @@ test('wanted keys become labels under one name, in canonical form', () => {
   assert.deepEqual(old?.labels, { span_id: SPAN });
 });
 
+test('a key that an id has may be wanted as it stands, too', () => {
+  const both = wantedKeys(['span id', 'span_id']);
+  const number = both.findIndex(({ key }) => key === 'span id');
+  const entries = [[number, '13235353014750950193'] as const];
+  const [one] = labelled([{ entries }], undefined, undefined, 100, both);
+  assert.deepEqual(one, {
+    labels: { 'span id': '13235353014750950193', span_id: SPAN },
+    missing: undefined,
+  });
+});
+
 test('an id that is none is left out and said, the others stay', () => {
   const [one] = labelled([
     {
@@ -105,10 +117,29 @@ test('a thread record gives both ids, and attributes by the key map of its proce
   });
 });
 
+test('an attribute is no id, and nothing that we say ourselves, whatever it is called', () => {
+  const record = threadRecord(0, 1, 0x61, 1, 1, 0x62, 2, 1, 0x63);
+  const keys = ['trace_id', 'thread', 'tenant'];
+  const [named] = labelled(
+    [{ entries: [[LABEL_THREAD_CONTEXT, record.fill(0, 0, 24)]] }],
+    undefined,
+    keys,
+  );
+  assert.deepEqual(named, { labels: { tenant: 'c' }, missing: undefined });
+});
+
 test('why labels could not be read is said, but not of processes that nobody knew', () => {
   const outcomes: ContextOutcome[] = ['none', 'read', 'context_changing', 'unknown_process'];
   const missing = labelled(outcomes.map((outcome) => ({ outcome }))).map((each) => each.missing);
   assert.deepEqual(missing, [undefined, undefined, 'context_changing', undefined]);
+});
+
+test('first samples of a process whose later ones have labels lack theirs', () => {
+  const entries = [[numberOf('tenant'), 'a'] as const];
+  const missing = labelled([{ outcome: 'unknown_process' }, { entries }]).map(
+    (each) => each.missing,
+  );
+  assert.deepEqual(missing, ['context_missed', undefined]);
 });
 
 test('contexts that are too many share no labels, and say so', () => {

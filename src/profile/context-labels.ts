@@ -6,7 +6,14 @@ import {
   LabelEntry,
 } from '../capture/record.ts';
 import { parseThreadRecord } from '../context/thread-record.ts';
-import { canonicalValue, SPAN_ID, TRACE_ID, type WantedKey } from '../context/wanted-keys.ts';
+import {
+  canonicalValue,
+  firstNumbers,
+  isReserved,
+  SPAN_ID,
+  TRACE_ID,
+  type WantedKey,
+} from '../context/wanted-keys.ts';
 import { CONTEXT_HEAD_WORDS, CONTEXT_OVERFLOW, type RawContexts } from './aggregator.ts';
 import type { Label } from './model.ts';
 
@@ -27,6 +34,7 @@ export interface ContextFacts {
 }
 
 const MALFORMED: ContextOutcome = 'context_malformed';
+const MISSED: ContextOutcome = 'context_missed';
 const OVERFLOW = 'labels_overflow';
 /** A thread record has attributes, and nobody knows how they are called. */
 const NO_KEYS = 'attribute_keys_unknown';
@@ -34,6 +42,8 @@ const NO_KEYS = 'attribute_keys_unknown';
 export function contextLabels(contexts: RawContexts, facts: ContextFacts): ContextLabels {
   const sets: (readonly Label[])[] = [];
   const missing: (string | undefined)[] = [];
+  const numbers = firstNumbers(facts.wanted);
+  const labelled = labelledInstances(contexts);
   const bytes = new DataView(
     contexts.words.buffer,
     contexts.words.byteOffset,
@@ -41,8 +51,9 @@ export function contextLabels(contexts: RawContexts, facts: ContextFacts): Conte
   );
   for (let i = 0; i < contexts.length; i++) {
     const [first, end] = [contexts.start[i]!, contexts.start[i + 1]!];
-    const reading = new Reading(facts, contexts.words[first]!);
-    reading.outcome(contexts.words[first + 1]!);
+    const instance = contexts.words[first]!;
+    const reading = new Reading(facts, numbers, instance);
+    reading.outcome(contexts.words[first + 1]!, labelled.has(instance));
     reading.block(bytes, (first + CONTEXT_HEAD_WORDS) * 4, end * 4);
     sets.push(reading.labels());
     missing.push(reading.missing);
@@ -50,28 +61,40 @@ export function contextLabels(contexts: RawContexts, facts: ContextFacts): Conte
   return { sets, missing };
 }
 
+/** Instances of which some samples have labels. */
+function labelledInstances({ length, start, words }: RawContexts): Set<number> {
+  const instances = new Set<number>();
+  for (let i = 0; i < length; i++) {
+    if (start[i + 1]! - start[i]! > CONTEXT_HEAD_WORDS) instances.add(words[start[i]!]!);
+  }
+  return instances;
+}
+
 /** One sample's labels being read. */
 class Reading {
   readonly #facts: ContextFacts;
+  readonly #numbers: ReadonlyMap<string, number>;
   readonly #instance: number;
-  /** Number of a wanted key to its value: the smallest number of a label counts. */
+  /** Number of a wanted key to its value. */
   readonly #found = new Map<number, string>();
   readonly #labels = new Map<string, string>();
   missing: string | undefined;
 
-  constructor(facts: ContextFacts, instance: number) {
+  constructor(facts: ContextFacts, numbers: ReadonlyMap<string, number>, instance: number) {
     this.#facts = facts;
+    this.#numbers = numbers;
     this.#instance = instance;
   }
 
-  outcome(code: number): void {
+  /** @param isLabelled other samples of the process have labels */
+  outcome(code: number, isLabelled: boolean): void {
     if (code === CONTEXT_OVERFLOW) this.missing = OVERFLOW;
     else if (code >= CONTEXTS.length) this.missing = MALFORMED;
     else {
       const outcome = CONTEXTS[code]!;
-      // Of a process that was not known nobody can say that it has labels at all.
-      const isSaid = outcome === 'none' || outcome === 'read' || outcome === 'unknown_process';
-      if (!isSaid) this.missing = outcome;
+      // Of a process that was not known others of its samples say whether it has labels at all.
+      if (outcome === 'unknown_process') this.missing = isLabelled ? MISSED : undefined;
+      else if (outcome !== 'none' && outcome !== 'read') this.missing = outcome;
     }
   }
 
@@ -91,13 +114,18 @@ class Reading {
     }
   }
 
-  /** Sorted by key. */
+  /** Sorted by key. Of several keys for one label the first that is wanted counts. */
   labels(): Label[] {
-    for (const number of [...this.#found.keys()].sort((a, b) => a - b)) {
-      const wanted = this.#facts.wanted[number];
-      const value = wanted && canonicalValue(this.#found.get(number)!, wanted.spelling);
+    const { wanted } = this.#facts;
+    for (const number of this.#found.keys()) {
+      if (wanted[number] === undefined) this.missing ??= MALFORMED;
+    }
+    for (const { key, label, spelling } of wanted) {
+      const given = this.#found.get(this.#numbers.get(key)!);
+      if (given === undefined) continue;
+      const value = canonicalValue(given, spelling);
       if (value === undefined) this.missing ??= MALFORMED;
-      else this.#add(wanted!.label, value);
+      else this.#add(label, value);
     }
     return [...this.#labels]
       .map(([key, value]) => ({ key, value }))
@@ -118,7 +146,7 @@ class Reading {
       const key = keys?.[index];
       // An empty name is one that the key map could not be read for.
       if (!key) this.missing ??= NO_KEYS;
-      else this.#add(key, value);
+      else if (!isReserved(key)) this.#add(key, value);
     }
   }
 

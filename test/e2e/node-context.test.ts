@@ -89,6 +89,9 @@ function judge(recording: Recording, service: Service): void {
   const byTrace = new Map<string, number>();
   const wrong: string[] = [];
   const known = whenKnown(samples, byName);
+  const threads = new Set(service.spans.map(({ name }) => place(name)[0]));
+  // What came before is forgiven below: a thread that is never known would be, too.
+  assert.deepEqual([...known.keys()].sort(), [...threads].sort());
   let [right, missing] = [0, 0];
   for (const sample of samples) {
     const name = burner(sample);

@@ -10,6 +10,8 @@ import { createInterface } from 'node:readline';
 
 const SHOP = import.meta.dirname;
 const FLAMETAP = join(SHOP, '../../../flametap');
+/** 24 or newer, as the set-up chose: older ones do not show what is current in AsyncLocalStorage. */
+const NODE = join(SHOP, '../../../build/node');
 const AGENT = 'http://127.0.0.1:7099';
 const REPORT_MS = 15_000;
 const CUSTOMERS = 3;
@@ -153,7 +155,7 @@ if (!isOver) {
   serve('stock', join(folder, 'stock'), []);
   // V8 writes the names of what it compiles to /tmp/perf-PID.map.
   const named = ['--perf-basic-prof', '--interpreted-frames-native-stack'];
-  serve('prices', process.execPath, [...named, join(SHOP, 'prices/service.mjs')]);
+  serve('prices', NODE, [...named, join(SHOP, 'prices/service.mjs')]);
   serve('frontend', join(folder, 'frontend'), [], {
     STOCK_URL: `http://${at('stock')}`,
     PRICES_URL: `http://${at('prices')}`,
