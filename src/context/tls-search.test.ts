@@ -1,6 +1,7 @@
 /** Variables of real programs, found in their memory where they themselves say they are. */
 import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { after, describe, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { ProcessTracker } from '../process/tracker.ts';
-import { hostPid } from '../units/units.ts';
+import { hostPid, monotonicTime } from '../units/units.ts';
 import type { TlsPlace } from './carrier-layout.ts';
 import { TlsSearch } from './tls-search.ts';
 
@@ -182,6 +183,36 @@ describe('a library has the variable', () => {
       assert.equal(address(pid, last, threads[2]![1]), 0);
     } finally {
       await end();
+    }
+  });
+
+  // Threads that ran before have the block of the first one there still.
+  test('unloaded, and its number given to another', async () => {
+    const paths = ['gone.so', 'next.so'].map((name) => library(name));
+    const program = build('reload', [join(import.meta.dirname, 'testdata/reload.c'), '-ldl']);
+    const child = spawn(program, paths, { stdio: ['pipe', 'pipe', 'inherit'] });
+    try {
+      await once(child.stdout, 'data');
+      const tracker = new ProcessTracker(host);
+      const process = tracker.lookup(identity(child.pid!));
+      const search = new TlsSearch(host);
+      const look = (): TlsPlace | undefined => {
+        search.look(process, 1000);
+        return search.of(process).get('otel_thread_ctx_v1');
+      };
+      const before = look();
+      assert.deepEqual([before?.kind, before?.generation], ['dynamic', 0]);
+      // Something else is loaded: nothing has changed for the variable.
+      assert.ok(tracker.refresh(process, monotonicTime(1e15)));
+      assert.deepEqual(look(), before);
+      child.stdin.write('\n');
+      await once(child.stdout, 'data');
+      assert.ok(tracker.refresh(process, monotonicTime(2e15)));
+      assert.equal(look(), undefined);
+      assert.ok(search.problems.get('tls_module_reused')! > 0);
+    } finally {
+      child.stdin.end();
+      child.kill();
     }
   });
 

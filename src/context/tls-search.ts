@@ -10,6 +10,7 @@ import { ParseError } from '../elf/source.ts';
 import type { Executable } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
 import type { Mapped } from '../process/mapping-list.ts';
+import { parseMaps } from '../process/maps.ts';
 import type { MappedThing, MappingList, Process } from '../process/process.ts';
 import type { TlsPlace } from './carrier-layout.ts';
 import { TLS_NAMES, type TlsFile, type TlsName, tlsFile } from './tls-file.ts';
@@ -34,6 +35,18 @@ interface State {
   tries: number;
   /** Files that could not be opened this time. */
   readonly failed: Set<Executable>;
+  /** Files that have the variables, as of the last look. */
+  definers: ReadonlySet<Executable>;
+  /**
+   * One of them is gone. glibc gives its module's number to another library, and
+   * threads that have not called the loader since still have the old one's block there.
+   */
+  hasUnloaded: boolean;
+}
+
+/** A file at its place, and which. */
+interface FoundTls extends MappedTls {
+  readonly executable: Executable;
 }
 
 /**
@@ -164,7 +177,14 @@ export class TlsSearch {
     let state = this.#states.get(process);
     if (state === undefined) {
       const { mappings } = process;
-      state = { mappings, places: this.of(process), tries: 0, failed: new Set() };
+      state = {
+        mappings,
+        places: this.of(process),
+        tries: 0,
+        failed: new Set(),
+        definers: new Set(),
+        hasUnloaded: false,
+      };
       this.#states.set(process, state);
     }
     return state;
@@ -175,7 +195,11 @@ export class TlsSearch {
     const { mappings } = process;
     const before = state.places;
     state.mappings = mappings;
-    const { files, isMusl } = this.#files(mappings);
+    const { files, isMusl } = this.#files(mappings, this.#gone(process, state));
+    const definers = files.filter(({ file }) => file.variables.size > 0);
+    const now = new Set(definers.map(({ executable }) => executable));
+    state.hasUnloaded ||= [...state.definers].some((executable) => !now.has(executable));
+    state.definers = now;
     const places = new Map<TlsName, TlsPlace>();
     let isEarly = state.failed.size > 0;
     const step = isMusl ? MUSL_STEP : GLIBC_STEP;
@@ -189,6 +213,7 @@ export class TlsSearch {
     for (const name of TLS_NAMES) {
       const place = tlsPlace(name, files, step, read);
       if (place === undefined) isEarly = true;
+      else if (state.hasUnloaded && isAnybodys(place)) this.#count('tls_module_reused');
       else if (place.kind !== 'none') places.set(name, place);
       else if (files.some(({ file }) => file.variables.has(name))) this.#count('tls_no_relocation');
     }
@@ -214,20 +239,42 @@ export class TlsSearch {
     if (this.#waiting.size < MAX_WAITING) this.#waiting.set(process, this.#clock() + delay);
   }
 
-  #files(mappings: MappingList): { files: MappedTls[]; isMusl: boolean } {
-    const files: MappedTls[] = [];
+  /** Files with variables that are not mapped any more: of that no news comes. */
+  #gone(process: Process, state: State): ReadonlySet<Executable> {
+    const gone = new Set<Executable>();
+    if (![...state.places.values()].some(isAnybodys)) return gone;
+    let maps: string;
+    try {
+      maps = this.#host.readMaps(process.identity.pid);
+    } catch {
+      return gone;
+    }
+    const there = new Set(parseMaps(maps).mappings.map(({ start, inode }) => `${start} ${inode}`));
+    for (const mapped of process.mappings) {
+      const executable = fileOf(mapped);
+      if (executable === undefined || !state.definers.has(executable)) continue;
+      if (!there.has(`${mapped.start} ${mapped.raw.inode}`)) gone.add(executable);
+    }
+    return gone;
+  }
+
+  #files(
+    mappings: MappingList,
+    gone: ReadonlySet<Executable>,
+  ): { files: FoundTls[]; isMusl: boolean } {
+    const files: FoundTls[] = [];
     const seen = new Set<Executable>();
     let isMusl = false;
     for (const mapped of mappings) {
       const executable = fileOf(mapped);
-      if (executable === undefined || seen.has(executable)) continue;
+      if (executable === undefined || seen.has(executable) || gone.has(executable)) continue;
       const looked = this.#looked.get(executable);
       if (looked === undefined) continue;
       isMusl ||= looked.isMusl;
       const address = looked.tls?.image.offsetToAddress(mapped.raw.offset);
       if (looked.tls === undefined || address === undefined) continue;
       seen.add(executable);
-      files.push({ file: looked.tls.file, slide: mapped.start - address });
+      files.push({ executable, file: looked.tls.file, slide: mapped.start - address });
     }
     return { files, isMusl };
   }
@@ -250,6 +297,10 @@ function lookedAt(image: ElfImage): Looked {
 function fileOf({ what, raw }: Mapped<MappedThing>): Executable | undefined {
   return what === 'anonymous' || raw.path.startsWith('[') ? undefined : what;
 }
+
+/** Whose block a thread has there is not said: the loader tells no generation. */
+const isAnybodys = ({ kind, generation }: TlsPlace): boolean =>
+  kind === 'dynamic' && generation === 0;
 
 const hasLabelsVersion = (files: readonly MappedTls[]): boolean =>
   files.some(
