@@ -30,6 +30,9 @@ static __always_inline u32 wanted_key(struct ft_scratch *s, u64 key, u64 length)
 	return number ? *number + 1 : 0;
 }
 
+/* Both ids by two names each. */
+#define ID_BYTES 128
+
 /* Appends a label whose value lies in the process's memory; returns enum ft_context. */
 static __always_inline u32 add_label(struct ft_scratch *s, u32 key, u64 value, u64 length) {
 	if (!length)
@@ -39,7 +42,10 @@ static __always_inline u32 add_label(struct ft_scratch *s, u32 key, u64 value, u
 	u32 at = s->label_bytes;
 	u32 bytes = length;
 	u32 padded = (sizeof(struct ft_label) + bytes + 7) & ~7u;
-	if (at + padded > FT_LABEL_BYTES)
+	/* Other labels leave room for the ids, which may stand behind them. */
+	u32 room =
+	    key < ft_id_keys || key >= FT_LABEL_THREAD_CONTEXT ? FT_LABEL_BYTES : FT_LABEL_BYTES - ID_BYTES;
+	if (at + padded > room)
 		return FT_CONTEXT_TOO_LONG;
 	asm volatile("" : "+r"(at), "+r"(bytes));
 	at &= FT_LABEL_BYTES - 1;

@@ -19,6 +19,8 @@ const volatile u32 ft_large_copies_below = 128 * 1024;
 const volatile u32 ft_copies_below = 256 * 1024;
 /* Truth mode: also send every sample unwound here as a deferred copy. */
 const volatile u32 ft_copy_every_sample = 0;
+/* Wanted keys with smaller numbers are those of ids. */
+const volatile u32 ft_id_keys = 0;
 const volatile u32 ft_scope_pids = 0;
 const volatile u32 ft_scope_children = 0;
 const volatile u32 ft_scope_comm = 0;

@@ -5,7 +5,7 @@ import { cgroupScope } from '../capture/cgroup.ts';
 import { type Counters, LiveCapture } from '../capture/live.ts';
 import { ChunkKind, RecordingError, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
-import { DEFAULT_LABELS, wantedKeys } from '../context/wanted-keys.ts';
+import { DEFAULT_LABELS, idKeys, type WantedKey, wantedKeys } from '../context/wanted-keys.ts';
 import type { Profile } from '../profile/model.ts';
 import { nanoseconds, unixTime } from '../units/units.ts';
 import { thisMachine } from './doctor-machine.ts';
@@ -73,10 +73,7 @@ export class LiveProfiler implements Profiler {
     });
     let capture: LiveCapture | undefined;
     try {
-      capture = open(
-        options,
-        wanted.map(({ key }) => key),
-      );
+      capture = open(options, wanted);
       const profiler = new LiveProfiler(capture, pipeline, options);
       fail = (error) => profiler.#fail(error);
       save = (snapshot) =>
@@ -274,7 +271,7 @@ export class LiveProfiler implements Profiler {
   }
 }
 
-function open(options: ProfilerOptions, wantedKeys: readonly string[]): LiveCapture {
+function open(options: ProfilerOptions, wanted: readonly WantedKey[]): LiveCapture {
   const { scope } = options;
   const addon = loadAddon();
   const cgroup = scope.cgroupPath === undefined ? undefined : cgroupScope(scope.cgroupPath);
@@ -297,7 +294,8 @@ function open(options: ProfilerOptions, wantedKeys: readonly string[]): LiveCapt
           ringBytes: options.ringBytes ?? RING_BYTES,
           tableBytes: TABLE_BYTES,
           copyEverySample: options.copyEverySample ?? false,
-          wantedKeys,
+          wantedKeys: wanted.map(({ key }) => key),
+          idKeys: idKeys(wanted),
         }),
     );
   } catch (cause) {

@@ -23,6 +23,8 @@ export interface LiveOptions {
   readonly copyEverySample: boolean;
   /** Keys of labels that samples are to carry, each at most KEY_BYTES long; their positions number them. */
   readonly wantedKeys: readonly string[];
+  /** How many of them, the first ones, are those of ids: others leave room for them. */
+  readonly idKeys: number;
 }
 
 export interface Excluded {
@@ -67,6 +69,7 @@ export class LiveCapture {
         ft_copy_every_sample: u32(options.copyEverySample ? 1 : 0),
         ft_large_copies_below: u32(options.ringBytes / 4),
         ft_copies_below: u32(options.ringBytes / 2),
+        ft_id_keys: u32(options.idKeys),
         ft_scope_pids: u32(options.pids.length > 0 ? 1 : 0),
         ft_scope_children: u32(options.followChildren ? 1 : 0),
         ft_scope_comm: u32(options.comm === undefined ? 0 : 1),

@@ -46,17 +46,16 @@ export const isReserved = (label: string): boolean =>
   OURS.has(label) || label === TRACE_ID || label === SPAN_ID;
 
 /**
- * Keys that the kernel side looks for, the position being the number of a key.
+ * Keys that the kernel side looks for, the position being the number of a key; those of
+ * ids come first.
  * @param labels that profiles are to have, ours among them
  * @throws RangeError naming a key that is too long, or when there are too many
  */
 export function wantedKeys(labels: Iterable<string>): WantedKey[] {
-  const wanted: WantedKey[] = [];
-  for (const label of new Set(labels)) {
-    if (OURS.has(label)) continue;
-    const ids = IDS.filter((each) => each.label === label);
-    if (ids.length > 0) wanted.push(...ids);
-    else wanted.push({ key: label, label, spelling: 'text' });
+  const asked = new Set(labels);
+  const wanted = IDS.filter(({ label }) => asked.has(label));
+  for (const label of asked) {
+    if (!isReserved(label)) wanted.push({ key: label, label, spelling: 'text' });
   }
   for (const { key } of wanted) {
     const bytes = Buffer.byteLength(key);
@@ -69,6 +68,10 @@ export function wantedKeys(labels: Iterable<string>): WantedKey[] {
   }
   return wanted;
 }
+
+/** How many of them, the first ones, are keys of ids. */
+export const idKeys = (wanted: readonly WantedKey[]): number =>
+  wanted.filter(({ spelling }) => spelling !== 'text').length;
 
 /**
  * The number by which the kernel side knows a key: one may be wanted twice, as an id

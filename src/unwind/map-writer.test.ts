@@ -29,6 +29,7 @@ before(() => {
     tableBytes: 1 << 20,
     copyEverySample: false,
     wantedKeys: [],
+    idKeys: 0,
   });
 });
 

@@ -69,6 +69,8 @@ func cases(path string) {
 	for _, length := range []int{1025, 4096, 100000} {
 		try("too long", "long", strings.Repeat("v", length), "a", "short")
 	}
+	try("ids last", "a", strings.Repeat("v", 500), "long", strings.Repeat("v", 500),
+		"span_id", fmt.Sprintf("%016x", 7), "trace_id", fmt.Sprintf("%032x", 7))
 	try("not UTF-8", "a", "\xff\xfe\x80", "zz", "\xe2\x82")
 	try("empty", "a", "", "zz", "last")
 	if !garbage.IsMap() {
