@@ -62,7 +62,7 @@ test('a replay is told what the live run was told, in its order', () => {
 });
 
 test('the vDSO of a process that is gone is taken from this one', () => {
-  const bytes = new ReplayHost(live, []).readMemory(pid, 0x7fff_0000_0000, 8192).slice();
+  const bytes = new ReplayHost(live, []).readVdso(pid, 0x7fff_0000_0000, 8192).slice();
   const image = ElfImage.parse(new MemorySource(bytes));
   assert.ok(image.textSize > 0);
 });

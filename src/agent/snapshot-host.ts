@@ -55,6 +55,10 @@ export class RecordingHost implements ProcessHost {
     return this.#live.readMemory(pid, address, length);
   }
 
+  readVdso(pid: HostPid, address: number, length: number): Uint8Array {
+    return this.#live.readVdso(pid, address, length);
+  }
+
   innermostPid(pid: HostPid): NamespacePid {
     return this.#live.innermostPid(pid);
   }
@@ -111,13 +115,17 @@ export class ReplayHost implements ProcessHost {
     return this.#live.openBelow(root, path);
   }
 
-  /** The vDSO, the only memory that is read, is the same in all processes of a kernel. */
-  readMemory(_pid: HostPid, _address: number, length: number): Uint8Array {
+  readMemory(): Uint8Array {
+    throw new Error('a recording has no memory of processes');
+  }
+
+  /** It is the same in all processes of a kernel. */
+  readVdso(_pid: HostPid, _address: number, length: number): Uint8Array {
     const own = process.pid as HostPid;
     const { mappings } = parseMaps(this.#live.readMaps(own));
     const vdso = mappings.find(({ path }) => path === '[vdso]');
     if (!vdso) throw new Error('this process has no vDSO');
-    return this.#live.readMemory(own, vdso.start, Math.min(length, vdso.end - vdso.start));
+    return this.#live.readVdso(own, vdso.start, Math.min(length, vdso.end - vdso.start));
   }
 
   innermostPid(pid: HostPid): NamespacePid {

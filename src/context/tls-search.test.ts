@@ -236,6 +236,7 @@ describe('when', () => {
       openRoot: (pid) => host.openRoot(pid),
       openBelow: (root, path) => host.openBelow(root, path),
       readMemory: (pid, at, length) => host.readMemory(pid, at, length),
+      readVdso: (pid, at, length) => host.readVdso(pid, at, length),
       innermostPid: (pid) => host.innermostPid(pid),
       ...own,
     };

@@ -26,8 +26,14 @@ export interface ProcessHost {
   openRoot(pid: HostPid): OpenedRoot | undefined;
   /** Descriptor of a regular file by path inside a root that is open. @throws Error, EINVAL for other files */
   openBelow(root: number, path: string): number;
-  /** Bytes of process memory. @throws Error */
+  /**
+   * Bytes of process memory, as far as its pages are there: another page is brought by
+   * whoever has it, and a FUSE server or a handler of userfaultfd may never do so. Swapped
+   * ones are left out too. @throws Error
+   */
   readMemory(pid: HostPid, address: number, length: number): Uint8Array;
+  /** Bytes of the vDSO, all pages of which the kernel has. @throws Error */
+  readVdso(pid: HostPid, address: number, length: number): Uint8Array;
   /** The process's own idea of its pid, for files that are named after it. */
   innermostPid(pid: HostPid): NamespacePid;
 }
@@ -124,6 +130,12 @@ export class LiveHost implements ProcessHost {
   }
 
   readMemory(pid: HostPid, address: number, length: number): Uint8Array {
+    // A process that takes the page away right now is not kept from holding us up.
+    const resident = residentBytes(pid, address, length);
+    return resident === 0 ? new Uint8Array() : this.readVdso(pid, address, resident);
+  }
+
+  readVdso(pid: HostPid, address: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     return bytes.subarray(0, this.#addon.readMemory(pid, address, bytes));
   }
@@ -170,4 +182,29 @@ function keepRegular(fd: number): number {
 
 function rootIdentity(pid: string, { dev, ino }: { dev: number; ino: number }): string {
   return `${readlinkSync(`/proc/${pid}/ns/mnt`)}:${dev}:${ino}`;
+}
+
+const PAGE_BYTES = 4096;
+/** `/proc/PID/pagemap` has 8 bytes per page; bit 63 says that it is there (proc(5)). */
+const PAGEMAP_ENTRY = 8;
+const PRESENT = 0x80;
+
+/** How many of the bytes lie in pages that are there. @throws Error when the process is gone or out of reach */
+function residentBytes(pid: HostPid, address: number, length: number): number {
+  const first = Math.floor(address / PAGE_BYTES);
+  const pages = Math.ceil((address + length) / PAGE_BYTES) - first;
+  const entries = new Uint8Array(pages * PAGEMAP_ENTRY);
+  const fd = openSync(`/proc/${pid}/pagemap`, constants.O_RDONLY);
+  let known: number;
+  try {
+    known = readSync(fd, entries, 0, entries.length, first * PAGEMAP_ENTRY);
+  } finally {
+    closeSync(fd);
+  }
+  for (let page = 0; page < pages; page++) {
+    const at = page * PAGEMAP_ENTRY + PAGEMAP_ENTRY - 1;
+    if (at < known && (entries[at]! & PRESENT) !== 0) continue;
+    return Math.max(0, (first + page) * PAGE_BYTES - address);
+  }
+  return length;
 }

@@ -180,7 +180,7 @@ export class OpenFiles {
   #openVdso(pid: HostPid, mapping: RawMapping): Opened | Unusable {
     try {
       const length = Math.min(mapping.end - mapping.start, MAX_VDSO_BYTES);
-      const bytes = this.#host.readMemory(pid, mapping.start, length);
+      const bytes = this.#host.readVdso(pid, mapping.start, length);
       return this.#parse('[vdso]', new MemorySource(bytes.slice()));
     } catch (cause) {
       return failed('open_failed', (cause as Error).message);

@@ -42,6 +42,10 @@ class FakeHost implements ProcessHost {
   openBelow(): number {
     throw new Error('not asked for');
   }
+  readVdso(): Uint8Array {
+    return this.readMemory();
+  }
+
   readMemory(): Uint8Array {
     throw new Error('not asked for');
   }
