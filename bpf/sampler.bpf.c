@@ -171,14 +171,24 @@ static __always_inline int send_deferred(
 	return -1;
 }
 
+static __always_inline int is_of(const volatile struct ft_identity *a, const struct ft_identity *b) {
+	return a->exec_id == b->exec_id && a->start_ns == b->start_ns;
+}
+
 /* Unwinds the user part; returns enum ft_end. */
 static __always_inline u32 unwind_user(struct ft_scratch *s) {
 	u32 pid = s->sample.header.process.pid;
 	struct ft_process *known = bpf_map_lookup_elem(&ft_processes, &pid);
-	if (!known || known->identity.exec_id != s->sample.header.process.exec_id ||
-	    known->identity.start_ns != s->sample.header.process.start_ns)
+	if (!known)
 		return FT_END_NO_PROCESS;
 	s->process = *known;
+	/* Looked at on both sides of the copy: another process's entry may have taken
+	 * the place of this one meanwhile. */
+	if (!is_of(&s->process.identity, &s->sample.header.process) ||
+	    !is_of(&known->identity, &s->sample.header.process)) {
+		s->process.layout = 0;
+		return FT_END_NO_PROCESS;
+	}
 	s->pc = s->regs.rip;
 	s->sp = s->regs.rsp;
 	s->bp = s->regs.rbp;
