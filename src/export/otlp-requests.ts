@@ -3,7 +3,7 @@ import type { Profile } from '../profile/model.ts';
 import { encodeOtlp, type OtlpOptions } from '../profile/otlp.ts';
 import { REQUEST } from '../profile/otlp-fields.ts';
 import { halvesOfRequest, partsOfRequest } from '../profile/otlp-parts.ts';
-import { protobufFields } from '../protobuf/protobuf-reader.ts';
+import { ProtobufError, protobufFields } from '../protobuf/protobuf-reader.ts';
 
 export interface RequestLimits {
   /** Before compression. */
@@ -36,10 +36,15 @@ export function splitRequest(request: Uint8Array): readonly Uint8Array[] | undef
   return halvesOfRequest(request);
 }
 
-/** Each is a series of a receiver that has such. */
+/** Each is a series of a receiver that has such. Of bytes that are no request, those before it shows. */
 export function countResources(request: Uint8Array): number {
   let resources = 0;
-  for (const { number } of protobufFields(request))
-    if (number === REQUEST.resource_profiles) resources++;
+  try {
+    for (const { number } of protobufFields(request))
+      if (number === REQUEST.resource_profiles) resources++;
+  } catch (error) {
+    // What is asked for after a failed export must not become another failure.
+    if (!(error instanceof ProtobufError)) throw error;
+  }
   return resources;
 }

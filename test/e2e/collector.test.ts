@@ -10,32 +10,65 @@ import { type Receiver, receivedRequests, startCollector } from '../harness/coll
 import { differences, sampleValues, sumOfValues } from '../harness/otlp-samples.ts';
 import { buildProgram } from '../harness/programs.ts';
 import { CLI, execute } from '../harness/record.ts';
+import {
+  compileContext,
+  readRequests,
+  type Request as TracedRequest,
+} from '../harness/requests.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'collector-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-test('what record writes is what the Collector has received', async () => {
-  const output = join(folder, 'profile.otlp');
-  const args = ['record', '--format', 'otlp', '--hz', '499', '--output', output];
-  const finished = await execute([CLI, ...args, '--', buildProgram('shapes'), '1']);
-  assert.equal(finished.code, 0, finished.stderr);
-  const request = readFileSync(output);
-  const recorded = sampleValues([request]);
+/** Samples of a request's thread carry its ids as a Link. */
+function linkOf({ trace_id, span_id }: TracedRequest): string {
+  return JSON.stringify([trace_id, span_id]);
+}
+
+test('what record writes is what the Collector has received, Links too', async () => {
+  const report = join(folder, 'report');
+  const carrier = ['-DLINKED', '-Wl,--export-dynamic-symbol=otel_thread_ctx_v1'];
+  const traced = compileContext(
+    join(folder, 'traced'),
+    ['requests.c', 'thread-context.c'],
+    carrier,
+  );
+  const commands = [
+    [buildProgram('shapes'), '1'],
+    [traced, '0.25', '2', '1000', 'swap', report],
+  ];
+  const requests: Buffer[] = [];
+  for (const command of commands) {
+    const output = join(folder, 'profile.otlp');
+    const args = ['record', '--format', 'otlp', '--hz', '499', '--output', output];
+    const finished = await execute([CLI, ...args, '--', ...command]);
+    assert.equal(finished.code, 0, finished.stderr);
+    requests.push(readFileSync(output));
+  }
+  const recorded = sampleValues(requests);
   assert.ok(sumOfValues(recorded) > 100, `only ${sumOfValues(recorded)} samples`);
 
   const collector = await startCollector(folder, makeCertificates(folder));
   const receiver = collector.receivers.find(
     (one) => one.protocol === 'http' && one.security === 'plain',
   )!;
-  const response = await fetch(`http://${receiver.address}/v1development/profiles`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/x-protobuf' },
-    body: request,
-  });
-  assert.equal(response.status, 200, await response.text());
+  for (const body of requests) {
+    const response = await fetch(`http://${receiver.address}/v1development/profiles`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/x-protobuf' },
+      body,
+    });
+    assert.equal(response.status, 200, await response.text());
+  }
   await collector.stop();
   const received = sampleValues(receivedRequests(receiver.file));
   assert.deepEqual(differences(recorded, received), []);
+  const keys = [...received.keys()];
+  for (const request of readRequests(report).filter(({ cpu_seconds }) => cpu_seconds > 0.2)) {
+    assert.ok(
+      keys.some((key) => key.includes(linkOf(request)) && key.includes(request.function)),
+      `no sample of ${request.function} has the Link ${linkOf(request)}`,
+    );
+  }
 });
 
 /** One exporter per receiver, and files to compare with. */
