@@ -179,10 +179,12 @@ test('objects that are being moved are read, and nonsense has its reason', async
     assert.equal(ids, name === 'whole' || name === 'too_long' ? IDS : 'null null', name);
   }
   for (const name of NAMES) assert.ok((counts[name] ?? 0) > 10, `${name}: ${counts[name]}`);
+  // A function is entered after its context was, and left before.
   const { labels_lost: lost } = recording.tally;
-  assert.equal(lost.context_unreadable, counts.unreadable);
-  assert.equal(lost.context_malformed, counts.malformed);
-  assert.equal(lost.context_too_long, counts.too_long);
+  for (const name of ['unreadable', 'malformed', 'too_long'] as const) {
+    const difference = Math.abs((lost[`context_${name}`] ?? 0) - counts[name]!);
+    assert.ok(difference <= 3, `${JSON.stringify(lost)}, but ${JSON.stringify(counts)}`);
+  }
 });
 
 const NAMES: ReadonlySet<string> = new Set([

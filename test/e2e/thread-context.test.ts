@@ -8,6 +8,7 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
+import { blackBoxFlags } from '../harness/programs.ts';
 import { crate, pythonPackages } from '../harness/published.ts';
 import { countOf, type JsonTally, record } from '../harness/record.ts';
 import {
@@ -89,7 +90,8 @@ test('thread contexts, wherever the variable lies', async () => {
   const linked = ['requests.c', 'thread-context.c'];
   const loader = program('loader', ['requests.c'], ['-ldl']);
   const rust = join(folder, 'rust');
-  execFileSync('rustc', ['-O', '-o', rust, join(CONTEXT_PROGRAMS, 'requests.rs')], {
+  const source = join(CONTEXT_PROGRAMS, 'requests.rs');
+  execFileSync('rustc', ['-O', ...blackBoxFlags(), '-o', rust, source], {
     env: { ...process.env, RUSTC_BOOTSTRAP: '1' },
     stdio: 'pipe',
   });

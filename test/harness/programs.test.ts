@@ -15,6 +15,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const SILENT = new Set([
   'crab',
   'deep-go',
+  'fake-v8',
   'inlined',
   'inlined-rs',
   'process-context',

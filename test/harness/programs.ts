@@ -96,7 +96,7 @@ function compilerFlags(variant: Variant): string[] {
 }
 
 /** std::hint::black_box is stable from Rust 1.66 on; Debian 12 has 1.63. */
-function blackBoxFlags(): string[] {
+export function blackBoxFlags(): string[] {
   const version = execFileSync('rustc', ['--version'], { encoding: 'utf8' });
   const isOld = Number(/^rustc 1\.(\d+)/.exec(version)?.[1]) < 66;
   return isOld ? ['-Zcrate-attr=feature(bench_black_box)'] : [];

@@ -1,7 +1,7 @@
 /** Programs of others, from public registries, as tests use them: kept in build/published. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { REPOSITORY } from './programs.ts';
 
@@ -29,15 +29,13 @@ async function cached(key: string, fill: (draft: string) => void | Promise<void>
  */
 export function crate(name: string, version: string, sha256: string): Promise<string> {
   const title = `${name}-${version}`;
-  return cached(title, async (draft) => {
+  return cached(title, (draft) => {
     const url = `https://static.crates.io/crates/${name}/${title}.crate`;
-    const response = await fetch(url);
-    if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
-    const bytes = Buffer.from(await response.arrayBuffer());
-    const actual = createHash('sha256').update(bytes).digest('hex');
-    if (actual !== sha256) throw new Error(`${url} has SHA-256 ${actual}, not ${sha256}`);
     const archive = join(draft, 'archive');
-    writeFileSync(archive, bytes);
+    // Not fetch: curl believes the authorities that the machine believes.
+    execFileSync('curl', ['-fsSL', '--retry', '3', '-o', archive, url], { stdio: 'pipe' });
+    const actual = createHash('sha256').update(readFileSync(archive)).digest('hex');
+    if (actual !== sha256) throw new Error(`${url} has SHA-256 ${actual}, not ${sha256}`);
     execFileSync('tar', ['xzf', archive, '--strip-components=1', '-C', draft]);
     rmSync(archive);
   });
