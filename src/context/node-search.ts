@@ -1,14 +1,12 @@
 /** Which library offers context in a Node.js process, and what the kernel side has to know to read it. */
-import { closeSync } from 'node:fs';
 import { BlockCache } from '../elf/block-cache.ts';
-import { FileSource } from '../elf/file-source.ts';
-import { ElfImage } from '../elf/image.ts';
 import { ParseError } from '../elf/source.ts';
 import type { Executable } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
 import type { Mapped } from '../process/mapping-list.ts';
 import type { MappedThing, Process } from '../process/process.ts';
 import { noTls, type TlsPlace } from './carrier-layout.ts';
+import { fileOf, lookInto } from './mapped-image.ts';
 import { type NodeRuntime, type NoNodeRuntime, nodeRuntime } from './node-runtime.ts';
 import type { TlsName } from './tls-file.ts';
 
@@ -72,8 +70,8 @@ export class NodeSearch {
 
   #runtime(process: Process): NodeRuntime | undefined {
     for (const mapped of process.mappings) {
-      const executable = mapped.what === 'anonymous' ? undefined : mapped.what;
-      if (executable === undefined || mapped.raw.path.startsWith('[')) continue;
+      const executable = fileOf(mapped);
+      if (executable === undefined) continue;
       if (!this.#runtimes.has(executable) && !this.#look(process, executable, mapped)) continue;
       const runtime = this.#runtimes.get(executable);
       if (typeof runtime === 'object') return runtime;
@@ -87,28 +85,14 @@ export class NodeSearch {
 
   /** False when the file could not be opened. */
   #look(process: Process, executable: Executable, mapped: Mapped<MappedThing>): boolean {
-    let source: FileSource | undefined;
     try {
-      const opened = executable.opened;
-      if (opened) {
-        this.#runtimes.set(executable, nodeRuntime(opened.image));
-        return true;
-      }
-      const fd = this.#host.openMapped(process.identity.pid, mapped.raw);
-      try {
-        source = new FileSource(fd, this.#cache);
-      } catch (cause) {
-        closeSync(fd);
-        throw cause;
-      }
-      this.#runtimes.set(executable, nodeRuntime(ElfImage.parse(source)));
-      return true;
+      const looked = lookInto(this.#host, this.#cache, process, mapped, nodeRuntime);
+      if (looked) this.#runtimes.set(executable, looked.found);
+      return looked !== undefined;
     } catch (cause) {
-      if (!(cause instanceof ParseError)) return false;
+      if (!(cause instanceof ParseError)) throw cause;
       this.#runtimes.set(executable, undefined);
       return true;
-    } finally {
-      source?.close();
     }
   }
 

@@ -2,10 +2,8 @@
  * Finds the thread-local carriers of processes: each file is looked at once, each
  * process when its files change, in steps that the caller has time for.
  */
-import { closeSync } from 'node:fs';
 import { BlockCache } from '../elf/block-cache.ts';
-import { FileSource } from '../elf/file-source.ts';
-import { ElfImage } from '../elf/image.ts';
+import type { ElfImage } from '../elf/image.ts';
 import { ParseError } from '../elf/source.ts';
 import type { Executable } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
@@ -13,6 +11,7 @@ import type { Mapped } from '../process/mapping-list.ts';
 import { parseMaps } from '../process/maps.ts';
 import type { MappedThing, MappingList, Process } from '../process/process.ts';
 import type { TlsPlace } from './carrier-layout.ts';
+import { fileOf, lookInto } from './mapped-image.ts';
 import { TLS_NAMES, type TlsFile, type TlsName, tlsFile } from './tls-file.ts';
 import { GLIBC_STEP, type MappedTls, MUSL_STEP, tlsPlace } from './tls-place.ts';
 
@@ -146,30 +145,15 @@ export class TlsSearch {
 
   /** False when the file could not be opened. */
   #open(process: Process, executable: Executable, mapped: Mapped<MappedThing>): boolean {
-    let source: FileSource | undefined;
     try {
-      const opened = executable.opened;
-      if (opened) {
-        this.#looked.set(executable, lookedAt(opened.image));
-        return true;
-      }
-      const fd = this.#host.openMapped(process.identity.pid, mapped.raw);
-      try {
-        source = new FileSource(fd, this.#cache);
-      } catch (cause) {
-        closeSync(fd);
-        throw cause;
-      }
-      this.#looked.set(executable, lookedAt(ElfImage.parse(source)));
-      return true;
+      const looked = lookInto(this.#host, this.#cache, process, mapped, lookedAt);
+      if (looked) this.#looked.set(executable, looked.found);
+      return looked !== undefined;
     } catch (cause) {
-      // The process may be gone: another one that maps the file may do.
-      if (!(cause instanceof ParseError)) return false;
+      if (!(cause instanceof ParseError)) throw cause;
       this.#looked.set(executable, nothing);
       if (cause.reason !== 'not_elf') this.#count(cause.reason);
       return true;
-    } finally {
-      source?.close();
     }
   }
 
@@ -291,11 +275,6 @@ function lookedAt(image: ElfImage): Looked {
   const isMusl = image.interpreter.includes('/ld-musl-');
   const file = tlsFile(image);
   return { tls: file && { file, image }, isMusl };
-}
-
-/** Undefined for memory without a file, and for the kernel's own code. */
-function fileOf({ what, raw }: Mapped<MappedThing>): Executable | undefined {
-  return what === 'anonymous' || raw.path.startsWith('[') ? undefined : what;
 }
 
 /** Whose block a thread has there is not said: the loader tells no generation. */

@@ -1,0 +1,48 @@
+/** A look into a file that a process has mapped, which is closed again after it. */
+import { closeSync } from 'node:fs';
+import type { BlockCache } from '../elf/block-cache.ts';
+import { FileSource } from '../elf/file-source.ts';
+import { ElfImage } from '../elf/image.ts';
+import { ParseError } from '../elf/source.ts';
+import type { Executable } from '../process/executable.ts';
+import type { ProcessHost } from '../process/host.ts';
+import type { Mapped } from '../process/mapping-list.ts';
+import type { MappedThing, Process } from '../process/process.ts';
+
+/** Undefined for memory without a file, and for the kernel's own code. */
+export function fileOf({ what, raw }: Mapped<MappedThing>): Executable | undefined {
+  return what === 'anonymous' || raw.path.startsWith('[') ? undefined : what;
+}
+
+/**
+ * What `read` makes of the image of a mapped file.
+ * @returns undefined when it could not be opened: the process may be gone, and
+ *   another one that maps the file may do
+ * @throws ParseError when the file's tables are broken, or it is no ELF file
+ */
+export function lookInto<Found>(
+  host: ProcessHost,
+  cache: BlockCache,
+  process: Process,
+  mapped: Mapped<MappedThing>,
+  read: (image: ElfImage) => Found,
+): { readonly found: Found } | undefined {
+  let source: FileSource | undefined;
+  try {
+    const opened = fileOf(mapped)?.opened;
+    if (opened) return { found: read(opened.image) };
+    const fd = host.openMapped(process.identity.pid, mapped.raw);
+    try {
+      source = new FileSource(fd, cache);
+    } catch (cause) {
+      closeSync(fd);
+      throw cause;
+    }
+    return { found: read(ElfImage.parse(source)) };
+  } catch (cause) {
+    if (cause instanceof ParseError) throw cause;
+    return undefined;
+  } finally {
+    source?.close();
+  }
+}
