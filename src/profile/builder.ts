@@ -15,6 +15,7 @@ import {
   ProfileTables,
   type ResolvedLocation,
 } from './profile-tables.ts';
+import { ROW_WORDS, sampleColumns, stackLists } from './sample-rows.ts';
 import { addCounts, checkTally, sumOf } from './tally.ts';
 import { WordTable } from './word-table.ts';
 
@@ -60,7 +61,6 @@ export interface ProfileFacts {
   readonly problems?: Readonly<Record<string, number>>;
 }
 
-const rowWords = 4;
 const maxCount = 0xffff_ffff;
 const emptyStackName = '[no stack]';
 const LABELS_OVERFLOW = 'labels_overflow';
@@ -95,7 +95,7 @@ export class ProfileBuilder {
     const labelSets = memo((labels) => this.#tables.labelSet(answers.labelSets?.[labels] ?? []));
     const isGo = memo((stack) => Number(this.#hasGo(stack)));
     const stackIds = new WordTable();
-    const key = new Uint32Array(rowWords);
+    const key = new Uint32Array(ROW_WORDS);
     const resolved: number[] = [];
     for (let row = 0; row < aggregated.rows; row++) {
       const count = aggregated.count[row]!;
@@ -113,7 +113,7 @@ export class ProfileBuilder {
       const labels = aggregated.labels[row]!;
       const set = labelSets(labels);
       key[3] = Math.max(set, 0);
-      const counted = this.#count(this.#rows.intern(key, 0, rowWords, 0), count);
+      const counted = this.#count(this.#rows.intern(key, 0, ROW_WORDS, 0), count);
       const missing = set < 0 ? [LABELS_OVERFLOW] : (answers.labelsMissing?.[labels] ?? []);
       for (const reason of missing) {
         // All processes are unknown at first; only those of Go would have had labels.
@@ -134,8 +134,8 @@ export class ProfileBuilder {
   finish(facts: ProfileFacts): Profile {
     const lost = { ...this.#lost };
     addCounts(lost, facts.lost ?? {});
-    const stacks = this.#stackList();
-    const samples = this.#sampleColumns();
+    const stacks = stackLists(this.#stacks);
+    const samples = sampleColumns(this.#rows, this.#counts);
     let exported = 0;
     for (const count of samples.count) exported += count;
     const tally: Tally = {
@@ -230,31 +230,6 @@ export class ProfileBuilder {
       ...(resource.length > 0 ? { resource: resource.map(cleanLabel) } : {}),
     };
     return id;
-  }
-
-  #stackList(): Uint32Array[] {
-    const words = this.#stacks.words.slice();
-    const { starts } = this.#stacks;
-    return Array.from({ length: this.#stacks.length }, (_, stack) =>
-      words.subarray(starts[stack]!, starts[stack + 1]!),
-    );
-  }
-
-  #sampleColumns(): Profile['samples'] {
-    const { length, words } = this.#rows;
-    const column = (field: number): Uint32Array => {
-      const values = new Uint32Array(length);
-      for (let row = 0; row < length; row++) values[row] = words[row * rowWords + field]!;
-      return values;
-    };
-    return {
-      length,
-      process: column(0),
-      thread: column(1),
-      stack: column(2),
-      labels: column(3),
-      count: Uint32Array.from(this.#counts),
-    };
   }
 
   #countFrames(

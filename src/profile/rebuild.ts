@@ -2,6 +2,7 @@
 import { nanoseconds, unixTime } from '../units/units.ts';
 import type { FrameType, Label, Mapping, Process, Profile, Tally } from './model.ts';
 import { cleanText, ProfileTables, type ResolvedLocation } from './profile-tables.ts';
+import { ROW_WORDS, sampleColumns, stackLists } from './sample-rows.ts';
 import { WordTable } from './word-table.ts';
 
 /** The file is none of ours, or is damaged: the message says what is wrong. */
@@ -18,7 +19,6 @@ export interface FileFacts {
   readonly tally: Iterable<readonly [key: string, count: number]>;
 }
 
-const rowWords = 4;
 const maxCount = 0xffff_ffff;
 
 export class ProfileRebuilder {
@@ -71,17 +71,12 @@ export class ProfileRebuilder {
       this.#stacks.intern(words, 0, words.length, 0),
       this.#tables.labelSet(labels),
     );
-    const row = this.#rows.intern(key, 0, rowWords, 0);
+    const row = this.#rows.intern(key, 0, ROW_WORDS, 0);
     this.#counts[row] = Math.min((this.#counts[row] ?? 0) + count, maxCount);
   }
 
   finish({ startNs, durationNs, periodNs, host, tally }: FileFacts): Profile {
-    const { length, words } = this.#rows;
-    const column = (at: number) =>
-      Uint32Array.from({ length }, (_, row) => words[row * rowWords + at]!);
     const exported = this.#counts.reduce((sum, count) => sum + count, 0);
-    const stackWords = this.#stacks.words.slice();
-    const { starts } = this.#stacks;
     const { mappings, functions, locations, threads, labelSets } = this.#tables;
     return {
       startTime: unixTime(startNs),
@@ -90,20 +85,11 @@ export class ProfileRebuilder {
       mappings,
       functions,
       locations,
-      stacks: Array.from({ length: this.#stacks.length }, (_, stack) =>
-        stackWords.subarray(starts[stack]!, starts[stack + 1]!),
-      ),
+      stacks: stackLists(this.#stacks),
       processes: this.#processes,
       threads,
       labelSets,
-      samples: {
-        length,
-        process: column(0),
-        thread: column(1),
-        stack: column(2),
-        labels: column(3),
-        count: Uint32Array.from(this.#counts),
-      },
+      samples: sampleColumns(this.#rows, this.#counts),
       tally: tallyOf(tally, exported),
       host: cleanText(host),
     };
