@@ -3,9 +3,8 @@
  * several ways; here they become `trace_id` and `span_id`.
  */
 import { KEY_BYTES, WANTED_KEYS } from '../capture/record.ts';
+import { SPAN_ID, TRACE_ID } from '../profile/model.ts';
 
-export const TRACE_ID = 'trace_id';
-export const SPAN_ID = 'span_id';
 /** Where nothing else is asked for. */
 export const DEFAULT_LABELS: readonly string[] = [TRACE_ID, SPAN_ID];
 

@@ -1,8 +1,8 @@
 /** Labels as Pyroscope takes them: what breaks a rule makes it refuse the whole series. */
 import { processText, serviceText } from '../profile/frame.ts';
-import type { Label, Process } from '../profile/model.ts';
+import { type Label, type Process, SPAN_ID, TRACE_ID } from '../profile/model.ts';
 import { isLabelSent, type RowOptions } from '../profile/otlp-rows.ts';
-import { isRequestLabel, SPAN_KEY, TRACE_KEY } from '../profile/request-id.ts';
+import { isRequestLabel } from '../profile/request-id.ts';
 
 export interface SeriesOptions extends RowOptions {
   /** Makes a series of each process; without, those of one program are added up. */
@@ -62,7 +62,7 @@ export function sampleLabels(
   const sent = new Map<string, string>();
   let names = series.size;
   for (const { key, value } of labels) {
-    if (key === TRACE_KEY || key === SPAN_KEY) {
+    if (key === TRACE_ID || key === SPAN_ID) {
       if (isRequestLabel({ key, value })) sent.set(key, value);
       continue;
     }

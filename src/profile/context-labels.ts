@@ -10,12 +10,10 @@ import {
   canonicalValue,
   firstNumbers,
   isReserved,
-  SPAN_ID,
-  TRACE_ID,
   type WantedKey,
 } from '../context/wanted-keys.ts';
 import { CONTEXT_HEAD_WORDS, CONTEXT_OVERFLOW, type RawContexts } from './aggregator.ts';
-import type { Label } from './model.ts';
+import { type Label, SPAN_ID, TRACE_ID } from './model.ts';
 
 /** Labels by number of a context in the aggregate. */
 export interface ContextLabels {

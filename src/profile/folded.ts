@@ -4,8 +4,8 @@
  * `process;trace_id:HEX;span_id:HEX;outermost;…` where they are known.
  */
 import { framesOf, processText } from './frame.ts';
-import type { Profile } from './model.ts';
-import { requestOf, SPAN_KEY, TRACE_KEY } from './request-id.ts';
+import { type Profile, SPAN_ID, TRACE_ID } from './model.ts';
+import { requestOf } from './request-id.ts';
 import { WordTable } from './word-table.ts';
 
 export interface FoldedOptions {
@@ -53,8 +53,8 @@ export function* encodeFolded(profile: Profile, options: FoldedOptions = {}): Ge
 function idFields(profile: Profile, set: number, fields: Fields): number[] {
   const { traceId, spanId } = requestOf(profile.labelSets[set]!);
   return [
-    ...(traceId === '' ? [] : [fields.id(`${TRACE_KEY}:${traceId}`)]),
-    ...(spanId === '' ? [] : [fields.id(`${SPAN_KEY}:${spanId}`)]),
+    ...(traceId === '' ? [] : [fields.id(`${TRACE_ID}:${traceId}`)]),
+    ...(spanId === '' ? [] : [fields.id(`${SPAN_ID}:${spanId}`)]),
   ];
 }
 

@@ -15,8 +15,7 @@
  * `trace_id` and `span_id` are lower-case hex or null and not among `labels`.
  */
 import { framesOf, processText, statedService } from './frame.ts';
-import type { Label, Profile, Tally } from './model.ts';
-import { SPAN_KEY, TRACE_KEY } from './request-id.ts';
+import { type Label, type Profile, SPAN_ID, type Tally, TRACE_ID } from './model.ts';
 
 const pieceLength = 65_536;
 
@@ -72,10 +71,10 @@ function sampleTail(profile: Profile, row: number): string {
   const labels = new Map(
     profile.labelSets[profile.samples.labels[row]!]!.map(({ key, value }: Label) => [key, value]),
   );
-  const traceId = labels.get(TRACE_KEY);
-  const spanId = labels.get(SPAN_KEY);
-  labels.delete(TRACE_KEY);
-  labels.delete(SPAN_KEY);
+  const traceId = labels.get(TRACE_ID);
+  const spanId = labels.get(SPAN_ID);
+  labels.delete(TRACE_ID);
+  labels.delete(SPAN_ID);
   // Written by hand: in an object literal a label named `__proto__` would be lost.
   const others = [...labels].map(([key, value]) => `${text(key)}:${text(value)}`).join(',');
   return (

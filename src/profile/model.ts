@@ -126,7 +126,11 @@ export interface SampleColumns {
   readonly labels: Uint32Array;
 }
 
-/** Of goroutines: see goroutine-labels.ts. Of requests: `trace_id` and `span_id`, lower-case hex. */
+/** Keys of the labels of requests, whose values are lower-case hex. */
+export const TRACE_ID = 'trace_id';
+export const SPAN_ID = 'span_id';
+
+/** Of goroutines: see goroutine-labels.ts. Of requests: TRACE_ID and SPAN_ID. */
 export interface Label {
   readonly key: string;
   readonly value: string;

@@ -1,8 +1,7 @@
 /** Reads what `encodeJson` writes. */
-import type { Label, Profile } from './model.ts';
+import { type Label, type Profile, SPAN_ID, TRACE_ID } from './model.ts';
 import type { ResolvedLocation } from './profile-tables.ts';
 import { frameTypeOf, isPlace, mappingOf, ProfileFileError, ProfileRebuilder } from './rebuild.ts';
-import { SPAN_KEY, TRACE_KEY } from './request-id.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -46,8 +45,8 @@ function addSample(rebuilder: ProfileRebuilder, sample: Fields): void {
     inlined = [];
   }
   const all: Label[] = [
-    { key: TRACE_KEY, value: text(trace_id) },
-    { key: SPAN_KEY, value: text(span_id) },
+    { key: TRACE_ID, value: text(trace_id) },
+    { key: SPAN_ID, value: text(span_id) },
     ...Object.entries(fields(labels)).map(([key, value]) => ({ key, value: text(value) })),
   ];
   rebuilder.add(

@@ -1,7 +1,7 @@
 /** Reads an ExportProfilesServiceRequest as `encodeOtlp` writes it. */
 
 import { ProtobufError, type ProtobufField, protobufFields } from '../protobuf/protobuf-reader.ts';
-import type { Label, Profile } from './model.ts';
+import { type Label, type Profile, SPAN_ID, TRACE_ID } from './model.ts';
 import {
   ANY_VALUE,
   DICTIONARY,
@@ -21,7 +21,7 @@ import {
   STACK,
 } from './otlp-fields.ts';
 import { frameTypeOf, isPlace, mappingOf, ProfileFileError, ProfileRebuilder } from './rebuild.ts';
-import { isSpanId, isTraceId, SPAN_KEY, TRACE_KEY } from './request-id.ts';
+import { isSpanId, isTraceId } from './request-id.ts';
 
 /** @throws ProfileFileError */
 export function readOtlp(message: Uint8Array): Profile {
@@ -139,8 +139,8 @@ class OtlpReader {
       const traceId = Buffer.from(link.bytes(LINK.trace_id)).toString('hex');
       const spanId = Buffer.from(link.bytes(LINK.span_id)).toString('hex');
       return [
-        ...(isTraceId(traceId) ? [{ key: TRACE_KEY, value: traceId }] : []),
-        ...(isSpanId(spanId) ? [{ key: SPAN_KEY, value: spanId }] : []),
+        ...(isTraceId(traceId) ? [{ key: TRACE_ID, value: traceId }] : []),
+        ...(isSpanId(spanId) ? [{ key: SPAN_ID, value: spanId }] : []),
       ];
     });
     this.#locations = this.#readLocations(dictionary);

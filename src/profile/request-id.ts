@@ -2,10 +2,7 @@
  * Ids of OpenTelemetry's traces and spans: 32 and 16 digits of lower-case hex, not all
  * zero, as W3C's Trace Context has them. What is none of these is no id.
  */
-import type { Label } from './model.ts';
-
-export const TRACE_KEY = 'trace_id';
-export const SPAN_KEY = 'span_id';
+import { type Label, SPAN_ID, TRACE_ID } from './model.ts';
 
 /** The request that a sample belongs to. '' = not known. */
 export interface RequestId {
@@ -24,15 +21,15 @@ export function requestOf(labels: readonly Label[]): RequestId {
   let traceId = '';
   let spanId = '';
   for (const { key, value } of labels) {
-    if (key === TRACE_KEY && isTraceId(value)) traceId = value;
-    else if (key === SPAN_KEY && isSpanId(value)) spanId = value;
+    if (key === TRACE_ID && isTraceId(value)) traceId = value;
+    else if (key === SPAN_ID && isSpanId(value)) spanId = value;
   }
   return { traceId, spanId };
 }
 
 /** Whether a label says which request it is. */
 export const isRequestLabel = ({ key, value }: Label): boolean =>
-  (key === TRACE_KEY && isTraceId(value)) || (key === SPAN_KEY && isSpanId(value));
+  (key === TRACE_ID && isTraceId(value)) || (key === SPAN_ID && isSpanId(value));
 
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
 /** As UUIDs are written. */

@@ -3,8 +3,8 @@
  * may have hundreds of thousands of them: those are kept as numbers, about 52 bytes
  * for a set, where objects and texts would take ten times as much.
  */
-import type { Label } from '../profile/model.ts';
-import { isRequestLabel, requestOf, SPAN_KEY, TRACE_KEY } from '../profile/request-id.ts';
+import { type Label, SPAN_ID, TRACE_ID } from '../profile/model.ts';
+import { isRequestLabel, requestOf } from '../profile/request-id.ts';
 import { WordTable } from '../profile/word-table.ts';
 
 /** Of a set: trace id, span id (zeros = none), index of its other labels. */
@@ -57,8 +57,8 @@ export class LabelTable {
     const traceId = hexOf(words, at, TRACE_WORDS);
     const spanId = hexOf(words, at + TRACE_WORDS, SPAN_WORDS);
     return [
-      ...(traceId === '' ? [] : [{ key: TRACE_KEY, value: traceId }]),
-      ...(spanId === '' ? [] : [{ key: SPAN_KEY, value: spanId }]),
+      ...(traceId === '' ? [] : [{ key: TRACE_ID, value: traceId }]),
+      ...(spanId === '' ? [] : [{ key: SPAN_ID, value: spanId }]),
       ...this.#others[words[at + OTHERS]!]!,
     ];
   }
