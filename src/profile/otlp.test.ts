@@ -7,76 +7,9 @@ import { buildProfile, plainSample, sourceLine } from './fixture.test-support.ts
 import { framesOf } from './frame.ts';
 import type { Label, Profile } from './model.ts';
 import { encodeOtlp } from './otlp.ts';
+import { attributesOf, decode, profilesOf, samplesOf } from './otlp-decoded.test-support.ts';
 import * as fields from './otlp-fields.ts';
-import {
-  type Dictionary,
-  decodeRequest,
-  loadMessages,
-  type Request,
-  requestType,
-  type ValueType,
-} from './otlp-messages.test-support.ts';
-import { violations } from './otlp-validator.test-support.ts';
-
-const type = requestType();
-
-/** Encodes, and checks every rule before anything is compared. */
-function decode(profile: Profile, goroutines = false): Request {
-  const bytes = encodeOtlp(profile, goroutines ? { sampleLabels: 'all' } : {});
-  assert.deepEqual(violations(bytes), []);
-  return decodeRequest(type, bytes);
-}
-
-const profilesOf = (request: Request) =>
-  request.resource_profiles.flatMap(({ scope_profiles }) =>
-    scope_profiles.flatMap(({ profiles }) => profiles),
-  );
-
-const samplesOf = (request: Request) => profilesOf(request).flatMap(({ samples }) => samples);
-
-/** Attributes by key, with their values as they are in JavaScript. */
-function attributesOf(dictionary: Dictionary, indices: readonly number[]): Map<string, unknown> {
-  return new Map(
-    indices.map((index) => {
-      const { key_strindex, value } = dictionary.attribute_table[index]!;
-      const key = dictionary.string_table[key_strindex]!;
-      return [key, value?.string_value ?? Number(value?.int_value)];
-    }),
-  );
-}
-
-// A process may see itself differently: our own attributes are what we saw.
-test('what a process states of itself are attributes of its resource; ours stay ours', () => {
-  const profile = buildProfile([plainSample, { ...plainSample, pid: 43 }]);
-  const resource = [
-    { key: 'service.name', value: 'shop' },
-    { key: 'service.version', value: '7' },
-    { key: 'process.pid', value: '1' },
-  ];
-  const processes = [{ ...profile.processes[0]!, resource }, profile.processes[1]!];
-  const resources = (attributes: Readonly<Record<string, string>>) => {
-    const bytes = encodeOtlp({ ...profile, processes }, { attributes });
-    assert.deepEqual(violations(bytes), []);
-    return decodeRequest(type, bytes).resource_profiles.map((one) =>
-      Object.fromEntries(
-        one.resource!.attributes.map(({ key, value }) => [
-          key,
-          value!.string_value ?? value!.int_value,
-        ]),
-      ),
-    );
-  };
-  const own = { 'process.pid': 42n, 'process.executable.name': 'app', 'host.name': 'web-1' };
-  assert.deepEqual(resources({}), [
-    { 'service.name': 'shop', 'service.version': '7', ...own },
-    { 'service.name': 'app', ...own, 'process.pid': 43n },
-  ]);
-  // What the operator says is of every process.
-  assert.deepEqual(
-    resources({ 'service.name': 'x' }).map((one) => one['service.name']),
-    ['x', 'x'],
-  );
-});
+import { loadMessages, type Request, type ValueType } from './otlp-messages.test-support.ts';
 
 test('small golden', () => {
   const request = decode(
@@ -342,59 +275,6 @@ test('sums beyond 32 bits and addresses beyond 53 are exact', () => {
   assert.equal(user!.address, 2n ** 52n - 1n);
 });
 
-test('a request is one link; one id alone, or of another form, is an attribute of its name', () => {
-  const built = buildProfile([1, 2, 3, 4, 5].map((at) => ({ ...plainSample, user: [at] })));
-  const samples = { ...built.samples, labels: Uint32Array.of(1, 2, 3, 4, 5) };
-  const labelSets = [
-    [],
-    [
-      { key: 'trace_id', value: 'no hex' },
-      { key: 'span_id', value: '0'.repeat(16) },
-    ],
-    [{ key: 'trace_id', value: 'f'.repeat(32) }],
-    [{ key: 'span_id', value: 'f'.repeat(16) }],
-    [
-      { key: 'trace_id', value: 'f'.repeat(32) },
-      { key: 'span_id', value: 'f'.repeat(16) },
-    ],
-    [
-      { key: 'endpoint', value: '/cart' },
-      { key: 'span_id', value: 'f'.repeat(16) },
-      { key: 'trace_id', value: 'f'.repeat(32) },
-    ],
-  ];
-  const request = decode({ ...built, samples, labelSets });
-  const [first, second, third, fourth, fifth] = samplesOf(request);
-  assert.equal(first!.link_index, 0);
-  assert.deepEqual(
-    [...attributesOf(request.dictionary!, first!.attribute_indices)],
-    [
-      ['trace_id', 'no hex'],
-      ['span_id', '0'.repeat(16)],
-    ],
-  );
-  for (const [sample, key, length] of [
-    [second, 'trace_id', 32],
-    [third, 'span_id', 16],
-  ] as const) {
-    assert.equal(sample!.link_index, 0);
-    assert.deepEqual(
-      [...attributesOf(request.dictionary!, sample!.attribute_indices)],
-      [[key, 'f'.repeat(length)]],
-    );
-  }
-  assert.equal(request.dictionary!.link_table.length, 2);
-  assert.deepEqual([fourth!.link_index, fifth!.link_index], [1, 1]);
-  assert.deepEqual(fourth!.attribute_indices, []);
-  assert.deepEqual(
-    [...attributesOf(request.dictionary!, fifth!.attribute_indices)],
-    [['endpoint', '/cart']],
-  );
-  const link = request.dictionary!.link_table[1]!;
-  assert.equal(Buffer.from(link.trace_id).toString('hex'), 'f'.repeat(32));
-  assert.equal(Buffer.from(link.span_id).toString('hex'), 'f'.repeat(16));
-});
-
 test('a process with more samples than Pyroscope takes gets several profiles at different times', () => {
   const raw = Array.from({ length: 16_001 }, (_, index) => ({
     ...plainSample,
@@ -430,35 +310,6 @@ test('a mapping says where the code was linked, if all of its locations are ther
     [whole!.memory_start, whole!.memory_limit, whole!.file_offset],
     [0n, 2n ** 64n - 1n, 0n],
   );
-});
-
-test('two instances of one pid stay apart', () => {
-  const request = decode(buildProfile([plainSample, { ...plainSample, startLow: 2000 }]));
-  assert.equal(request.resource_profiles.length, 2);
-});
-
-// Its exec leaves all attributes of a process that runs itself anew; Pyroscope keeps one profile of a series and time.
-test('two instances of one pid do not start at the same time', () => {
-  const samples = [1, 2, 3].flatMap((execId) =>
-    [7, 8].map((address) => ({ ...plainSample, execId, user: [address] })),
-  );
-  const profile = buildProfile([...samples, { ...plainSample, pid: 43 }]);
-  const starts = profilesOf(decode(profile)).map(({ time_unix_nano }) => time_unix_nano);
-  assert.deepEqual(
-    starts.map((start) => start - profile.startTime),
-    [0n, 2n, 4n, 0n],
-  );
-});
-
-test('an executable gives its name to the service, and long paths are cut between characters', () => {
-  const built = buildProfile([plainSample]);
-  const executable = `/opt/${'ü'.repeat(2000)}/server`;
-  const processes = built.processes.map((process) => ({ ...process, executable }));
-  const { resource } = decode({ ...built, processes }).resource_profiles[0]!;
-  const value = (wanted: string): string =>
-    resource!.attributes.find(({ key }) => key === wanted)!.value!.string_value!;
-  assert.equal(value('service.name'), 'server');
-  assert.equal(value('process.executable.path'), `/opt/${'ü'.repeat(1021)}`);
 });
 
 test('rows without samples leave nothing behind', () => {
