@@ -13,6 +13,7 @@ import {
   type NativeSamplerOptions,
   nativeFiles,
 } from '../src/capture/addon.ts';
+import { ProcessValue } from '../src/capture/record.ts';
 
 const RING_BYTES = 512 * 1024;
 const options: NativeSamplerOptions = {
@@ -155,6 +156,11 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
     const processes = sampler.mapDescriptor('ft_processes');
     assert.throws(() => addon.arrayWrite(processes, 0, new Uint8Array(8)), RangeError);
     assert.equal(addon.mapDelete(processes, key), false);
+    for (const map of [tables, 2, -1]) assert.throws(() => addon.mapClear(map), Error);
+    const process7 = Uint8Array.of(7, 0, 0, 0);
+    addon.mapUpdate(processes, process7, new Uint8Array(ProcessValue.size));
+    addon.mapClear(processes);
+    assert.equal(addon.mapDelete(processes, process7), false);
     assert.throws(() => sampler.drain(new Uint8Array(RING_BYTES - 1)), RangeError);
     for (const property of ['object', 'cpus', 'ringBytes', 'config', 'entries']) {
       for (const value of [undefined, null, -1, Number.NaN, 'x', [1], {}, Symbol('s')]) {

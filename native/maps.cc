@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "arguments.h"
 #include "descriptor.h"
@@ -60,6 +61,25 @@ Napi::Value MapDelete(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(env, false);
 }
 
+// mapClear(fd): removes every element of a hash map, those too that are put meanwhile
+// as long as they do not come faster than they go.
+Napi::Value MapClear(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const int fd = DescriptorNumber(info[0]);
+  const bpf_map_info shape = Shape(env, fd);
+  std::vector<uint8_t> key(shape.key_size);
+  for (uint64_t left = 4ULL * shape.max_entries; left > 0; left--) {
+    if (bpf_map_get_next_key(fd, nullptr, key.data())) {
+      if (errno == ENOENT) break;
+      throw SystemError(env, "list a BPF map", errno);
+    }
+    if (bpf_map_delete_elem(fd, key.data()) && errno != ENOENT) {
+      throw SystemError(env, "delete from a BPF map", errno);
+    }
+  }
+  return env.Undefined();
+}
+
 // arrayWrite(fd, byteOffset, data: Uint8Array): into a BPF_F_MMAPABLE array.
 // The mapping lasts only for the copy: mapped pages count in RSS.
 Napi::Value ArrayWrite(const Napi::CallbackInfo& info) {
@@ -90,6 +110,7 @@ Napi::Value ArrayWrite(const Napi::CallbackInfo& info) {
 void InitMaps(Napi::Env env, Napi::Object exports) {
   exports.Set("mapUpdate", Napi::Function::New<MapUpdate>(env, "mapUpdate"));
   exports.Set("mapDelete", Napi::Function::New<MapDelete>(env, "mapDelete"));
+  exports.Set("mapClear", Napi::Function::New<MapClear>(env, "mapClear"));
   exports.Set("arrayWrite", Napi::Function::New<ArrayWrite>(env, "arrayWrite"));
 }
 

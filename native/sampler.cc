@@ -17,6 +17,7 @@
 
 #include "arguments.h"
 #include "errors.h"
+#include "signals.h"
 
 namespace flametap {
 
@@ -96,6 +97,7 @@ Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(inf
   Napi::Object entries = PlainObject(options.Get("entries"), "entries");
   Napi::Object config = PlainObject(options.Get("config"), "config");
 
+  const SignalsBlocked signals;
   LogCapture log;
   object_.reset(bpf_object__open_file(path.c_str(), nullptr));
   if (!object_) throw SystemError(env, "open BPF object " + path, errno, log.text());
@@ -206,6 +208,7 @@ Napi::Value Sampler::Attach(const Napi::CallbackInfo& info) {
   if (!object_) throw SystemError(env, "sampler is closed", EBADF);
   bpf_program* program = bpf_object__find_program_by_name(object_.get(), name.c_str());
   if (!program) throw SystemError(env, "no BPF program " + name, ENOENT);
+  const SignalsBlocked signals;
   LogCapture log;
   AttachProgram(env, program, log.text());
   return env.Undefined();
@@ -218,6 +221,7 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   const auto hz = static_cast<uint32_t>(WholeNumber(info[1], "hz", 1, kMaxHz));
   const std::string where = " on CPU " + std::to_string(cpu);
   if (!object_) throw SystemError(env, "sampler is closed", EBADF);
+  const SignalsBlocked signals;
 
   // The side band first: a mapping made before the first sample must be known.
   perf_event_attr side = {};

@@ -55,6 +55,8 @@ export interface Addon {
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array): void;
   /** False when there was no such key. */
   mapDelete(fd: number, key: Uint8Array): boolean;
+  /** Removes every element of a hash map. */
+  mapClear(fd: number): void;
   /** Writes into an array map that user space may map. */
   arrayWrite(fd: number, byteOffset: number, data: Uint8Array): void;
   /** Bytes read from the memory of another process. */
