@@ -33,7 +33,7 @@ test('events of all rings come in the order of their times, equal ones as they w
   const fork = events[2]!;
   assert.ok(fork.kind === 'fork');
   assert.deepEqual([fork.identity.pid, fork.parent.pid], [4, 1]);
-  assert.equal(fork.identity.startNs, 5_000_000_000);
+  assert.equal(fork.identity.startNs, 5_000_000_000n);
 });
 
 test('any damage: no error, and every deferred sample can be written out', () => {

@@ -1,9 +1,9 @@
 /** One batch of process events and deferred samples, in the order of their times. */
 import { Header, ProcessEvent, RecordType, Sample } from '../capture/record.ts';
-import { readWord } from '../capture/word.ts';
+import { readExactWord, readWord } from '../capture/word.ts';
 import type { Identity } from '../process/process.ts';
 import { parseSideband, type SidebandEvent } from '../process/sideband.ts';
-import { hostPid } from '../units/units.ts';
+import { bootTime, hostPid } from '../units/units.ts';
 
 export type BatchEvent =
   | SidebandEvent
@@ -42,7 +42,8 @@ export function readBatch(records: DataView, sideband: Uint8Array): Batch {
     at += (length + 7) & ~7;
   }
   const lost = parseSideband(sideband, (event) => events.push(event));
-  // Stable: what one CPU wrote in order stays in order.
+  // Stable: what one CPU wrote in order stays in order, also where times of long uptimes are
+  // rounded to a few nanoseconds. Causes lie microseconds before what they bring about.
   events.sort((a, b) => a.time - b.time);
   return { events, lost };
 }
@@ -86,6 +87,6 @@ function readIdentity(records: DataView, at: number): Identity {
   return {
     pid: hostPid(records.getUint32(at, true)),
     execId: records.getUint32(at + 4, true),
-    startNs: readWord(records, at + 8),
+    startNs: bootTime(readExactWord(records, at + 8)),
   };
 }

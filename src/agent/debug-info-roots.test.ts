@@ -67,7 +67,7 @@ async function started(resolver: Resolver, root: string) {
   endings.push(() => child.kill('SIGKILL'));
   await once(child.stdout!, 'data');
   const pid = hostPid(child.pid!);
-  const startNs = new LiveHost(loadAddon()).startTime(pid)! + 1;
+  const startNs = new LiveHost(loadAddon()).startTime(pid)!;
   const process = resolver.tracker.lookup({ pid, startNs, execId: 0 });
   return {
     process,

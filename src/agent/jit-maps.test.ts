@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import type { ProcessHost } from '../process/host.ts';
 import { parseMaps } from '../process/maps.ts';
 import type { Process } from '../process/process.ts';
-import { hostPid, namespacePid, processAddress } from '../units/units.ts';
+import { bootTime, hostPid, namespacePid, processAddress } from '../units/units.ts';
 import { JitMaps } from './jit-maps.ts';
 
 let directory = '';
@@ -52,13 +52,13 @@ const host = {
   openMapped: (_pid, { path }) => openSync(path, 'r'),
   openInRoot: (_pid, path) => openSync(path, 'r'),
   innermostPid: (pid) => namespacePid(pid),
-  startTime: () => 1,
+  startTime: () => bootTime(1n),
 } satisfies Partial<ProcessHost> as unknown as ProcessHost;
 
 function processOf(pid: number): Process {
   const { mappings } = parseMaps(readFileSync(`/proc/${pid}/maps`, 'latin1'));
   return {
-    identity: { pid: hostPid(pid), startNs: 1, execId: 1 },
+    identity: { pid: hostPid(pid), startNs: bootTime(1n), execId: 1 },
     mappings: mappings.map((raw) => ({ ...raw, raw, what: 'anonymous' })),
   } as unknown as Process;
 }

@@ -5,6 +5,7 @@ import type { AddressQueries } from '../profile/address-collection.ts';
 import type { Instance } from '../profile/aggregator.ts';
 import type { ProcessInformation } from '../profile/builder.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
+import type { BootTime } from '../units/units.ts';
 import type { TableMaps } from '../unwind/map-writer.ts';
 
 /** How long naming waits for debug information; what comes later is for the next flush. */
@@ -40,8 +41,8 @@ export interface MapsSnapshot {
   readonly kind: 'maps';
   readonly pid: number;
   readonly text: string;
-  /** Start time of the process, nanoseconds since boot; 0 = it was gone. */
-  readonly started: number;
+  /** Start time of the process, in JSON its decimal digits; 0 = it was gone. */
+  readonly started: BootTime;
 }
 
 /** What a process says of itself; a later one takes the place of an earlier one. */
@@ -49,7 +50,7 @@ export interface ContextSnapshot {
   readonly kind: 'context' | 'environment';
   readonly pid: number;
   readonly execId: number;
-  readonly started: number;
+  readonly started: BootTime;
   /** Monotonic nanoseconds. */
   readonly readAt: number;
   /** The payload of a process context in base64, or variables as JSON; '' = there is none. */

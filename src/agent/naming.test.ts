@@ -28,7 +28,7 @@ function ownLibc() {
     hasServers: true,
   });
   const pid = hostPid(process.pid);
-  const instance = { pid, execId: 0, startNs: host.startTime(pid)! + 1, comm: 0 };
+  const instance = { pid, execId: 0, startNs: host.startTime(pid)!, comm: 0 };
   resolver.tracker.lookup(instance);
   const jit = new JitMaps(host);
   const naming = new Naming(

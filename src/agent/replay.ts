@@ -3,7 +3,7 @@ import { type About, ChunkKind, RecordingError, readRecording } from '../capture
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
 import { wantedKeys } from '../context/wanted-keys.ts';
 import type { Profile } from '../profile/model.ts';
-import { nanoseconds, unixTime } from '../units/units.ts';
+import { type BootTime, bootTime, nanoseconds, unixTime } from '../units/units.ts';
 import type { Snapshot } from './messages.ts';
 import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
 
@@ -152,9 +152,14 @@ function parseAbout(about: Readonly<Record<string, unknown>>): About | undefined
   return { hz, startTime: time, host: String(host), labels: labels.map(String) };
 }
 
+function startOf(started: unknown): BootTime {
+  const digits = String(started);
+  return bootTime(/^\d{1,20}$/.test(digits) ? BigInt(digits) : 0n);
+}
+
 function parseSnapshot(words: Readonly<Record<string, unknown>>): Snapshot {
   const { kind, pid, text, started, execId, readAt } = words;
-  const known = { pid: Number(pid), text: String(text), started: Number(started) };
+  const known = { pid: Number(pid), text: String(text), started: startOf(started) };
   if (kind !== 'context' && kind !== 'environment') return { kind: 'maps', ...known };
   return { kind, ...known, execId: Number(execId), readAt: Number(readAt) };
 }

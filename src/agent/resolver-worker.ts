@@ -7,6 +7,7 @@ import { type ContextSource, LiveContexts } from '../context/context-source.ts';
 import { ProcessContexts } from '../context/process-contexts.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { parseKernelCode } from '../process/kernel-sideband.ts';
+import { ownClockOffsets } from '../process/time-namespace.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { type KernelFiles, KernelNames } from '../symbolize/kernel-names.ts';
 import { KernelMapWriter } from '../unwind/map-writer.ts';
@@ -69,7 +70,11 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
-const monotonicNow = (): number => Number(process.hrtime.bigint());
+/** As records carry it, whatever the time namespace. */
+function monotonicClock(): () => number {
+  const { monotonic } = ownClockOffsets();
+  return () => Number(process.hrtime.bigint() - monotonic);
+}
 
 function threadCpu(): number {
   const { user, system } = process.threadCpuUsage();
@@ -92,6 +97,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     port.postMessage(message, transfer);
   if (setup.maps) hurry();
   const addon = loadAddon();
+  const monotonicNow = monotonicClock();
   const live = new LiveHost(addon);
   let host: ProcessHost = live;
   let contexts: ContextSource = new LiveContexts(live, monotonicNow);
@@ -115,6 +121,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
     maxDepth: setup.maxDepth,
+    monotonicNow,
     hasServers: setup.symbols
       ? setup.symbols.debuginfodUrls.length > 0
       : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),

@@ -54,6 +54,8 @@ export interface ResolverOptions {
   readonly maxDepth: number;
   /** Debug information may be downloaded. */
   readonly hasServers: boolean;
+  /** CLOCK_MONOTONIC in nanoseconds, as records carry it. */
+  readonly monotonicNow?: () => number;
   /** Milliseconds that never go back. */
   readonly clock?: () => number;
 }
@@ -130,7 +132,7 @@ export class Resolver {
     this.#files = new OpenFiles(options.host);
     this.#store = new TableStore(maps, writer);
     this.#store.addFile(0, 0);
-    this.#kernel = new KernelProcesses(maps, writer);
+    this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
     this.#goLayouts = new GoLayouts(options.host);
     this.#carriers = new ProcessCarriers(options.host, maps, writer, options.clock);
     this.#isLive = options.kernel !== undefined;

@@ -1,23 +1,32 @@
 /** Hosts that note what the machine said, and that say it again. */
 import type { OpenedRoot, ProcessHost } from '../process/host.ts';
 import { parseMaps, type RawMapping } from '../process/maps.ts';
-import { type HostPid, type NamespacePid, namespacePid } from '../units/units.ts';
+import {
+  type BootTime,
+  bootTime,
+  type HostPid,
+  type NamespacePid,
+  namespacePid,
+} from '../units/units.ts';
 import type { MapsSnapshot, Snapshot } from './messages.ts';
+
+/** Start of a process that was gone. */
+const GONE = bootTime(0n);
 
 /** Passes on to a live host and reports every answer that a replay needs. */
 export class RecordingHost implements ProcessHost {
   readonly #live: ProcessHost;
   readonly #report: (snapshot: Snapshot) => void;
-  readonly #started = new Map<HostPid, number>();
+  readonly #started = new Map<HostPid, BootTime>();
 
   constructor(live: ProcessHost, report: (snapshot: Snapshot) => void) {
     this.#live = live;
     this.#report = report;
   }
 
-  startTime(pid: HostPid): number | undefined {
+  startTime(pid: HostPid): BootTime | undefined {
     const started = this.#live.startTime(pid);
-    if (started === undefined) this.#report({ kind: 'maps', pid, text: '', started: 0 });
+    if (started === undefined) this.#report({ kind: 'maps', pid, text: '', started: GONE });
     else this.#started.set(pid, started);
     return started;
   }
@@ -28,10 +37,10 @@ export class RecordingHost implements ProcessHost {
       text = this.#live.readMaps(pid);
     } catch (cause) {
       // Without it the replay would take a later answer for this one.
-      this.#report({ kind: 'maps', pid, text: '', started: 0 });
+      this.#report({ kind: 'maps', pid, text: '', started: GONE });
       throw cause;
     }
-    this.#report({ kind: 'maps', pid, text, started: this.#started.get(pid) ?? 0 });
+    this.#report({ kind: 'maps', pid, text, started: this.#started.get(pid) ?? GONE });
     return text;
   }
 
@@ -82,10 +91,10 @@ export class ReplayHost implements ProcessHost {
     }
   }
 
-  startTime(pid: HostPid): number | undefined {
+  startTime(pid: HostPid): BootTime | undefined {
     const next = this.#answers.get(pid)?.[0];
     if (!next) return undefined;
-    if (next.started === 0) {
+    if (next.started === GONE) {
       this.#answers.get(pid)?.shift();
       return undefined;
     }

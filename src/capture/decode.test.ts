@@ -29,7 +29,7 @@ test('finished samples are counted, all else moves to the front in its order', (
   assert.deepEqual(Buffer.from(buffer, 0, decoded.forwarded), expected);
   const { rows, count, stacks, layout, instances, comms } = into.drain();
   assert.deepEqual([rows, count[0], layout[0], stacks.kernelCount[0]], [1, 4, 3, 1]);
-  assert.deepEqual([instances[0]!.pid, instances[0]!.startNs], [7, 5_000_000_000]);
+  assert.deepEqual([instances[0]!.pid, instances[0]!.startNs], [7, 5_000_000_000n]);
   assert.equal(comms[instances[0]!.comm], 'program');
   assert.deepEqual([...stacks.words], [0x1000, 0xfff0_0000, 0x400000, 0x8000_0000, 0x400100, 0]);
 });

@@ -88,6 +88,15 @@ test('stopping early closes the file', () => {
   assert.equal(descriptors(), open);
 });
 
+test('words of 64 bits are kept in digits', () => {
+  const started = 2n ** 63n + 1n;
+  const writer = new RecordingWriter(path, about);
+  writer.writeJson(ChunkKind.Snapshot, { started });
+  writer.close();
+  const texts = Array.from(readRecording(path), ({ bytes }) => new TextDecoder().decode(bytes));
+  assert.deepEqual(JSON.parse(texts[1]!), { started: String(started) });
+});
+
 test('a full disk: an error that names the file and its cause, no descriptor left open', () => {
   const open = descriptors();
   assert.throws(

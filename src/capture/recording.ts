@@ -54,7 +54,7 @@ export class RecordingWriter {
   }
 
   writeJson(kind: number, value: unknown): void {
-    this.write(kind, new TextEncoder().encode(JSON.stringify(value)));
+    this.write(kind, new TextEncoder().encode(JSON.stringify(value, inDigits)));
   }
 
   /** @throws Error naming the file, when the disk is full */
@@ -84,6 +84,10 @@ export class RecordingWriter {
     }
   }
 }
+
+/** JSON has no integers beyond doubles. */
+const inDigits = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? String(value) : value;
 
 export interface Chunk {
   readonly kind: number;

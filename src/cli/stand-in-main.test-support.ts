@@ -5,7 +5,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { MachineError } from '../agent/machine-error.ts';
 import type { Profile } from '../profile/model.ts';
-import { nanoseconds, unixTime } from '../units/units.ts';
+import { bootTime, nanoseconds, unixTime } from '../units/units.ts';
 import { agentCommand } from './agent.ts';
 import { configCommand } from './config.ts';
 import { dispatch } from './dispatch.ts';
@@ -52,7 +52,13 @@ function profileOf(options: ProfilerOptions, count: number): Profile {
     ],
     stacks: [Uint32Array.of(0)],
     processes: [
-      { pid: options.scope.pids[0] ?? 1, name: 'stand-in', executable: '', startNs: 0, execId: 0 },
+      {
+        pid: options.scope.pids[0] ?? 1,
+        name: 'stand-in',
+        executable: '',
+        startNs: bootTime(0n),
+        execId: 0,
+      },
     ],
     threads: [''],
     labelSets: [[]],

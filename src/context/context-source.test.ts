@@ -8,7 +8,7 @@ import { buildProgram } from '../../test/harness/programs.ts';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost } from '../process/host.ts';
 import type { Identity } from '../process/process.ts';
-import { hostPid } from '../units/units.ts';
+import { bootTime, hostPid } from '../units/units.ts';
 import { type ContextHost, LiveContexts, type Publication } from './context-source.ts';
 import { payloadOf } from './payload.test-support.ts';
 import { type ProcessContext, parseProcessContext } from './process-context.ts';
@@ -186,7 +186,7 @@ test('a good one beside a bad one is found', async () => {
 
 test('a process that is gone, and one that has its pid now', async () => {
   const identity = await publisher('memfd', hex(service('shop')));
-  const other = { ...identity, startNs: identity.startNs - 1e9 };
+  const other = { ...identity, startNs: bootTime(identity.startNs - 1_000_000_000n) };
   assert.deepEqual(contexts.publication(other), { reason: 'gone' });
   assert.deepEqual(contexts.environment(other), { reason: 'gone' });
   const child = children.at(-1)!;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Process } from '../process/process.ts';
-import { hostPid, processAddress } from '../units/units.ts';
+import { bootTime, hostPid, processAddress } from '../units/units.ts';
 import type { Answer, Publication } from './context-source.ts';
 import { payloadOf } from './payload.test-support.ts';
 import { ProcessContexts } from './process-contexts.ts';
@@ -12,7 +12,7 @@ let pids = 0;
 
 function newProcess(): Process {
   return {
-    identity: { pid: hostPid(++pids), execId: 0, startNs: pids * SECOND },
+    identity: { pid: hostPid(++pids), execId: 0, startNs: bootTime(BigInt(pids * SECOND)) },
     complete: true,
     mappings: [],
     layout: 0,

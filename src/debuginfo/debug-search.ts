@@ -304,8 +304,8 @@ export function mayHaveDebugInformation(
 
 /** A changed file is another one: whoever changes it cannot set the time of that. */
 function separateSource({ fd, identity }: FoundFile): string {
-  const { size, ctimeMs } = fstatSync(fd);
-  return `separate:${identity}:${size}:${ctimeMs}`;
+  const { size, ctimeNs } = fstatSync(fd, { bigint: true });
+  return `separate:${identity}:${size}:${ctimeNs}`;
 }
 
 /** The caller may close its own at any time. */

@@ -70,7 +70,7 @@ function* found(path: string, open: () => number, refuse: Refuse): Generator<Fou
     if ((cause as NodeJS.ErrnoException).code === 'EINVAL') refuse('debug_file_not_regular');
     return;
   }
-  const stat = fstatSync(fd);
+  const stat = fstatSync(fd, { bigint: true });
   const { dev, ino, size } = stat;
   if (stat.isFile() && size >= MIN_SIZE) {
     yield { fd, path, identity: `${dev}:${ino}` };

@@ -22,6 +22,7 @@ import { loadAddon } from '../capture/addon.ts';
 import { type HostPid, hostPid } from '../units/units.ts';
 import { LiveHost } from './host.ts';
 import { parseMaps } from './maps.ts';
+import { parseClockOffsets } from './time-namespace.ts';
 
 const host = new LiveHost(loadAddon());
 let folder = '';
@@ -91,7 +92,35 @@ test('start time: of the process, whatever it is called', async () => {
   const uptime = Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]) * 1e9;
   const slept = uptime - Number(process.hrtime.bigint());
   assert.ok(started >= earliest + slept - 2e7 && started <= latest + slept + 2e7, `${started}`);
-  assert.equal(started % 10_000_000, 0);
+  assert.equal(started % 10_000_000n, 0n);
+});
+
+test('the start of a process is the same from within a time namespace', () => {
+  const script = `
+    import { loadAddon } from ${JSON.stringify(import.meta.resolve('../capture/addon.ts'))};
+    import { LiveHost } from ${JSON.stringify(import.meta.resolve('./host.ts'))};
+    console.log(String(new LiveHost(loadAddon()).startTime(${process.pid})));`;
+  const within = execFileSync(
+    'unshare',
+    ['--time', '--fork', '--boottime', '86400', '--monotonic', '4000', process.execPath].concat([
+      '--input-type=module',
+      '--eval',
+      script,
+    ]),
+    { encoding: 'utf8' },
+  );
+  assert.equal(BigInt(within), host.startTime(hostPid(process.pid)));
+});
+
+test('offsets of clocks are read as the kernel writes them', () => {
+  assert.deepEqual(
+    parseClockOffsets('monotonic         -5 200000000\nboottime     9000000         1\n'),
+    {
+      monotonic: -4_800_000_000n,
+      boot: 9_000_000_000_000_001n,
+    },
+  );
+  assert.deepEqual(parseClockOffsets('something else'), { monotonic: 0n, boot: 0n });
 });
 
 test('a process that is gone: no start time, and errors that say so', () => {

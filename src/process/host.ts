@@ -10,14 +10,22 @@ import {
   statSync,
 } from 'node:fs';
 import type { Addon } from '../capture/addon.ts';
-import { type HostPid, type NamespacePid, namespacePid } from '../units/units.ts';
+import {
+  type BootTime,
+  bootTime,
+  type HostPid,
+  type NamespacePid,
+  namespacePid,
+} from '../units/units.ts';
 import type { RawMapping } from './maps.ts';
+import { TICK_NS } from './process.ts';
+import { ownClockOffsets } from './time-namespace.ts';
 
 export interface ProcessHost {
   /** Text of `/proc/PID/maps`. @throws Error when the process is gone or out of reach. */
   readMaps(pid: HostPid): string;
-  /** Start of the process in nanoseconds since boot, rounded down to the clock tick; undefined when gone. */
-  startTime(pid: HostPid): number | undefined;
+  /** Start of the process, rounded down to the clock tick; undefined when gone. */
+  startTime(pid: HostPid): BootTime | undefined;
   /** Descriptor of the regular file behind a mapping. @throws Error with what was tried. */
   openMapped(pid: HostPid, mapping: RawMapping): number;
   /** Descriptor of a regular file by path inside the process's root. @throws Error */
@@ -53,11 +61,9 @@ export const O_PATH = 0o10000000;
 /** Longest environment that is read; usual ones have 1 to 8 KiB. */
 const ENVIRONMENT_BYTES = 256 << 10;
 
-/** USER_HZ of every Linux that Node runs on. */
-const TICK_NS = 10_000_000;
-
 export class LiveHost implements ProcessHost {
   readonly #addon: Addon;
+  readonly #clockOffsets = ownClockOffsets();
   #ownRoot: string | undefined;
   #environment: Buffer | undefined;
 
@@ -70,12 +76,12 @@ export class LiveHost implements ProcessHost {
     return readFileSync(`/proc/${pid}/maps`, 'latin1');
   }
 
-  startTime(pid: HostPid): number | undefined {
+  startTime(pid: HostPid): BootTime | undefined {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
       // The comm in parentheses may itself hold spaces and parentheses.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return Number(fields[19]) * TICK_NS;
+      return bootTime(BigInt(fields[19]!) * TICK_NS - this.#clockOffsets.boot);
     } catch {
       return undefined;
     }
@@ -94,7 +100,7 @@ export class LiveHost implements ProcessHost {
     for (const attempt of attempts) {
       try {
         const fd = attempt();
-        if (fstatSync(fd).ino === mapping.inode) return fd;
+        if (fstatSync(fd, { bigint: true }).ino === mapping.inode) return fd;
         closeSync(fd);
         failures.push('another file is there now');
       } catch (cause) {
@@ -112,9 +118,9 @@ export class LiveHost implements ProcessHost {
   openRoot(pid: HostPid): OpenedRoot | undefined {
     let fd: number | undefined;
     try {
-      this.#ownRoot ??= rootIdentity('self', statSync('/proc/self/root'));
+      this.#ownRoot ??= rootIdentity('self', statSync('/proc/self/root', { bigint: true }));
       fd = openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
-      const identity = rootIdentity(`${pid}`, fstatSync(fd));
+      const identity = rootIdentity(`${pid}`, fstatSync(fd, { bigint: true }));
       if (identity !== this.#ownRoot) {
         return { fd, identity, path: readlinkSync(`/proc/self/fd/${fd}`) };
       }
@@ -180,7 +186,7 @@ function keepRegular(fd: number): number {
   throw new Error('not a regular file');
 }
 
-function rootIdentity(pid: string, { dev, ino }: { dev: number; ino: number }): string {
+function rootIdentity(pid: string, { dev, ino }: { dev: bigint; ino: bigint }): string {
   return `${readlinkSync(`/proc/${pid}/ns/mnt`)}:${dev}:${ino}`;
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { fileOffset, processAddress } from '../units/units.ts';
+import { fileOffset, inodeNumber, processAddress } from '../units/units.ts';
 import { findMapping, insertMapping, type Mapped } from './mapping-list.ts';
 
 type Thing = 'a' | 'b' | 'c' | 'anonymous';
@@ -12,7 +12,7 @@ function mapping(what: Thing, start: number, end: number, offset: number): Mappe
     end: processAddress(end),
     offset: fileOffset(offset),
     device: 1,
-    inode: what === 'anonymous' ? 0 : 7,
+    inode: what === 'anonymous' ? inodeNumber(0n) : inodeNumber(7n),
     generation: undefined,
     path: what,
   };

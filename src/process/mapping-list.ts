@@ -62,7 +62,7 @@ export function insertMapping<What>(
 function continues<What>(old: Mapped<What>, added: Mapped<What>): boolean {
   if (old.what !== added.what) return false;
   // Memory without a file has no offset to speak of: sources fill it in differently.
-  if (old.raw.inode === 0 && added.raw.inode === 0) return true;
+  if (old.raw.inode === 0n && added.raw.inode === 0n) return true;
   return old.start - old.raw.offset === added.start - added.raw.offset;
 }
 

@@ -36,7 +36,7 @@ test('device, inode and offset are read as the kernel writes them', () => {
   assert.equal(found!.start, 0x7f0000000000);
   assert.equal(found!.offset, 0x7ffffffff000);
   assert.equal(found!.device, 0x103 * 2 ** 20 + 0xfffff);
-  assert.equal(found!.inode, 2 ** 64);
+  assert.equal(found!.inode, 2n ** 64n - 1n);
   assert.equal(found!.generation, undefined);
 });
 

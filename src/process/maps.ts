@@ -2,6 +2,8 @@
 import {
   type FileOffset,
   fileOffset,
+  type InodeNumber,
+  inodeNumber,
   type ProcessAddress,
   processAddress,
 } from '../units/units.ts';
@@ -13,8 +15,8 @@ export interface RawMapping {
   readonly offset: FileOffset;
   /** Device as major << 20 | minor; 0 with inode 0 = no file. */
   readonly device: number;
-  readonly inode: number;
-  /** Tells reused inode numbers apart; undefined when the source does not know. */
+  readonly inode: InodeNumber;
+  /** Tells reused inode numbers apart; 32 bits, undefined when the source does not know. */
   readonly generation: number | undefined;
   /** As the process sees it, `[vdso]` and the like, '' or `//anon` for anonymous memory. */
   readonly path: string;
@@ -51,7 +53,7 @@ export function parseMaps(text: string): { mappings: RawMapping[]; malformed: nu
 }
 
 const linePattern =
-  /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) ..x. ([0-9a-f]{1,16}) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$/s;
+  /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) ..x. ([0-9a-f]{1,16}) ([0-9a-f]{1,8}):([0-9a-f]{1,8}) (\d{1,20}) *(.*)$/s;
 
 function parseLine(line: string): RawMapping | undefined {
   const match = linePattern.exec(line);
@@ -65,7 +67,7 @@ function parseLine(line: string): RawMapping | undefined {
     end: processAddress(to),
     offset: fileOffset(Number.parseInt(offset!, 16)),
     device: Number.parseInt(major!, 16) * 2 ** 20 + Number.parseInt(minor!, 16),
-    inode: Number(inode),
+    inode: inodeNumber(BigInt(inode!)),
     generation: undefined,
     path: decodeName(path!),
   };

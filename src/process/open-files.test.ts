@@ -21,7 +21,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
-import { hostPid, monotonicTime } from '../units/units.ts';
+import { bootTime, hostPid, inodeNumber, monotonicTime } from '../units/units.ts';
 import { Executable } from './executable.ts';
 import { LiveHost } from './host.ts';
 import { parseMaps, type RawMapping } from './maps.ts';
@@ -59,8 +59,8 @@ after(() => rmSync(folder, { recursive: true }));
 /** As the kernel would report a mapping of `path`. */
 function mappingOf(path: string): RawMapping {
   const [any] = parseMaps('10000-11000 r-xp 0 0:0 0 x\n').mappings;
-  const inode = existsSync(path) ? statSync(path).ino : 1;
-  return { ...any!, inode, path };
+  const inode = existsSync(path) ? statSync(path, { bigint: true }).ino : 1n;
+  return { ...any!, inode: inodeNumber(inode), path };
 }
 
 const isOpened = (result: Opened | Unusable): result is Opened => 'image' in result;
@@ -237,9 +237,9 @@ test('thousands of short-lived unique programs: descriptors and binaries stay bo
   const alive = new Set<number>();
   for (let i = 1; i <= 3000; i++) {
     now += 100;
-    const identity = { pid: hostPid(i), execId: 1, startNs: i };
+    const identity = { pid: hostPid(i), execId: 1, startNs: bootTime(BigInt(i)) };
     tracker.beginExec(identity.pid);
-    tracker.map(identity.pid, { ...mappingOf('/tmp/unique'), inode: i });
+    tracker.map(identity.pid, { ...mappingOf('/tmp/unique'), inode: inodeNumber(BigInt(i)) });
     const lived = tracker.exec(identity);
     const { what, raw } = lived.mappings[0]!;
     assert.notEqual(what, 'anonymous');
@@ -270,9 +270,9 @@ test('mapped binaries stay open, however old and many; no more than the most are
   const before = descriptors();
   const outcomes: (Opened | Unusable)[] = [];
   for (let i = 1; i <= 120; i++) {
-    const identity = { pid: hostPid(i), execId: 1, startNs: i };
+    const identity = { pid: hostPid(i), execId: 1, startNs: bootTime(BigInt(i)) };
     tracker.beginExec(identity.pid);
-    tracker.map(identity.pid, { ...mappingOf('/tmp/unique'), inode: i });
+    tracker.map(identity.pid, { ...mappingOf('/tmp/unique'), inode: inodeNumber(BigInt(i)) });
     const { what, raw } = tracker.exec(identity).mappings[0]!;
     if (what !== 'anonymous') outcomes.push(what.open(identity.pid, raw, many));
   }
@@ -284,7 +284,7 @@ test('mapped binaries stay open, however old and many; no more than the most are
     assert.deepEqual(many.sweep(tracker.all()), []);
   }
   for (let i = 1; i <= 120; i++) {
-    tracker.exit({ pid: hostPid(i), execId: 1, startNs: i }, monotonicTime(1));
+    tracker.exit({ pid: hostPid(i), execId: 1, startNs: bootTime(BigInt(i)) }, monotonicTime(1));
   }
   tracker.forget(monotonicTime(2));
   tracker.forget(monotonicTime(3));

@@ -1,5 +1,5 @@
 /** A process instance: one program image from exec to exec or exit. */
-import type { HostPid } from '../units/units.ts';
+import type { BootTime, HostPid } from '../units/units.ts';
 import type { Executable } from './executable.ts';
 import type { Mapped } from './mapping-list.ts';
 
@@ -7,18 +7,17 @@ import type { Mapped } from './mapping-list.ts';
 export interface Identity {
   readonly pid: HostPid;
   readonly execId: number;
-  /** Nanoseconds since boot; exact below 2^53. */
-  readonly startNs: number;
+  readonly startNs: BootTime;
 }
 
 export const sameIdentity = (a: Identity, b: Identity): boolean =>
   a.pid === b.pid && a.execId === b.execId && a.startNs === b.startNs;
 
 /** A start time from /proc is rounded down to the clock tick of 10 ms. */
-const TICK_NS = 10_000_000;
+export const TICK_NS = 10_000_000n;
 
 /** @param started as /proc says, undefined when the process is gone */
-export const startsAt = ({ startNs }: Identity, started: number | undefined): boolean =>
+export const startsAt = ({ startNs }: Identity, started: BootTime | undefined): boolean =>
   started !== undefined && startNs >= started && startNs < started + TICK_NS;
 
 /** What is mapped: a file, the vDSO, or memory without one. */

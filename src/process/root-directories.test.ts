@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
-import { hostPid } from '../units/units.ts';
+import { bootTime, hostPid } from '../units/units.ts';
 import { LiveHost } from './host.ts';
 import type { Process } from './process.ts';
 import { RootDirectories, reopenedRoots } from './root-directories.ts';
@@ -48,7 +48,10 @@ async function started(root: string): Promise<{ process: Process; child: ChildPr
 }
 
 const processOf = (pid: number): Process =>
-  ({ identity: { pid: hostPid(pid), startNs: 1, execId: 1 }, ended: undefined }) as Process;
+  ({
+    identity: { pid: hostPid(pid), startNs: bootTime(1n), execId: 1 },
+    ended: undefined,
+  }) as Process;
 
 async function end({ child }: { child: ChildProcess }): Promise<void> {
   child.kill('SIGKILL');

@@ -79,7 +79,7 @@ test('an executable mapping, field by field', () => {
         end: 0x7f0000004000,
         offset: 0x2000,
         device: 8 * 2 ** 20 + 1,
-        inode: 1234,
+        inode: 1234n,
         generation: 5,
         path: '/lib/größe.so',
       },

@@ -1,9 +1,10 @@
 /** perf's side band: new executable mappings (PERF_RECORD_MMAP2), exec (PERF_RECORD_COMM). */
-import { readWord } from '../capture/word.ts';
+import { readExactWord, readWord } from '../capture/word.ts';
 import {
   fileOffset,
   type HostPid,
   hostPid,
+  inodeNumber,
   type MonotonicTime,
   monotonicTime,
   processAddress,
@@ -91,7 +92,7 @@ function parseMmap2(
       end: processAddress(end),
       offset: fileOffset(readWord(view, at + 32)),
       device: view.getUint32(at + 40, true) * 2 ** 20 + view.getUint32(at + 44, true),
-      inode: readWord(view, at + 48),
+      inode: inodeNumber(readExactWord(view, at + 48)),
       generation: readWord(view, at + 56),
       path: name,
     },

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  type BootTime,
+  bootTime,
   fileOffset,
   hostPid,
+  inodeNumber,
   monotonicTime,
   type NamespacePid,
   namespacePid,
@@ -20,9 +23,9 @@ class FakeHost implements ProcessHost {
   readonly running = new Map<number, { text: string | undefined; started: number }>();
   reads = 0;
 
-  startTime(pid: number): number | undefined {
+  startTime(pid: number): BootTime | undefined {
     const started = this.running.get(pid)?.started;
-    return started === undefined ? undefined : started - (started % 10_000_000);
+    return started === undefined ? undefined : bootTime(BigInt(started - (started % 10_000_000)));
   }
   readMaps(pid: number): string {
     this.reads++;
@@ -57,15 +60,15 @@ class FakeHost implements ProcessHost {
 const identity = (pid: number, execId = 1, startNs = 5 * SECOND + 123): Identity => ({
   pid: hostPid(pid),
   execId,
-  startNs,
+  startNs: bootTime(BigInt(startNs)),
 });
 
-const raw = (path: string, start: number, inode = 7): RawMapping => ({
+const raw = (path: string, start: number, inode = 7n): RawMapping => ({
   start: processAddress(start),
   end: processAddress(start + 0x1000),
   offset: fileOffset(0),
   device: 1,
-  inode,
+  inode: inodeNumber(inode),
   generation: 1,
   path,
 });
@@ -98,11 +101,11 @@ test('exec: the new image is collected beside the old one, which serves until th
   const shell = tracker.lookup(identity(10));
   tracker.beginExec(hostPid(10));
   tracker.map(hostPid(10), raw('/bin/ls', 0x400000));
-  tracker.map(hostPid(10), raw('/lib/ld.so', 0x7f0000000000, 8));
+  tracker.map(hostPid(10), raw('/lib/ld.so', 0x7f0000000000, 8n));
   assert.deepEqual(paths(tracker.lookup(identity(10))), ['/bin/sh']);
   const list = tracker.exec(identity(10, 2));
   assert.deepEqual(paths(list), ['/bin/ls', '/lib/ld.so']);
-  tracker.map(hostPid(10), raw('/lib/libc.so', 0x7f1000000000, 9));
+  tracker.map(hostPid(10), raw('/lib/libc.so', 0x7f1000000000, 9n));
   assert.deepEqual(paths(tracker.lookup(identity(10, 2))), [
     '/bin/ls',
     '/lib/ld.so',
@@ -126,7 +129,7 @@ test('a sample between an image and its exec record: both sources agree in the e
   tracker.map(hostPid(10), raw('/bin/ls', 0x400000));
   run(10, '/bin/ls');
   const process = tracker.lookup(identity(10, 2));
-  tracker.map(hostPid(10), raw('/lib/libc.so', 0x7f1000000000, 9));
+  tracker.map(hostPid(10), raw('/lib/libc.so', 0x7f1000000000, 9n));
   assert.equal(tracker.exec(identity(10, 2)), process);
   assert.deepEqual(paths(process), ['/bin/ls', '/lib/libc.so']);
 });
@@ -137,7 +140,7 @@ test('exec records that never come: later mappings reach the process all the sam
   tracker.map(hostPid(10), raw('/bin/ls', 0x400000));
   run(10, '/bin/ls');
   const process = tracker.lookup(identity(10, 2));
-  tracker.map(hostPid(10), raw('/lib/plugin.so', 0x7f1000000000, 9));
+  tracker.map(hostPid(10), raw('/lib/plugin.so', 0x7f1000000000, 9n));
   assert.deepEqual(paths(process), ['/bin/ls', '/lib/plugin.so']);
 });
 
@@ -151,7 +154,7 @@ test('fork: the child has the parent’s mappings and layout, and then goes its 
   const child = tracker.find(identity(11, 1, 6 * SECOND))!;
   assert.equal(child.mappings, parent.mappings);
   assert.deepEqual([child.layout, child.stale, child.complete], [77, false, true]);
-  tracker.map(hostPid(11), raw('/lib/x.so', 0x7f0000000000, 9));
+  tracker.map(hostPid(11), raw('/lib/x.so', 0x7f0000000000, 9n));
   assert.deepEqual([paths(parent).length, paths(child).length], [1, 2]);
   assert.deepEqual([parent.stale, child.stale], [false, true]);
   assert.equal(host.reads, 1);
@@ -232,7 +235,7 @@ test('10,000 short lives leave nothing behind', () => {
     const start = 10 * SECOND + i;
     tracker.fork(identity(pid, 1, start), identity(1));
     tracker.beginExec(pid);
-    tracker.map(pid, raw(`/tmp/program-${i}`, 0x400000, i + 1));
+    tracker.map(pid, raw(`/tmp/program-${i}`, 0x400000, BigInt(i + 1)));
     // Not all of it is told: some exits and execs are lost, some samples come late.
     if (i % 3) tracker.exec(identity(pid, 2, start));
     if (i % 5) tracker.exit(identity(pid, i % 3 ? 2 : 1, start), monotonicTime(start));
@@ -248,7 +251,8 @@ test('images of processes that are out of scope do not pile up', () => {
   const { tracker } = machine();
   for (let pid = 1; pid <= 5000; pid++) {
     tracker.beginExec(hostPid(pid));
-    for (let i = 0; i < 100; i++) tracker.map(hostPid(pid), raw('/lib/x.so', i * 0x2000, i + 1));
+    for (let i = 0; i < 100; i++)
+      tracker.map(hostPid(pid), raw('/lib/x.so', i * 0x2000, BigInt(i + 1)));
   }
   // The last one has grown beyond an image: it was given up, and is read instead.
   const process = tracker.exec(identity(5000, 2));
@@ -318,11 +322,11 @@ test('what is mapped: files apart, memory without a file as such', () => {
   for (const [i, name] of names.entries()) {
     tracker.map(hostPid(10), raw(name, 0x10000000 + i * 0x10000));
   }
-  tracker.map(hostPid(10), raw('[heap]', 0x20000000, 0));
-  tracker.map(hostPid(10), raw('/lib/x.so', 0x30000000, 9));
-  tracker.map(hostPid(10), raw('/lib/x.so', 0x40000000, 9));
-  tracker.map(hostPid(10), { ...raw('/lib/x.so', 0x50000000, 9), generation: 2 });
-  tracker.map(hostPid(10), raw('[vdso]', 0x60000000, 0));
+  tracker.map(hostPid(10), raw('[heap]', 0x20000000, 0n));
+  tracker.map(hostPid(10), raw('/lib/x.so', 0x30000000, 9n));
+  tracker.map(hostPid(10), raw('/lib/x.so', 0x40000000, 9n));
+  tracker.map(hostPid(10), { ...raw('/lib/x.so', 0x50000000, 9n), generation: 2 });
+  tracker.map(hostPid(10), raw('[vdso]', 0x60000000, 0n));
   const things = process.mappings.map(({ what }) => (what === 'anonymous' ? what : what.path));
   assert.deepEqual(things, [
     '/bin/a',

@@ -267,7 +267,7 @@ export class ProcessTracker {
 
   #thing(raw: RawMapping): MappedThing {
     if (raw.path === '[vdso]') return this.#executable('[vdso]', raw.path);
-    if (raw.inode === 0 || raw.path === '' || raw.path === '//anon') return 'anonymous';
+    if (raw.inode === 0n || raw.path === '' || raw.path === '//anon') return 'anonymous';
     if (sharedMemory.test(raw.path)) return 'anonymous';
     return this.#executable(
       `${raw.device}:${raw.inode}:${raw.generation ?? ''}:${raw.path}`,

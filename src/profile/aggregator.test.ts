@@ -49,7 +49,7 @@ test('a pid used again is another process, by start time (all 64 bits) or by exe
   ]);
   assert.deepEqual([...aggregated.count], [2, 1, 1, 1]);
   assert.deepEqual([...aggregated.stack], [0, 0, 0, 0]);
-  assert.equal(aggregated.instances[2]!.startNs, 2 ** 32 + 1000);
+  assert.equal(aggregated.instances[2]!.startNs, 2n ** 32n + 1000n);
 });
 
 test('the boundary between kernel and user addresses is part of a stack', () => {
@@ -172,7 +172,11 @@ test('a repeated sample allocates nothing', () => {
 
 function keyOfSample(sample: RawSample): string {
   return JSON.stringify([
-    [sample.pid, sample.startHigh * 2 ** 32 + sample.startLow, sample.execId],
+    [
+      sample.pid,
+      String((BigInt(sample.startHigh) << 32n) + BigInt(sample.startLow)),
+      sample.execId,
+    ],
     sample.layout,
     sample.end,
     sample.thread,
@@ -189,7 +193,7 @@ function keyOfRow(aggregated: Aggregated, row: number): string {
   const lows: number[] = [];
   for (let at = start[stack]!; at < start[stack + 1]!; at += 2) lows.push(words[at]!);
   return JSON.stringify([
-    [instance.pid, instance.startNs, instance.execId],
+    [instance.pid, String(instance.startNs), instance.execId],
     aggregated.layout[row],
     aggregated.end[row],
     aggregated.comms[aggregated.thread[row]!],

@@ -5,6 +5,7 @@
  * Two samples are one row when process instance, layout generation, end reason,
  * thread, labels and every address word agree.
  */
+import { type BootTime, bootTime } from '../units/units.ts';
 import { ByteBudget, WordTable } from './word-table.ts';
 
 export interface AggregatorOptions {
@@ -32,8 +33,7 @@ export interface RawStacks {
 
 export interface Instance {
   readonly pid: number;
-  /** Nanoseconds since boot. */
-  readonly startNs: number;
+  readonly startNs: BootTime;
   readonly execId: number;
   /** Index into `Aggregated.comms`. */
   readonly comm: number;
@@ -400,7 +400,7 @@ export class Aggregator {
     const length = Math.min(this.#instances.length, this.#instanceComm.length);
     return Array.from({ length }, (_, id) => ({
       pid: keys[id * 4]!,
-      startNs: keys[id * 4 + 2]! * 2 ** 32 + keys[id * 4 + 1]!,
+      startNs: bootTime((BigInt(keys[id * 4 + 2]!) << 32n) | BigInt(keys[id * 4 + 1]!)),
       execId: keys[id * 4 + 3]!,
       comm: this.#instanceComm[id]!,
     }));

@@ -26,7 +26,7 @@ export const hostileText: fc.Arbitrary<string> = fc.oneof(
 export const rawSample: fc.Arbitrary<RawSample> = fc.record({
   pid: fc.integer({ min: 1, max: 3 }),
   startLow: fc.constantFrom(0, 7, 0xffff_ffff),
-  startHigh: fc.integer({ min: 0, max: 1 }),
+  startHigh: fc.constantFrom(0, 1, 0x20_0000, 0x7fff_ffff, 0xffff_ffff),
   execId: fc.integer({ min: 0, max: 1 }),
   comm: fc.constantFrom('app', 'a;b', 'näme', ''),
   thread: fc.constantFrom('worker', 'main', ''),

@@ -31,7 +31,7 @@ test('small golden: inlined call, unnamed frame, kernel frame, marker', () => {
   assert.deepEqual([...profile.samples.count], [2, 1]);
   assert.deepEqual(profile.threads, ['']);
   assert.deepEqual(profile.processes, [
-    { pid: 42, name: 'app', executable: '', startNs: 1000, execId: 1 },
+    { pid: 42, name: 'app', executable: '', startNs: 1000n, execId: 1 },
   ]);
   assert.deepEqual(
     profile.mappings.map((mapping) => mapping.file),
@@ -83,7 +83,7 @@ test('two instances of one pid keep their rows apart', () => {
       const profile = buildProfile(samples);
       const instances = new Map<string, number>();
       for (const { pid, startHigh, startLow, execId, weight } of samples) {
-        const key = `${pid} ${startHigh * 2 ** 32 + startLow} ${execId}`;
+        const key = `${pid} ${(BigInt(startHigh) << 32n) + BigInt(startLow)} ${execId}`;
         instances.set(key, (instances.get(key) ?? 0) + weight);
       }
       const actual = new Map<string, number>();
@@ -286,7 +286,7 @@ function profileKey(profile: Profile, row: number): string {
   const { samples } = profile;
   const { pid, startNs, execId } = profile.processes[samples.process[row]!]!;
   return JSON.stringify([
-    [pid, startNs, execId],
+    [pid, String(startNs), execId],
     profile.threads[samples.thread[row]!],
     profile.labelSets[samples.labels[row]!]!.map((label) => label.key),
     namesOf(profile, profile.stacks[samples.stack[row]!]!),
@@ -306,7 +306,11 @@ function expectedKey(sample: RawSample, threads: boolean): string {
   const { words } = endReason(sample.end);
   if (words !== undefined) names.push(`[stack cut: ${words}]`);
   return JSON.stringify([
-    [sample.pid, sample.startHigh * 2 ** 32 + sample.startLow, sample.execId],
+    [
+      sample.pid,
+      String((BigInt(sample.startHigh) << 32n) + BigInt(sample.startLow)),
+      sample.execId,
+    ],
     threads ? sample.thread : '',
     [[], ['trace_id', 'span_id'], ['endpoint']][sample.labels],
     names.length === 0 ? ['[no stack]'] : names,

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { Profile as Pprof } from 'pprof-format';
+import { bootTime } from '../units/units.ts';
 import { fuzz, hostileText, rawSamples } from './arbitrary-samples.test-support.ts';
 import { buildProfile, sourceLine } from './fixture.test-support.ts';
 import { encodeGoPgo } from './go-pgo.ts';
@@ -84,7 +85,13 @@ function profileOf(stacks: readonly Stack[]): Profile {
         all.findIndex(([text]) => text === JSON.stringify(place)),
       ),
     ),
-    processes: pids.map((pid) => ({ pid, name: 'app', executable: '', startNs: 0, execId: 0 })),
+    processes: pids.map((pid) => ({
+      pid,
+      name: 'app',
+      executable: '',
+      startNs: bootTime(0n),
+      execId: 0,
+    })),
     samples: {
       length: stacks.length,
       process: column(({ pid }) => pids.indexOf(pid ?? 1)),

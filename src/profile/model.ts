@@ -2,7 +2,7 @@
  * The profile as plain data: what aggregation produces and every encoder,
  * store and view reads. Tables are interned: equal things have equal indices.
  */
-import type { Nanoseconds, UnixTime } from '../units/units.ts';
+import type { BootTime, Nanoseconds, UnixTime } from '../units/units.ts';
 
 /**
  * Who runs a frame's code, by OpenTelemetry's `profile.frame.type` values, plus
@@ -79,8 +79,8 @@ export interface Process {
   readonly name: string;
   /** Path of the executable, '' = not known. */
   readonly executable: string;
-  /** Nanoseconds since boot; with `execId` tells instances of one pid apart. */
-  readonly startNs: number;
+  /** With `execId` tells instances of one pid apart; 0 = not known. */
+  readonly startNs: BootTime;
   readonly execId: number;
   /** What it states of itself as OpenTelemetry's resource attributes (`service.name`, …), sorted by key; not there = nothing. */
   readonly resource?: readonly Label[];

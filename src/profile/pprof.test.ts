@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { Profile as Pprof } from 'pprof-format';
+import { bootTime } from '../units/units.ts';
 import { fuzz, hostileText, rawSamples } from './arbitrary-samples.test-support.ts';
 import { buildProfile, plainSample, sourceLine } from './fixture.test-support.ts';
 import { framesOf, processText, statedService } from './frame.ts';
@@ -130,7 +131,7 @@ test('no submessage is empty: an empty one would silently cut the rest off', () 
   const built = buildProfile([plainSample]);
   const profile: Profile = {
     ...built,
-    processes: [{ pid: 0, name: '', executable: '', startNs: 0, execId: 0 }],
+    processes: [{ pid: 0, name: '', executable: '', startNs: bootTime(0n), execId: 0 }],
     labelSets: [
       [
         { key: '', value: '' },

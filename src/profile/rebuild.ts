@@ -1,5 +1,5 @@
 /** A profile made of what a file says, which may be anything. */
-import { nanoseconds, unixTime } from '../units/units.ts';
+import { bootTime, nanoseconds, unixTime } from '../units/units.ts';
 import type { FrameType, Label, Mapping, Process, Profile, Tally } from './model.ts';
 import { cleanText, ProfileTables, type ResolvedLocation } from './profile-tables.ts';
 import { ROW_WORDS, sampleColumns, stackLists } from './sample-rows.ts';
@@ -38,15 +38,15 @@ export class ProfileRebuilder {
 
   /** @param service what the process states to be, '' = nothing */
   process(pid: number, name: string, executable: string, service: string): number {
-    const process = {
+    const process: Process = {
       pid: Number.isSafeInteger(pid) && pid > 0 ? pid : 0,
       name: cleanText(name),
       executable: cleanText(executable),
-      startNs: 0,
+      startNs: bootTime(0n),
       execId: 0,
       ...(service === '' ? {} : { resource: [{ key: 'service.name', value: cleanText(service) }] }),
     };
-    const key = JSON.stringify(process);
+    const key = JSON.stringify([process.pid, process.name, process.executable, service]);
     let id = this.#processIds.get(key);
     if (id === undefined) {
       id = this.#processes.push(process) - 1;

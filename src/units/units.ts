@@ -6,10 +6,17 @@
 declare const brand: unique symbol;
 type Branded<Base, Name extends string> = Base & { readonly [brand]: Name };
 
-/** A span of time in nanoseconds; exact below 2^53 ns (104 days). */
+/** A span of time in nanoseconds. */
 export type Nanoseconds = Branded<number, 'Nanoseconds'>;
-/** CLOCK_MONOTONIC in nanoseconds since boot. */
+/** CLOCK_MONOTONIC in nanoseconds since boot: to measure by; off by 2 ns after 104 days of uptime, 8 ns after 2 years. */
 export type MonotonicTime = Branded<number, 'MonotonicTime'>;
+/**
+ * A process's start in nanoseconds of CLOCK_BOOTTIME. Part of an identity, which the kernel
+ * side compares bit by bit: never a double, which is exact for 104 days only.
+ */
+export type BootTime = Branded<bigint, 'BootTime'>;
+/** Number of a file in its file system; XFS and overlays use all 64 bits. */
+export type InodeNumber = Branded<bigint, 'InodeNumber'>;
 /** Wall-clock nanoseconds since 1970. */
 export type UnixTime = Branded<bigint, 'UnixTime'>;
 /** Process id in the initial pid namespace. */
@@ -31,6 +38,8 @@ export type Bytes = Branded<number, 'Bytes'>;
 
 export const nanoseconds = (value: number): Nanoseconds => value as Nanoseconds;
 export const monotonicTime = (value: number): MonotonicTime => value as MonotonicTime;
+export const bootTime = (value: bigint): BootTime => value as BootTime;
+export const inodeNumber = (value: bigint): InodeNumber => value as InodeNumber;
 export const unixTime = (value: bigint): UnixTime => value as UnixTime;
 export const hostPid = (value: number): HostPid => value as HostPid;
 export const namespacePid = (value: number): NamespacePid => value as NamespacePid;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { MappingValue, PROCESS_GO_UNKNOWN, ProcessValue } from '../capture/record.ts';
+import { bootTime } from '../units/units.ts';
 import { type KernelMapping, KernelProcesses, notGo } from './kernel-processes.ts';
 import { MemoryMaps } from './testing.ts';
 
@@ -16,7 +17,11 @@ const mapping = (start: number, bias = start - 64): KernelMapping => ({
 const list = (seed: number, count: number): KernelMapping[] =>
   Array.from({ length: count }, (_, i) => mapping(seed * 2 ** 24 + i * 8192));
 
-const identity = (pid: number, execId = 1) => ({ pid, execId, startNs: 2 ** 45 + pid });
+const identity = (pid: number, execId = 1) => ({
+  pid,
+  execId,
+  startNs: bootTime((1n << 62n) + BigInt(pid)),
+});
 
 /** Entry of a process as the kernel sees it: identity, layout and the starts of its mappings. */
 function entry(maps: MemoryMaps, pid: number) {
@@ -28,7 +33,7 @@ function entry(maps: MemoryMaps, pid: number) {
   return {
     pid: value.getUint32(ProcessValue.pid, true),
     execId: value.getUint32(ProcessValue.execId, true),
-    startNs: Number(value.getBigUint64(ProcessValue.start, true)),
+    startNs: value.getBigUint64(ProcessValue.start, true),
     layout: value.getUint32(ProcessValue.layout, true),
     starts: Array.from({ length: count }, (_, i) =>
       Number(array.getBigUint64((first + i) * MappingValue.size + MappingValue.start, true)),

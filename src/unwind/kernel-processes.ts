@@ -9,6 +9,7 @@ import {
   TlsValue,
 } from '../capture/record.ts';
 import { type CarrierLayout, noCarriers, type TlsPlace } from '../context/carrier-layout.ts';
+import type { BootTime } from '../units/units.ts';
 import type { MapWriter, TableMaps } from './map-writer.ts';
 import { Space } from './space.ts';
 
@@ -69,7 +70,7 @@ interface Registered {
 interface KernelIdentity {
   readonly pid: number;
   readonly execId: number;
-  readonly startNs: number;
+  readonly startNs: BootTime;
 }
 
 /** Rings are drained one after the other: a fork in the first one may be seen this much late. */
@@ -268,7 +269,7 @@ export class KernelProcesses {
 function setIdentity(value: DataView, { pid, execId, startNs }: KernelIdentity): void {
   value.setUint32(ProcessValue.pid, pid, true);
   value.setUint32(ProcessValue.execId, execId, true);
-  value.setBigUint64(ProcessValue.start, BigInt(startNs), true);
+  value.setBigUint64(ProcessValue.start, startNs, true);
 }
 
 function setCarriers(value: DataView, carriers: CarrierLayout): void {
@@ -301,7 +302,7 @@ function setTls(value: DataView, at: number, place: TlsPlace): void {
 function isOf(value: DataView, { execId, startNs }: KernelIdentity): boolean {
   return (
     value.getUint32(ProcessValue.execId, true) === execId &&
-    value.getBigUint64(ProcessValue.start, true) === BigInt(startNs)
+    value.getBigUint64(ProcessValue.start, true) === startNs
   );
 }
 

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveCapture } from '../capture/live.ts';
 import { MappingValue, ProcessValue } from '../capture/record.ts';
+import { bootTime } from '../units/units.ts';
 import { KernelProcesses, notGo } from './kernel-processes.ts';
 import { KernelMapWriter } from './map-writer.ts';
 import { TableStore } from './table-store.ts';
@@ -78,7 +79,7 @@ test('processes come and go, and a full map makes room', () => {
   const { maps } = capture;
   const kernel = new KernelProcesses(maps, writer);
   const mapping = { start: 0x1000, end: 0x2000, bias: -4096, file: 3, kind: 0 } as const;
-  const identity = (pid: number) => ({ pid, execId: 2, startNs: 2 ** 45 });
+  const identity = (pid: number) => ({ pid, execId: 2, startNs: bootTime(1n << 45n) });
   const base = 5_000_000;
   for (let i = 0; i < 9000; i++) {
     assert.ok(kernel.publish(identity(base + i), i + 1, [mapping], notGo), `process ${i}`);

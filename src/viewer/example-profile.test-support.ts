@@ -10,7 +10,7 @@ import type {
   Profile,
 } from '../profile/model.ts';
 import { shortName } from '../symbolize/short-name.ts';
-import { nanoseconds, unixTime } from '../units/units.ts';
+import { bootTime, nanoseconds, unixTime } from '../units/units.ts';
 
 interface Program {
   readonly name: string;
@@ -222,10 +222,10 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
       pid: 1000 + at,
       name: program.name,
       executable: program.module.startsWith('[') ? `/usr/bin/${program.name}` : program.module,
-      startNs: at,
+      startNs: bootTime(BigInt(at)),
       execId: 1,
     })),
-    { pid: 12, name: 'kworker/0:1', executable: '', startNs: 99, execId: 1 },
+    { pid: 12, name: 'kworker/0:1', executable: '', startNs: bootTime(99n), execId: 1 },
   ];
 
   const stacks: Uint32Array[] = [];

@@ -192,7 +192,7 @@ export class InternedTables {
   #process(process: Process): number {
     const { pid, name, executable, startNs, execId, resource } = process;
     // A process may state what it is long after its first sample.
-    const key = JSON.stringify([pid, startNs, execId, name, executable, resource]);
+    const key = JSON.stringify([pid, String(startNs), execId, name, executable, resource]);
     return this.#processes.id(key, () => process, 0);
   }
 

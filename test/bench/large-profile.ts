@@ -1,6 +1,6 @@
 /** A profile of the size that the aims for delivery name. */
 import type { FunctionName, Label, Location, Profile } from '../../src/profile/model.ts';
-import { nanoseconds, unixTime } from '../../src/units/units.ts';
+import { bootTime, nanoseconds, unixTime } from '../../src/units/units.ts';
 
 const SAMPLES = 50_000;
 const STACKS = 5000;
@@ -68,7 +68,7 @@ export function largeProfile(): Profile {
       pid: 1000 + index,
       name: `service-${index}`,
       executable: `/usr/bin/service-${index}`,
-      startNs: index,
+      startNs: bootTime(BigInt(index)),
       execId: 1,
     })),
     threads: [''],
