@@ -13,6 +13,7 @@ import { linkNode } from './node-runtime.mjs';
 import { ensureModules } from './npm-packages.mjs';
 import { EXIT_MACHINE, SetupError, say } from './say.mjs';
 import { ensurePackages, readPackageLists } from './system-packages.mjs';
+import { linkCommands } from './test-commands.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -28,7 +29,10 @@ async function setUp() {
   ensurePackages(readPackageLists(join(root, 'scripts/packages.json'), ['build', ...lists]));
   ensureModules(root);
   linkNode(root);
-  if (lists.includes('test')) ensureGo(root);
+  if (lists.includes('test')) {
+    ensureGo(root);
+    linkCommands(root);
+  }
   await buildAll(root);
 }
 

@@ -5,6 +5,7 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -23,6 +24,7 @@ import {
   readPackageLists,
   targetOf,
 } from './system-packages.mjs';
+import { linkCommands, namedCommands } from './test-commands.mjs';
 
 const root = dirname(import.meta.dirname);
 const folder = mkdtempSync(join(tmpdir(), 'flametap-setup-'));
@@ -159,4 +161,26 @@ test('Go is recent enough from 1.23 on', () => {
   for (const version of ['go1.23', 'go1.26.8', 'go1.27rc1', 'go2.0'])
     assert.ok(isRecentGo(version));
   for (const version of ['go1.19.8', 'go1.22.12', '', 'devel']) assert.ok(!isRecentGo(version));
+});
+
+test('tests find the commands of the lists in PATH, and no others', () => {
+  const commands = namedCommands(join(root, 'scripts/packages.json'), ['build', 'test']);
+  for (const name of ['clang', 'perf', 'bpftrace', 'bpftool', 'objcopy', 'sh'])
+    assert.ok(commands.includes(name), name);
+  assert.equal(new Set(commands).size, commands.length);
+  const place = join(folder, 'commands');
+  const list = { reason: 'x', apt: ['x'], dnf: 'x', apk: 'x' };
+  put(
+    'commands/scripts/packages.json',
+    JSON.stringify({
+      base: { commands: ['sh'] },
+      build: [{ ...list, command: 'ls', also: ['flametap-none', 'cp'] }],
+      test: [{ ...list, header: 'x.h' }],
+    }),
+  );
+  linkCommands(place);
+  assert.deepEqual(readdirSync(join(place, 'build/commands')).sort(), ['cp', 'ls', 'sh']);
+  const script = join(root, 'package.json');
+  const { scripts } = JSON.parse(readFileSync(script, 'utf8'));
+  assert.match(scripts['test:run'], /^PATH="\$PWD\/build\/go\/bin:\$PWD\/build\/commands" /);
 });

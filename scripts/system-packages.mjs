@@ -15,7 +15,8 @@ const INCLUDE_FOLDERS = ['/usr/include', '/usr/include/x86_64-linux-gnu', '/usr/
 const MORE_COMMAND_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/go/bin'];
 
 /**
- * @typedef {{ apt: string[], dnf: string, apk: string, command?: string, header?: string, file?: string, reason: string }} SystemPackage
+ * @typedef {{ apt: string[], dnf: string, apk: string, command?: string, also?: string[], header?: string, file?: string, reason: string }} SystemPackage
+ *   `also`: more commands of it that tests call
  */
 
 /** What must be there. @param {SystemPackage} one */

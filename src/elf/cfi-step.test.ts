@@ -187,7 +187,7 @@ describe('a real stack is walked as libgcc walks it', () => {
     ['gcc', ['-O0', '-mavx2'], ['alternate-stack']],
     ['gcc', ['-O2', '-fno-omit-frame-pointer', '-no-pie'], []],
     ['gcc', ['-O1', '-static', '-mavx2'], []],
-    ['clang-14', ['-O2', '-mavx2'], []],
+    ['clang', ['-O2', '-mavx2'], []],
   ] as const) {
     test(`${compiler} ${options.join(' ')} ${programArguments}: qsort, segfault, handler, realigned frame`, async () => {
       await capture(options, compiler, programArguments, (captured) => {
