@@ -12,7 +12,7 @@ const AS_ROOT = 'sudo flametap …; in a container --privileged or --cap-add';
 export function checkPrivileges(machine: Machine): Check[] {
   return [
     check('user-namespace', 'User namespace', userNamespace(machine)),
-    check('pid-namespace', 'Pid namespace', pidNamespace(machine)),
+    checkPidNamespace(machine),
     check('bpf', 'BPF', bpf(machine)),
     check('perf', 'Perf events', perf(machine)),
     check('seccomp', 'Seccomp', seccomp(machine)),
@@ -21,6 +21,11 @@ export function checkPrivileges(machine: Machine): Check[] {
     check('map-files', 'Deleted and hidden programs', mapFiles(machine)),
     check('read-files', 'Files of other users', readFiles(machine)),
   ];
+}
+
+/** The kernel refuses nothing in another one: it samples, and none of its pids is in /proc. */
+export function checkPidNamespace(machine: Machine): Check {
+  return check('pid-namespace', 'Pid namespace', pidNamespace(machine));
 }
 
 /** CAP_SYS_ADMIN stands for each of the newer, finer ones. */
@@ -41,8 +46,12 @@ function userNamespace(machine: Machine) {
 
 function pidNamespace(machine: Machine) {
   const found = machine.link('/proc/self/ns/pid');
-  return found === undefined || found === INITIAL_PID_NAMESPACE
-    ? ok('the initial one')
+  if (found === INITIAL_PID_NAMESPACE) return ok('the initial one');
+  return found === undefined
+    ? missing(
+        'not known: /proc is not mounted, or shows the processes of another pid namespace',
+        'mount -t proc proc /proc',
+      )
     : missing(
         `${found}, not the initial one: /proc does not show the processes that the kernel samples`,
         'run on the host, or with docker run --pid=host (Kubernetes: hostPID: true)',

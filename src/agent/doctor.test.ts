@@ -124,6 +124,7 @@ const missing: [string, Difference, RegExp][] = [
   ],
   ['user-namespace', { files: { '/proc/self/uid_map': '0 1000 1\n' } }, /not the initial one/],
   ['pid-namespace', { links: { '/proc/self/ns/pid': 'pid:[4026532179]' } }, /4026532179/],
+  ['pid-namespace', { machine: { link: () => undefined } }, /not known: \/proc is not mounted/],
   ['bpf', { files: without(SYS_ADMIN, 39) }, /CAP_BPF is missing/],
   [
     'perf',

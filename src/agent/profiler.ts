@@ -12,7 +12,7 @@ import { thisMachine } from './doctor-machine.ts';
 import { KernelCost } from './kernel-cost.ts';
 import type { Snapshot } from './messages.ts';
 import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
-import { refusal } from './refusal.ts';
+import { refusal, refuseOtherPids } from './refusal.ts';
 import { startReplay } from './replay.ts';
 
 /** One buffer for all drains, at least as large as a ring, so that one call empties it. */
@@ -58,6 +58,7 @@ export class LiveProfiler implements Profiler {
   #stopped = false;
 
   static async start(options: ProfilerOptions): Promise<LiveProfiler> {
+    refuseOtherPids(thisMachine('/', async () => ''));
     // The resolver's thread loads while this one loads the BPF programs.
     let fail = (_error: Error): void => {};
     let save = (_snapshot: Snapshot): void => {};

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Machine, thisMachine } from './doctor-machine.ts';
 import { MachineError } from './machine-error.ts';
-import { refusal } from './refusal.ts';
+import { refusal, refuseOtherPids } from './refusal.ts';
 
 function failure(code: string, message = 'load BPF programs: x\nlibbpf: many lines'): Error {
   return Object.assign(new Error(message), { code });
@@ -13,6 +13,7 @@ const BTF = '/sys/kernel/btf/vmlinux';
 function machineWith(
   files: Readonly<Record<string, string>>,
   absent: readonly string[] = [],
+  pids: string | undefined = 'pid:[4026531836]',
 ): Machine {
   const all: Record<string, string> = {
     '/proc/sys/kernel/osrelease': '6.1.0',
@@ -29,7 +30,7 @@ function machineWith(
     read: (path) => all[path],
     readBytes: (path) => (all[path] === undefined ? undefined : Buffer.from(all[path])),
     exists: (path) => all[path] !== undefined,
-    link: () => undefined,
+    link: (path) => (path === '/proc/self/ns/pid' ? pids : undefined),
     list: (path) => (path === '/proc' ? ['1'] : []),
   };
 }
@@ -83,4 +84,22 @@ test('too little memory is told as such', () => {
   const error = refusal(failure('ENOMEM'), machineWith(LOCKED));
   assert.ok(error instanceof MachineError);
   assert.match(error.message, /^out of memory: load BPF programs: x$/);
+});
+
+// The kernel samples there as anywhere, and every profile would be empty or without a name.
+test('another pid namespace is refused before anything is loaded', () => {
+  refuseOtherPids(machineWith({}));
+  const isRefused = (words: RegExp) => (error: unknown) => {
+    assert.ok(error instanceof MachineError);
+    assert.match(error.message, words);
+    return error.check === 'pid-namespace';
+  };
+  const container = machineWith({}, [], 'pid:[4026532179]');
+  assert.throws(
+    () => refuseOtherPids(container),
+    isRefused(/^Pid namespace: pid:\[4026532179\], not the initial one: .*--pid=host .*hostPID/),
+  );
+  // /proc/self leads nowhere when /proc belongs to a namespace below.
+  const foreignProc: Machine = { ...machineWith({}), link: () => undefined };
+  assert.throws(() => refuseOtherPids(foreignProc), isRefused(/not known: .*; mount -t proc/));
 });

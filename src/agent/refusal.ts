@@ -1,7 +1,8 @@
 /** Tells failures that lie in the machine from our own, in words that say what to do. */
+import type { Check } from './doctor-check.ts';
 import { checkKernel } from './doctor-kernel.ts';
 import type { Machine } from './doctor-machine.ts';
-import { checkPrivileges } from './doctor-privileges.ts';
+import { checkPidNamespace, checkPrivileges } from './doctor-privileges.ts';
 import { MachineError } from './machine-error.ts';
 
 /** Failures that a person with other privileges or another kernel would not have. */
@@ -23,12 +24,23 @@ export function refusal(cause: unknown, machine: Machine): unknown {
   // same few numbers and the verifier's text; the doctor knows what they stem from.
   const checks = [...checkKernel(machine), ...checkPrivileges(machine)];
   const found = checks.find((one) => one.state === 'missing');
-  if (found) {
-    return new MachineError(`${found.title}: ${found.detail}; ${found.fix}`, found.id);
-  }
+  if (found) return inDoctorsWords(found);
   return PERMISSION.includes(code)
     ? new MachineError(`no permission: ${firstLine(message)}`, 'privileges')
     : new MachineError(`this kernel refuses: ${message}`, 'kernel');
 }
+
+/**
+ * What no call of the kernel refuses although no profile can come of it: samples carry
+ * pids of the initial namespace, and nothing in another one's /proc belongs to them.
+ * @throws MachineError
+ */
+export function refuseOtherPids(machine: Machine): void {
+  const found = checkPidNamespace(machine);
+  if (found.state === 'missing') throw inDoctorsWords(found);
+}
+
+const inDoctorsWords = ({ id, title, detail, fix }: Check): MachineError =>
+  new MachineError(`${title}: ${detail}; ${fix}`, id);
 
 const firstLine = (text: string): string => text.split('\n', 1)[0]!;
