@@ -1,121 +1,163 @@
 /** Files that a process writes while they are read: perf maps and jitdumps. */
-import { closeSync, fstatSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
+import type { CodePages } from '../symbolize/code-pages.ts';
+import { JIT_CODE_LIMITS } from '../symbolize/jit-code.ts';
 import { JitDump } from '../symbolize/jit-dump.ts';
+import type { JitSymbol } from '../symbolize/jit-name.ts';
 import { PerfMap } from '../symbolize/perf-map.ts';
+import type { ProcessAddress } from '../units/units.ts';
 
 const CHUNK = 256 * 1024;
-/**
- * Bytes of a map taken in at once, about 0.3 s of work: of a larger one the
- * end, because what runs now was mostly written late.
- */
-const MAX_MAP_BYTES = 32 << 20;
-/** Bytes of a dump gone through at once, most of which is code and not read. */
-const MAX_DUMP_BYTES = 256 << 20;
-/** Of what was read last: told apart from a map that was written anew. */
+/** Of what was read last: told apart from a file that was written anew. */
 const REMEMBERED = 64;
 
-/** Follows one perf map; `map` has what was read so far. */
-export class GrowingPerfMap {
-  readonly #fd: number;
-  readonly #chunk: Uint8Array;
-  #map = new PerfMap();
-  #read = 0;
-  #lastBytes = new Uint8Array();
+/** One way through a file from its beginning, keeping the code in some pages. */
+export interface CodeScan {
+  readonly pages: CodePages;
+  /** Memory that it takes, about. */
+  readonly bytes: number;
+  /** What was refused, by reason. */
+  readonly problems: ReadonlyMap<string, number>;
+  /** Pages from which code was moved into `pages`: without them it has no name. */
+  readonly sources: ReadonlySet<number>;
+  /**
+   * Goes on to `size`. @returns false when `isSpent` stopped it before
+   * @throws Error when the file system refuses
+   */
+  readOn(fd: number, size: number, isSpent: () => boolean): boolean;
+  /** False when what was read is no longer there. */
+  isContinued(fd: number, size: number): boolean;
+  lookup(address: ProcessAddress): JitSymbol | undefined;
+}
 
-  /** @param chunk Shared between files. */
-  constructor(fd: number, chunk: Uint8Array) {
-    this.#fd = fd;
-    this.#chunk = chunk;
-  }
+/** Tells whether a file still has, before a position, what it had. */
+class LastBytes {
+  #bytes = new Uint8Array();
 
-  get map(): PerfMap {
-    return this.#map;
-  }
-
-  /** Takes in what was written since. @throws Error when the file system refuses */
-  readOn(): void {
-    const { size } = fstatSync(this.#fd);
-    if (size < this.#read || !this.#isContinued()) this.#startAnew();
-    if (size - this.#read > MAX_MAP_BYTES) {
-      const from = size - MAX_MAP_BYTES;
-      this.#map.skip(from - this.#read);
-      this.#read = from;
-    }
-    const before = this.#read;
-    while (this.#read < size) {
-      const length = Math.min(this.#chunk.length, size - this.#read);
-      const count = readSync(this.#fd, this.#chunk, 0, length, this.#read);
-      if (count === 0) break;
-      this.#map.append(this.#chunk.subarray(0, count));
-      this.#read += count;
-    }
-    if (this.#read > before) this.#lastBytes = this.#before(this.#read);
-  }
-
-  close(): void {
-    closeSync(this.#fd);
+  note(fd: number, position: number): void {
+    this.#bytes = before(fd, position);
   }
 
   /** Java's `jcmd Compiler.perfmap` empties the file and writes all of it again. */
-  #isContinued(): boolean {
-    const now = this.#before(this.#read);
-    return now.length === this.#lastBytes.length && this.#lastBytes.every((b, i) => b === now[i]);
-  }
-
-  #startAnew(): void {
-    this.#map = new PerfMap();
-    this.#read = 0;
-    this.#lastBytes = new Uint8Array();
-  }
-
-  #before(position: number): Uint8Array<ArrayBuffer> {
-    const length = Math.min(position, REMEMBERED);
-    const bytes = new Uint8Array(length);
-    return bytes.subarray(0, readSync(this.#fd, bytes, 0, length, position - length));
+  isThere(fd: number, position: number, size: number): boolean {
+    if (size < position) return false;
+    const now = before(fd, position);
+    return now.length === this.#bytes.length && this.#bytes.every((b, i) => b === now[i]);
   }
 }
 
-/** Follows one jitdump. */
-export class GrowingJitDump {
-  readonly dump = new JitDump();
-  readonly #fd: number;
+export class PerfMapScan implements CodeScan {
+  readonly pages: CodePages;
+  readonly sources: ReadonlySet<number> = new Set();
   readonly #chunk: Uint8Array;
+  readonly #map: PerfMap;
+  readonly #last = new LastBytes();
+  #position = 0;
+
+  /** @param chunk Shared between files. */
+  constructor(pages: CodePages, chunk: Uint8Array) {
+    this.pages = pages;
+    this.#chunk = chunk;
+    this.#map = new PerfMap(JIT_CODE_LIMITS, pages);
+  }
+
+  get bytes(): number {
+    return this.#map.bytes;
+  }
+
+  get problems(): ReadonlyMap<string, number> {
+    return this.#map.problems;
+  }
+
+  readOn(fd: number, size: number, isSpent: () => boolean): boolean {
+    const begun = this.#position;
+    while (this.#position < size && !isSpent()) {
+      const length = Math.min(this.#chunk.length, size - this.#position);
+      const count = readSync(fd, this.#chunk, 0, length, this.#position);
+      if (count === 0) break;
+      this.#map.append(this.#chunk.subarray(0, count));
+      this.#position += count;
+    }
+    if (this.#position > begun) this.#last.note(fd, this.#position);
+    return this.#position >= size;
+  }
+
+  isContinued(fd: number, size: number): boolean {
+    return this.#last.isThere(fd, this.#position, size);
+  }
+
+  lookup(address: ProcessAddress): JitSymbol | undefined {
+    return this.#map.lookup(address);
+  }
+}
+
+export class JitDumpScan implements CodeScan {
+  readonly pages: CodePages;
+  readonly #chunk: Uint8Array;
+  readonly #dump: JitDump;
+  readonly #last = new LastBytes();
   /** Where `#chunk` was read from; only true during one readOn(), as it is shared. */
   #chunkStart = 0;
   #chunkLength = 0;
 
-  constructor(fd: number, chunk: Uint8Array) {
-    this.#fd = fd;
+  constructor(pages: CodePages, chunk: Uint8Array) {
+    this.pages = pages;
     this.#chunk = chunk;
+    this.#dump = new JitDump(JIT_CODE_LIMITS, pages);
   }
 
-  /** Takes in what was written since. @throws Error when the file system refuses */
-  readOn(): void {
+  get bytes(): number {
+    return this.#dump.bytes;
+  }
+
+  get problems(): ReadonlyMap<string, number> {
+    return this.#dump.problems;
+  }
+
+  get sources(): ReadonlySet<number> {
+    return this.#dump.sources;
+  }
+
+  readOn(fd: number, size: number, isSpent: () => boolean): boolean {
+    if (this.#dump.position < size && isSpent()) return false;
     this.#chunkLength = 0;
-    const { size } = fstatSync(this.#fd);
-    const end = Math.min(size, this.dump.position + MAX_DUMP_BYTES);
-    this.dump.advance((position, length) => this.#bytes(position, length), end);
+    const begun = this.#dump.position;
+    const read = (position: number, length: number) => this.#bytes(fd, position, length);
+    const isAtEnd = this.#dump.advance(read, size, isSpent);
+    if (this.#dump.position > begun) this.#last.note(fd, this.#dump.position);
+    return isAtEnd;
   }
 
-  close(): void {
-    closeSync(this.#fd);
+  isContinued(fd: number, size: number): boolean {
+    return this.#last.isThere(fd, this.#dump.position, size);
   }
 
-  #bytes(position: number, length: number): Uint8Array {
+  lookup(address: ProcessAddress): JitSymbol | undefined {
+    return this.#dump.lookup(address);
+  }
+
+  #bytes(fd: number, position: number, length: number): Uint8Array {
     const at = position - this.#chunkStart;
     if (at >= 0 && at + length <= this.#chunkLength) return this.#chunk.subarray(at, at + length);
     if (length > this.#chunk.length) {
       const bytes = new Uint8Array(length);
-      if (readSync(this.#fd, bytes, 0, length, position) !== length) throw shrunk();
+      if (readSync(fd, bytes, 0, length, position) !== length) throw shrunk();
       return bytes;
     }
     this.#chunkStart = position;
-    this.#chunkLength = readSync(this.#fd, this.#chunk, 0, this.#chunk.length, position);
+    this.#chunkLength = readSync(fd, this.#chunk, 0, this.#chunk.length, position);
     if (this.#chunkLength < length) throw shrunk();
     return this.#chunk.subarray(0, length);
   }
 }
 
-export const newChunk = (): Uint8Array => new Uint8Array(CHUNK);
+/** A Buffer, because it finds the end of a line thirty times as fast as an Uint8Array. */
+export const newChunk = (): Uint8Array => Buffer.allocUnsafeSlow(CHUNK);
 
 const shrunk = (): Error => new Error('the file became shorter while it was read');
+
+function before(fd: number, position: number): Uint8Array<ArrayBuffer> {
+  const length = Math.min(position, REMEMBERED);
+  const bytes = new Uint8Array(length);
+  return bytes.subarray(0, readSync(fd, bytes, 0, length, position - length));
+}

@@ -2,35 +2,64 @@
  * What run times write about the code that they generate, read on as it grows:
  * `jit-PID.dump` where the process maps one, else `/tmp/perf-PID.map`.
  */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import type { ProcessHost } from '../process/host.ts';
 import type { Process } from '../process/process.ts';
+import { pageOf } from '../symbolize/code-pages.ts';
 import type { JitSymbol } from '../symbolize/jit-name.ts';
 import type { ProcessAddress } from '../units/units.ts';
-import { GrowingJitDump, GrowingPerfMap, newChunk } from './growing-file.ts';
+import type { CpuDebt } from './cpu-debt.ts';
+import { GeneratedCode, type ReadingTime } from './generated-code.ts';
+import { JitDumpScan, newChunk, PerfMapScan } from './growing-file.ts';
+import { isNamed, type OpenCodeFile, openDump, openMap } from './jit-files.ts';
+import { ReadingBudget } from './reading-budget.ts';
 
-interface Followed {
-  /** Flush in which it was last looked at. */
-  flush: number;
-  map: GrowingPerfMap | undefined;
-  dump: GrowingJitDump | undefined;
-}
-
+/** Memory for the code of all processes; a usual one has less than 100 KiB in sampled pages. */
+const MAX_BYTES = 16 << 20;
+/** Files kept open, so that they can be read when their process has ended. */
+const MAX_OPEN = 64;
 /** Flushes without a sample after which a process's files are forgotten. */
 const KEPT_FLUSHES = 30;
-/** By perf's convention a run time maps a page of its dump executable, to be found by it. */
-const DUMP_FILE = /\/jit-\d+\.dump(?: \(deleted\))?$/;
+
+/** One file of one process. */
+interface CodeFile {
+  readonly code: GeneratedCode;
+  /** Undefined when it was closed for want of descriptors, and is not there any longer. */
+  open: OpenCodeFile | undefined;
+  /** Of the file that was read. */
+  identity: string;
+}
+
+interface Followed {
+  readonly account: CpuDebt;
+  /** Flush in which it was last asked for. */
+  flush: number;
+  /** Flush in which its files were last looked at. */
+  readAt: number;
+  /** Pages of this flush. */
+  readonly wanted: Set<number>;
+  /** Of the process, while it lived. */
+  userIds: readonly number[] | undefined;
+  bytes: number;
+  map: CodeFile | undefined;
+  dump: CodeFile | undefined;
+}
 
 export class JitMaps {
   readonly #host: ProcessHost;
+  readonly #budget: ReadingBudget;
+  /** The least recently asked for first. */
   readonly #followed = new Map<string, Followed>();
   readonly #chunk = newChunk();
-  /** Of processes that were forgotten. */
+  /** Of processes that were forgotten, and of all together. */
   readonly #pastProblems = new Map<string, number>();
   #flush = 0;
+  #bytes = 0;
+  #open = 0;
 
-  constructor(host: ProcessHost) {
+  constructor(host: ProcessHost, budget = new ReadingBudget()) {
     this.#host = host;
+    this.#budget = budget;
   }
 
   /** What was refused, by reason: `perf_map_line_malformed`, `jitdump_version` and so on. */
@@ -48,76 +77,159 @@ export class JitMaps {
     }
   }
 
+  /** Announces a look-up of this flush; all of a process come before its first look-up. */
+  want(process: Process, address: ProcessAddress): void {
+    this.#of(process).wanted.add(pageOf(address));
+  }
+
+  lookup(process: Process, address: ProcessAddress): JitSymbol | undefined {
+    const followed = this.#of(process);
+    if (followed.readAt !== this.#flush) {
+      followed.wanted.add(pageOf(address));
+      this.#readOn(process, followed);
+    }
+    return followed.dump?.code.lookup(address) ?? followed.map?.code.lookup(address);
+  }
+
   /** Closes all files. */
   close(): void {
     for (const [key, followed] of this.#followed) this.#forget(key, followed);
   }
 
-  lookup(process: Process, address: ProcessAddress): JitSymbol | undefined {
-    const followed = this.#of(process);
-    if (followed.flush !== this.#flush) {
-      followed.flush = this.#flush;
-      this.#readOn(process, followed);
-    }
-    return followed.dump?.dump.lookup(address) ?? followed.map?.map.lookup(address);
-  }
-
   #of({ identity: { pid, startNs, execId } }: Process): Followed {
     const key = `${pid}:${startNs}:${execId}`;
-    let followed = this.#followed.get(key);
-    if (!followed) {
-      followed = { flush: this.#flush - 1, map: undefined, dump: undefined };
-      this.#followed.set(key, followed);
-    }
+    const known = this.#followed.get(key);
+    if (known?.flush === this.#flush) return known;
+    const followed = known ?? this.#newFollowed();
+    followed.flush = this.#flush;
+    followed.wanted.clear();
+    // Moved to the end.
+    this.#followed.delete(key);
+    this.#followed.set(key, followed);
     return followed;
+  }
+
+  #newFollowed(): Followed {
+    return {
+      account: this.#budget.account(),
+      flush: this.#flush,
+      readAt: this.#flush - 1,
+      wanted: new Set(),
+      userIds: undefined,
+      bytes: 0,
+      map: undefined,
+      dump: undefined,
+    };
   }
 
   /** What the file system refuses is looked for again at the next flush. */
   #readOn(process: Process, followed: Followed): void {
-    followed.dump ??= this.#openDump(process);
-    if (followed.dump && !readOn(followed.dump)) followed.dump = undefined;
-    followed.map ??= this.#openMap(process);
-    if (followed.map && !readOn(followed.map)) followed.map = undefined;
+    followed.readAt = this.#flush;
+    followed.userIds ??= this.#host.userIds(process.identity.pid);
+    this.#reopen(followed, 'dump', () => openDump(this.#host, process));
+    this.#reopen(followed, 'map', () => openMap(this.#host, process, followed.userIds));
+    this.#budget.spend(followed.account, (time) => {
+      for (const file of [followed.dump, followed.map]) {
+        if (file) this.#readFile(file, followed.wanted, time);
+      }
+    });
+    this.#weigh(followed);
+    this.#makeRoom(followed);
   }
 
-  #openDump({ identity, mappings }: Process): GrowingJitDump | undefined {
-    const mapped = mappings.find(({ raw }) => DUMP_FILE.test(raw.path));
-    if (!mapped) return undefined;
+  /** Finds the file if it was not there, and the one that has taken its place. */
+  #reopen(
+    followed: Followed,
+    which: 'map' | 'dump',
+    open: () => OpenCodeFile | 'foreign' | undefined,
+  ): void {
+    const file = followed[which];
+    if (file?.open && isNamed(file.open)) return;
+    const found = open();
+    if (found === 'foreign') {
+      this.#count('perf_map_of_another_user');
+      return;
+    }
+    if (!found) return;
+    this.#open++;
+    if (!file) {
+      followed[which] = {
+        code: newCode(which, this.#chunk),
+        open: found,
+        identity: found.identity,
+      };
+      return;
+    }
+    this.#close(file);
+    if (found.identity !== file.identity) file.code.restart();
+    file.open = found;
+    file.identity = found.identity;
+  }
+
+  #readFile({ code, open }: CodeFile, wanted: ReadonlySet<number>, time: ReadingTime): void {
+    for (const page of wanted) code.want(page, this.#flush);
+    if (!open) {
+      code.gone();
+      return;
+    }
     try {
-      return new GrowingJitDump(this.#host.openMapped(identity.pid, mapped.raw), this.#chunk);
+      code.readOn(open.fd, fstatSync(open.fd).size, this.#flush, time);
     } catch {
-      return undefined;
+      // It became shorter meanwhile, or its file system is in trouble.
+      code.restart();
     }
   }
 
-  #openMap({ identity: { pid } }: Process): GrowingPerfMap | undefined {
-    let fd: number | undefined;
-    try {
-      fd = this.#host.openInRoot(pid, `/tmp/perf-${this.#host.innermostPid(pid)}.map`);
-    } catch {
-      // Most JIT processes write none; looked for again at the next flush. Of one
-      // that has ended the file may still be there, if it lived on the host.
-      if (this.#host.startTime(pid) === undefined) fd = openLeftover(pid);
+  #weigh(followed: Followed): void {
+    const bytes = (followed.dump?.code.bytes ?? 0) + (followed.map?.code.bytes ?? 0);
+    this.#bytes += bytes - followed.bytes;
+    followed.bytes = bytes;
+  }
+
+  /** Least recently asked for first; those of this flush stay, and the last one goes without. */
+  #makeRoom(latest: Followed): void {
+    for (const [key, followed] of this.#followed) {
+      if (this.#bytes <= MAX_BYTES) break;
+      if (followed.flush === this.#flush) break;
+      this.#count('jit_code_forgotten');
+      this.#forget(key, followed);
     }
-    return fd === undefined ? undefined : new GrowingPerfMap(fd, this.#chunk);
+    if (this.#bytes > MAX_BYTES) {
+      this.#count('jit_code_refused');
+      latest.dump?.code.restart();
+      latest.map?.code.restart();
+      this.#weigh(latest);
+    }
+    for (const followed of this.#followed.values()) {
+      if (this.#open <= MAX_OPEN) break;
+      this.#close(followed.dump);
+      this.#close(followed.map);
+    }
   }
 
   #forget(key: string, followed: Followed): void {
     addProblems(this.#pastProblems, followed);
-    followed.map?.close();
-    followed.dump?.close();
+    this.#close(followed.dump);
+    this.#close(followed.map);
+    this.#bytes -= followed.bytes;
     this.#followed.delete(key);
+  }
+
+  #close(file: CodeFile | undefined): void {
+    if (!file?.open) return;
+    closeSync(file.open.fd);
+    file.open = undefined;
+    this.#open--;
+  }
+
+  #count(reason: string): void {
+    this.#pastProblems.set(reason, (this.#pastProblems.get(reason) ?? 0) + 1);
   }
 }
 
-function readOn(file: GrowingPerfMap | GrowingJitDump): boolean {
-  try {
-    file.readOn();
-    return true;
-  } catch {
-    file.close();
-    return false;
-  }
+function newCode(which: 'map' | 'dump', chunk: Uint8Array): GeneratedCode {
+  const Scan = which === 'map' ? PerfMapScan : JitDumpScan;
+  return new GeneratedCode((pages) => new Scan(pages, chunk));
 }
 
 function addProblems(target: Map<string, number>, { map, dump }: Followed): void {
@@ -127,19 +239,6 @@ function addProblems(target: Map<string, number>, { map, dump }: Followed): void
       target.set(name, (target.get(name) ?? 0) + count);
     }
   };
-  add('perf_map', map?.map.problems);
-  add('jitdump', dump?.dump.problems);
-}
-
-function openLeftover(pid: number): number | undefined {
-  try {
-    // A link could point anywhere: /tmp is writable for all.
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    const fd = openSync(`/tmp/perf-${pid}.map`, flags);
-    if (fstatSync(fd).isFile()) return fd;
-    closeSync(fd);
-  } catch {
-    // None was written.
-  }
-  return undefined;
+  add('perf_map', map?.code.problems);
+  add('jitdump', dump?.code.problems);
 }

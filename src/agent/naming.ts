@@ -104,6 +104,11 @@ export class Naming {
     const fresh: ResolvedLocation[] = [];
     const locations = new Uint32Array(queries.length);
     this.#jit.refresh();
+    for (const [i, place] of places.entries()) {
+      if (!place || !isAnonymous(place)) continue;
+      const address = userAddress(queries.high[i]!, queries.low[i]!);
+      this.#jit.want(place.process, processAddress(address));
+    }
     this.#resolver.contexts.beginFlush();
     for (let i = 0; i < queries.length; i++) {
       const instance = queries.instance[i]!;
@@ -177,12 +182,10 @@ export class Naming {
       return this.#number(this.#numbers, `?:${address}`, fresh, () => nameless(undefined, address));
     }
     const { process, mapped, inFile } = place;
-    if (mapped.what === 'anonymous' || (!inFile && isGeneratedCode(mapped))) {
-      return this.#anonymous(process, address, fresh);
-    }
+    if (isAnonymous(place)) return this.#anonymous(process, address, fresh);
     if (inFile) return this.#file(inFile, fresh);
     const offset = address - mapped.start + mapped.raw.offset;
-    const { path } = mapped.what;
+    const { path } = mapped.raw;
     return this.#number(this.#numbers, `${path}:${offset}`, fresh, () =>
       nameless(
         this.#mapping(path, () => ({ ...special(path), fileOffset: mapped.raw.offset })),
@@ -266,6 +269,9 @@ export class Naming {
     return { name: '', executable, resource, ...(attributeKeys && { attributeKeys }) };
   }
 }
+
+const isAnonymous = ({ mapped, inFile }: Place): boolean =>
+  mapped.what === 'anonymous' || (!inFile && isGeneratedCode(mapped));
 
 /** A return address may be the first byte of the next function. */
 function userAddress(high: number, low: number): number {

@@ -27,6 +27,7 @@ import type {
   ToResolver,
 } from './messages.ts';
 import { Naming } from './naming.ts';
+import { AGENT_READING_LIMITS, READING_LIMITS, ReadingBudget } from './reading-budget.ts';
 import { type Mark, Resolver } from './resolver.ts';
 import { RecordingContexts, ReplayContexts } from './snapshot-contexts.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
@@ -128,7 +129,10 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   });
   if (setup.isSteady) setInterval(() => addon.releaseMemory(), RELEASE_INTERVAL_MS).unref();
   const kernelNames = new KernelNames(kernelFiles);
-  const jit = new JitMaps(host);
+  const jit = new JitMaps(
+    host,
+    new ReadingBudget(setup.isSteady ? AGENT_READING_LIMITS : READING_LIMITS),
+  );
   const naming = new Naming(resolver, kernelNames, jit);
   const debugInfo = new DebugInfoClient(
     setup.isSteady ? AGENT_DEBUG_INFO_LIMITS : DEBUG_INFO_LIMITS,

@@ -71,6 +71,10 @@ export class RecordingHost implements ProcessHost {
   innermostPid(pid: HostPid): NamespacePid {
     return this.#live.innermostPid(pid);
   }
+
+  userIds(pid: HostPid): readonly number[] | undefined {
+    return this.#live.userIds(pid);
+  }
 }
 
 /**
@@ -139,5 +143,9 @@ export class ReplayHost implements ProcessHost {
 
   innermostPid(pid: HostPid): NamespacePid {
     return namespacePid(pid);
+  }
+
+  userIds(): undefined {
+    return undefined;
   }
 }

@@ -238,6 +238,7 @@ describe('when', () => {
       readMemory: (pid, at, length) => host.readMemory(pid, at, length),
       readVdso: (pid, at, length) => host.readVdso(pid, at, length),
       innermostPid: (pid) => host.innermostPid(pid),
+      userIds: (pid) => host.userIds(pid),
       ...own,
     };
   }

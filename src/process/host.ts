@@ -44,6 +44,8 @@ export interface ProcessHost {
   readVdso(pid: HostPid, address: number, length: number): Uint8Array;
   /** The process's own idea of its pid, for files that are named after it. */
   innermostPid(pid: HostPid): NamespacePid;
+  /** Real, effective, saved and file system user id; undefined when the process is gone. */
+  userIds(pid: HostPid): readonly number[] | undefined;
 }
 
 export interface OpenedRoot {
@@ -168,6 +170,15 @@ export class LiveHost implements ProcessHost {
       return namespacePid(Number(ids.at(-1) ?? pid));
     } catch {
       return namespacePid(pid);
+    }
+  }
+
+  userIds(pid: HostPid): readonly number[] | undefined {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+      return /^Uid:\s*(.*)$/m.exec(status)?.[1]?.split(/\s+/).map(Number);
+    } catch {
+      return undefined;
     }
   }
 }

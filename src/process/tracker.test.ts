@@ -55,6 +55,9 @@ class FakeHost implements ProcessHost {
   innermostPid(pid: number): NamespacePid {
     return namespacePid(pid);
   }
+  userIds(): undefined {
+    return undefined;
+  }
 }
 
 const identity = (pid: number, execId = 1, startNs = 5 * SECOND + 123): Identity => ({

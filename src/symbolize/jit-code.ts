@@ -3,17 +3,18 @@ import { latestRanges, type Ranges } from './latest-ranges.ts';
 import { lastAtMost } from './sorted.ts';
 
 export interface JitCodeLimits {
-  /** Entries kept; a large Java server has about 60,000. */
+  /** Entries kept, of those in pages that were sampled; a large Java server has about 60,000 in all. */
   readonly maxEntries: number;
   /** Bytes of names kept. */
   readonly maxNameBytes: number;
-  /** Rows of line tables kept, 12 bytes each. */
+  /** Rows of line tables kept, 12 bytes each; what a table takes besides counts as rows too. */
   readonly maxLines: number;
 }
+/** Together 6 MiB for a process that fills them. */
 export const JIT_CODE_LIMITS: JitCodeLimits = {
-  maxEntries: 1 << 18,
-  maxNameBytes: 16 << 20,
-  maxLines: 1 << 20,
+  maxEntries: 1 << 15,
+  maxNameBytes: 2 << 20,
+  maxLines: 1 << 17,
 };
 
 /** Rows of one function in ascending order of offset. */
@@ -35,6 +36,8 @@ export interface JitEntry {
 /** No code object is larger than V8's and HotSpot's code ranges. */
 const MAX_CODE_SIZE = 0x8000_0000;
 const MAX_ADDRESS = 2 ** 47;
+/** Three typed arrays with their buffers take about 600 bytes, however few rows they have. */
+const TABLE_ROWS = 50;
 /** Entries since the last sort are searched one by one: at 1,024 that is about a microsecond. */
 const MAX_TAIL = 1024;
 
@@ -69,6 +72,14 @@ export class JitCode {
     return this.#length;
   }
 
+  /** Memory that it takes, about. */
+  get bytes(): number {
+    const columns = this.#start.byteLength + this.#end.byteLength + this.#nameStart.byteLength * 2;
+    const { starts, ends, entries } = this.#ranges;
+    const ranges = starts.byteLength + ends.byteLength + entries.byteLength;
+    return columns + ranges + this.#names.length + this.#lineRows * 12;
+  }
+
   /** Entries dropped for want of room. */
   get forgotten(): number {
     return this.#forgotten;
@@ -76,10 +87,9 @@ export class JitCode {
 
   /** False when the range is none that code can have. The name is copied. */
   add(start: number, size: number, name: Uint8Array, lines?: JitLines): boolean {
-    const end = start + size;
-    if (!(start >= 0 && size > 0 && size <= MAX_CODE_SIZE && end <= MAX_ADDRESS)) return false;
+    if (!isCodeRange(start, size)) return false;
     const kept = name.subarray(0, this.#limits.maxNameBytes);
-    const rows = lines?.offset.length ?? 0;
+    const rows = rowsOf(lines);
     if (this.#isFull(kept.length, rows)) this.#makeRoom(kept.length, rows);
     if (this.#length === this.#start.length) this.#grow();
     if (this.#namesLength + kept.length > this.#names.length) {
@@ -88,7 +98,7 @@ export class JitCode {
     }
     const entry = this.#length++;
     this.#start[entry] = start;
-    this.#end[entry] = end;
+    this.#end[entry] = start + size;
     this.#nameStart[entry] = this.#namesLength;
     this.#names.set(kept, this.#namesLength);
     this.#namesLength += kept.length;
@@ -178,7 +188,7 @@ export class JitCode {
       this.#nameEnd[kept] = namesLength;
       const lines = this.#lines[entry];
       this.#lines[kept] = lines;
-      lineRows += lines?.offset.length ?? 0;
+      lineRows += rowsOf(lines);
       renamed[at] = kept++;
     }
     for (let range = 0; range < ranges.entries.length; range++) {
@@ -192,6 +202,13 @@ export class JitCode {
     this.#sortedLength = kept;
   }
 }
+
+/** Whether code can lie there. */
+export const isCodeRange = (start: number, size: number): boolean =>
+  start >= 0 && size > 0 && size <= MAX_CODE_SIZE && start + size <= MAX_ADDRESS;
+
+const rowsOf = (lines: JitLines | undefined): number =>
+  lines === undefined ? 0 : lines.offset.length + TABLE_ROWS;
 
 function enlarged(bytes: Uint8Array, length: number): Uint8Array {
   const result = new Uint8Array(length);

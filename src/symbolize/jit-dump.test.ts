@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { processAddress } from '../units/units.ts';
+import { CodePages, pageOf } from './code-pages.ts';
 import { JIT_CODE_LIMITS } from './jit-code.ts';
 import { JitDump, type ReadDump } from './jit-dump.ts';
 
@@ -169,6 +170,41 @@ test('bounds are kept, the latest code stays, and what went is counted', () => {
     assert.ok(dump.size <= 600, `${dump.size}`);
     assert.equal(dump.problems.get('entries_forgotten')! + dump.size, 3000);
   }
+});
+
+test('only code in the pages that are asked for is kept, and where it was moved from is told', () => {
+  const bytes = Buffer.concat([
+    header,
+    ...Array.from({ length: 100 }, (_, index) =>
+      Buffer.concat([
+        lines(0x10_0000 + index * 0x1000, [[0, index, 'x.c']]),
+        load(0x10_0000 + index * 0x1000, 64, `f${index}`),
+      ]),
+    ),
+    move(0x10_5000, 0x20_0000, 64),
+    move(0x10_6000, 0x30_0000, 64),
+  ]);
+  const scan = (...addresses: number[]): JitDump => {
+    const dump = new JitDump(JIT_CODE_LIMITS, CodePages.of(new Set(addresses.map(pageOf))));
+    assert.ok(dump.advance(reader(bytes), bytes.length));
+    assert.equal(dump.problems.size, 0);
+    return dump;
+  };
+  const first = scan(0x20_0000, 0x10_7000);
+  assert.deepEqual([first.size, at(first, 0x10_7000)?.line], [1, 7]);
+  assert.deepEqual([...first.sources], [pageOf(0x10_5000)]);
+  const second = scan(0x20_0000, ...[...first.sources].map((page) => page * 4096));
+  assert.deepEqual([at(second, 0x20_0000)?.name, second.sources.size], ['f5', 0]);
+});
+
+test('reading stops when its time is over and goes on where it stopped', () => {
+  const loads = Array.from({ length: 2000 }, (_, index) => load(0x1000 + index * 16, 16, 'f'));
+  const bytes = Buffer.concat([header, ...loads]);
+  const dump = new JitDump();
+  let stops = 0;
+  while (!dump.advance(reader(bytes), bytes.length, () => true)) stops++;
+  assert.equal(dump.size, 2000);
+  assert.ok(stops > 2 && stops < 20, `${stops} times`);
 });
 
 let directory = '';

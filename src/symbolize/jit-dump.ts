@@ -5,7 +5,8 @@
  */
 import type { ProcessAddress } from '../units/units.ts';
 import { cleanName, MAX_NAME_BYTES } from './clean-name.ts';
-import { JIT_CODE_LIMITS, JitCode, type JitCodeLimits, type JitLines } from './jit-code.ts';
+import { CodePages, pageOf } from './code-pages.ts';
+import { isCodeRange, JIT_CODE_LIMITS, JitCode, type JitCodeLimits } from './jit-code.ts';
 import { readDebugInfo } from './jit-debug-info.ts';
 import { filePath, type JitSymbol, parseJitName } from './jit-name.ts';
 import { lastAtMost } from './sorted.ts';
@@ -23,6 +24,11 @@ const MOVE = 48;
 const MAX_RECORD = 2 ** 31 + 2 ** 20;
 /** Longest part of a line table that is read: about 60,000 rows. */
 const MAX_DEBUG_INFO = 1 << 20;
+/** Sources of moves into sampled pages that are remembered: V8 and HotSpot move nothing. */
+const MAX_SOURCES = 1 << 10;
+/** Records between two looks at the clock, and bytes of line tables, about 0.1 ms of work each. */
+const RECORDS_AT_ONCE = 256;
+const TABLE_BYTES_AT_ONCE = 16 << 10;
 /** Source files of one process, a few KiB each at the most. */
 const MAX_FILES = 1 << 12;
 /**
@@ -37,25 +43,43 @@ const V8_LINE_BIAS = 0x40;
  */
 const V8_OPTIMIZED = /^[A-Za-z]+:[*+]/;
 
+interface PendingLines {
+  readonly address: number;
+  readonly position: number;
+  readonly size: number;
+}
+
 /** At `position`, as many bytes as asked for. @throws when that fails */
 export type ReadDump = (position: number, length: number) => Uint8Array;
 
 export class JitDump {
+  /** Pages from which code was moved into pages that are kept, and that were not kept themselves. */
+  readonly sources = new Set<number>();
+  readonly #pages: CodePages;
   readonly #code: JitCode;
   readonly #problems = new Map<string, number>();
   readonly #files: string[] = [''];
   readonly #fileIds = new Map<string, number>();
   /** Of the load record that must follow. */
-  #pendingLines: { readonly address: number; readonly record: Uint8Array } | undefined;
+  #pendingLines: PendingLines | undefined;
+  /** Since the clock was looked at, in records. */
+  #work = 0;
   #position = 0;
   #isBroken = false;
 
-  constructor(limits: JitCodeLimits = JIT_CODE_LIMITS) {
+  /** @param pages code elsewhere is passed over */
+  constructor(limits: JitCodeLimits = JIT_CODE_LIMITS, pages: CodePages = CodePages.all) {
     this.#code = new JitCode(limits);
+    this.#pages = pages;
   }
 
   get size(): number {
     return this.#code.size;
+  }
+
+  /** Memory that it takes, about. */
+  get bytes(): number {
+    return this.#code.bytes;
   }
 
   /** Where the next record begins. */
@@ -74,24 +98,30 @@ export class JitDump {
   /**
    * Goes on from where it stopped to the last whole record before `end`.
    * After a record that cannot be, nothing more is read: nothing says where the next begins.
+   * @param isSpent asked every 0.1 ms or so
+   * @returns false when it stopped because that was true
    */
-  advance(read: ReadDump, end: number): void {
-    if (this.#isBroken) return;
-    if (this.#position === 0 && !this.#header(read, end)) return;
+  advance(read: ReadDump, end: number, isSpent: () => boolean = () => false): boolean {
+    if (this.#isBroken) return true;
+    if (this.#position === 0 && !this.#header(read, end)) return true;
     while (this.#position + RECORD_HEADER <= end) {
+      if (this.#work >= RECORDS_AT_ONCE) {
+        this.#work = 0;
+        if (isSpent()) return false;
+      }
       const view = viewOf(read(this.#position, RECORD_HEADER));
       const id = view.getUint32(0, true);
       const size = view.getUint32(4, true);
       if (size < RECORD_HEADER || size > MAX_RECORD) {
         this.#break('record_size');
-        return;
+        return true;
       }
-      if (this.#position + size > end) return;
-      const body = size - RECORD_HEADER;
-      const start = this.#position + RECORD_HEADER;
-      this.#record(id, body, (offset, length) => read(start + offset, length));
+      if (this.#position + size > end) return true;
+      this.#record(id, this.#position + RECORD_HEADER, size - RECORD_HEADER, read);
       this.#position += size;
+      this.#work++;
     }
+    return true;
   }
 
   lookup(address: ProcessAddress): JitSymbol | undefined {
@@ -127,52 +157,60 @@ export class JitDump {
     return true;
   }
 
-  #record(id: number, size: number, read: ReadDump): void {
-    if (id === Id.Load && size > LOAD) this.#load(size, read);
-    else if (id === Id.Move && size >= MOVE) this.#move(read);
-    else if (id === Id.DebugInfo) this.#debugInfo(size, read);
+  #record(id: number, position: number, size: number, read: ReadDump): void {
+    if (id === Id.Load && size > LOAD) this.#load(position, size, read);
+    else if (id === Id.Move && size >= MOVE) this.#move(position, read);
+    else if (id === Id.DebugInfo) this.#debugInfo(position, size, read);
     else if (id !== Id.Close && id !== Id.UnwindingInfo) this.#count('record_unknown');
   }
 
-  #load(size: number, read: ReadDump): void {
-    const bytes = read(0, Math.min(size, LOAD + MAX_NAME_BYTES)).slice();
-    const view = viewOf(bytes);
+  #load(position: number, recordSize: number, read: ReadDump): void {
+    const view = viewOf(read(position, LOAD));
     const address = wordAt(view, 16);
-    const end = bytes.indexOf(0, LOAD);
-    const name = bytes.subarray(LOAD, end < 0 ? bytes.length : end);
-    const lines = this.#takeLines(address, wordAt(view, 24));
-    if (!this.#code.add(address, wordAt(view, 24), name, lines)) this.#count('record_malformed');
-  }
-
-  #move(read: ReadDump): void {
-    const view = viewOf(read(0, MOVE));
-    const from = this.#code.find(wordAt(view, 16));
-    if (from === undefined) {
-      this.#count('move_unknown');
-      return;
-    }
-    const name = from.name.slice();
-    if (!this.#code.add(wordAt(view, 24), wordAt(view, 32), name, from.lines)) {
-      this.#count('record_malformed');
-    }
-  }
-
-  #debugInfo(size: number, read: ReadDump): void {
-    this.#pendingLines = undefined;
-    if (size < 16) {
-      this.#count('record_malformed');
-      return;
-    }
-    if (size > MAX_DEBUG_INFO) this.#count('lines_cut');
-    const record = read(0, Math.min(size, MAX_DEBUG_INFO)).slice();
-    this.#pendingLines = { address: wordAt(viewOf(record), 0), record };
-  }
-
-  #takeLines(address: number, size: number): JitLines | undefined {
+    const size = wordAt(view, 24);
     const pending = this.#pendingLines;
     this.#pendingLines = undefined;
-    if (pending === undefined || pending.address !== address) return undefined;
-    const lines = readDebugInfo(pending.record, address, size + V8_LINE_BIAS, (name) =>
+    if (!isCodeRange(address, size)) {
+      this.#count('record_malformed');
+      return;
+    }
+    if (!this.#pages.touches(address, address + size)) return;
+    const lines = pending?.address === address ? this.#lines(pending, size, read) : undefined;
+    const length = Math.min(recordSize - LOAD, MAX_NAME_BYTES);
+    const bytes = read(position + LOAD, length);
+    const end = bytes.indexOf(0);
+    this.#code.add(address, size, bytes.subarray(0, end < 0 ? length : end), lines);
+  }
+
+  #move(position: number, read: ReadDump): void {
+    const view = viewOf(read(position, MOVE));
+    const [source, target, size] = [wordAt(view, 16), wordAt(view, 24), wordAt(view, 32)];
+    if (!isCodeRange(target, size)) {
+      this.#count('record_malformed');
+      return;
+    }
+    if (!this.#pages.touches(target, target + size)) return;
+    if (!this.#pages.has(pageOf(source))) {
+      if (this.sources.size < MAX_SOURCES) this.sources.add(pageOf(source));
+      return;
+    }
+    const from = this.#code.find(source);
+    if (from === undefined) this.#count('move_unknown');
+    else this.#code.add(target, size, from.name.slice(), from.lines);
+  }
+
+  /** Read with the load record that must follow, if that is of use. */
+  #debugInfo(position: number, size: number, read: ReadDump): void {
+    this.#pendingLines = undefined;
+    if (size < 16) this.#count('record_malformed');
+    else this.#pendingLines = { address: wordAt(viewOf(read(position, 8)), 0), position, size };
+  }
+
+  #lines({ address, position, size }: PendingLines, codeSize: number, read: ReadDump) {
+    if (size > MAX_DEBUG_INFO) this.#count('lines_cut');
+    const record = read(position, Math.min(size, MAX_DEBUG_INFO)).slice();
+    this.#work += (RECORDS_AT_ONCE * record.length) / TABLE_BYTES_AT_ONCE;
+    const lines = readDebugInfo(record, address, codeSize + V8_LINE_BIAS, (name) =>
       this.#fileId(name),
     );
     // V8 24 itself writes such records, for code of its middle tier.

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { processAddress } from '../units/units.ts';
+import { CodePages, pageOf } from './code-pages.ts';
 import { cpuMilliseconds } from './cpu-time.test-support.ts';
 import { JIT_CODE_LIMITS } from './jit-code.ts';
 import { PerfMap } from './perf-map.ts';
@@ -94,15 +95,39 @@ test('bounds on entries and names are kept; replaced code makes room, then what 
   assert.deepEqual([...names.problems], [['entries_forgotten', 1]]);
 });
 
-test('after a part that was left out reading goes on with the next whole line', () => {
-  const map = mapOf('1000 10 first\n2000 10 half');
-  map.skip(1_000_000);
-  map.append(encode('0 10 rest of a line\n3000 10 third\n'));
-  assert.deepEqual(
-    [0x1000, 0x2000, 0x3000].map((address) => nameAt(map, address)),
-    ['first', undefined, 'third'],
+test('entries outside of the pages that are asked for take no room', () => {
+  const pages = CodePages.of(new Set([pageOf(0x5000)]));
+  const map = new PerfMap(JIT_CODE_LIMITS, pages);
+  for (let at = 0; at < 1000; at++) map.append(encode(`${(at * 0x400).toString(16)} 400 n${at}\n`));
+  map.append(encode('4ff0 20 across\n1 5fff around\nnonsense\n'));
+  assert.equal(map.size, 6);
+  assert.equal(nameAt(map, 0x5ffe), 'around');
+  assert.equal(nameAt(map, 0x6001), undefined);
+  assert.deepEqual([...map.problems], [['line_malformed', 1]]);
+});
+
+test('whatever was left out, addresses in the pages have the names of a whole map', () => {
+  const entry = fc.tuple(fc.integer({ min: 1, max: 60_000 }), fc.integer({ min: 1, max: 9_000 }));
+  fc.assert(
+    fc.property(
+      fc.array(entry, { maxLength: 40 }),
+      fc.uniqueArray(fc.integer({ min: 0, max: 16 }), { maxLength: 5 }),
+      (entries, pages) => {
+        const text = entries.map(
+          ([at, size], index) => `${at.toString(16)} ${size.toString(16)} n${index}\n`,
+        );
+        const whole = mapOf(...text);
+        const part = new PerfMap(JIT_CODE_LIMITS, CodePages.of(new Set(pages)));
+        part.append(encode(text.join('')));
+        for (const page of pages) {
+          for (let address = page * 4096; address < (page + 1) * 4096; address += 97) {
+            assert.equal(nameAt(part, address), nameAt(whole, address));
+          }
+        }
+      },
+    ),
+    { seed: SEED, numRuns: 200 },
   );
-  assert.deepEqual([...map.problems], [['bytes_skipped', 1_000_000]]);
 });
 
 test('a line without end does not fill the memory', () => {

@@ -5,22 +5,33 @@
  */
 import type { ProcessAddress } from '../units/units.ts';
 import { cleanName, MAX_NAME_BYTES } from './clean-name.ts';
-import { JIT_CODE_LIMITS, JitCode, type JitCodeLimits } from './jit-code.ts';
+import { CodePages } from './code-pages.ts';
+import { isCodeRange, JIT_CODE_LIMITS, JitCode, type JitCodeLimits } from './jit-code.ts';
 import { type JitSymbol, parseJitName } from './jit-name.ts';
 
 /** Two fields of hex and the longest name, which beyond MAX_NAME_BYTES is cut anyway. */
 const MAX_LINE = 4 * MAX_NAME_BYTES;
 const NEWLINE = 0x0a;
+const BLANK = 0x20;
+const TAB = 0x09;
+/** 64 bits; addresses beyond 2^47 are refused as ranges. */
+const MAX_DIGITS = 16;
 
 export class PerfMap {
+  readonly #pages: CodePages;
   readonly #code: JitCode;
   readonly #problems = new Map<string, number>();
   /** A last line without its newline: the writer may be in the middle of it. */
   #unfinished: Uint8Array = new Uint8Array();
   #skipLine = false;
+  /** What hexField() read, and where it ended: no object per field, of which a large map has millions. */
+  #value = 0;
+  #next = 0;
 
-  constructor(limits: JitCodeLimits = JIT_CODE_LIMITS) {
+  /** @param pages entries elsewhere are passed over */
+  constructor(limits: JitCodeLimits = JIT_CODE_LIMITS, pages: CodePages = CodePages.all) {
     this.#code = new JitCode(limits);
+    this.#pages = pages;
   }
 
   /** Entries kept, of which later ones may cover earlier ones. */
@@ -28,7 +39,12 @@ export class PerfMap {
     return this.#code.size;
   }
 
-  /** What was refused or dropped, by reason: `line_malformed`, `line_too_long`, `entries_forgotten`, `bytes_skipped`. */
+  /** Memory that it takes, about. */
+  get bytes(): number {
+    return this.#code.bytes + this.#unfinished.length;
+  }
+
+  /** What was refused or dropped, by reason: `line_malformed`, `line_too_long`, `entries_forgotten`. */
   get problems(): ReadonlyMap<string, number> {
     const { forgotten } = this.#code;
     return forgotten === 0
@@ -42,27 +58,20 @@ export class PerfMap {
     for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, from)) {
       if (this.#skipLine) this.#skipLine = false;
       else if (this.#unfinished.length > 0) this.#finish(bytes.subarray(from, at));
-      else this.#line(bytes.subarray(from, at));
+      else this.#line(bytes, from, at);
       from = at + 1;
     }
-    this.#keep(bytes.subarray(from));
+    if (from < bytes.length) this.#keep(bytes.subarray(from));
   }
 
-  /** `bytes` of the map are left out; what follows begins somewhere in a line, which is left out too. */
-  skip(bytes: number): void {
-    this.#count('bytes_skipped', bytes);
-    this.#unfinished = new Uint8Array();
-    this.#skipLine = true;
-  }
-
-  /** The entry that was written last for this address. */
+  /** The entry that was written last for this address, which lies in one of the pages. */
   lookup(address: ProcessAddress): JitSymbol | undefined {
     const found = this.#code.find(address);
     return found && parseJitName(cleanName(found.name));
   }
 
   #keep(rest: Uint8Array): void {
-    if (rest.length === 0 || this.#skipLine) return;
+    if (this.#skipLine) return;
     if (this.#unfinished.length + rest.length > MAX_LINE) {
       this.#unfinished = new Uint8Array();
       this.#skipLine = true;
@@ -75,46 +84,49 @@ export class PerfMap {
   #finish(rest: Uint8Array): void {
     const line = concatenate(this.#unfinished, rest.subarray(0, MAX_LINE));
     this.#unfinished = new Uint8Array();
-    this.#line(line);
+    this.#line(line, 0, line.length);
   }
 
-  #line(line: Uint8Array): void {
-    const start = hexField(line, 0);
-    const size = start && hexField(line, start.next);
-    if (!size || size.next >= line.length) {
-      if (line.length > 0) this.#count('line_malformed');
+  #line(bytes: Uint8Array, from: number, end: number): void {
+    const hasStart = this.#hexField(bytes, from, end);
+    const start = this.#value;
+    if (!hasStart || !this.#hexField(bytes, this.#next, end) || this.#next >= end) {
+      if (end > from) this.#count('line_malformed');
       return;
     }
-    const name = line.subarray(size.next, size.next + MAX_NAME_BYTES);
-    if (!this.#code.add(start.value, size.value, name)) this.#count('line_malformed');
+    const size = this.#value;
+    if (!isCodeRange(start, size)) {
+      this.#count('line_malformed');
+      return;
+    }
+    if (!this.#pages.touches(start, start + size)) return;
+    const name = bytes.subarray(this.#next, Math.min(end, this.#next + MAX_NAME_BYTES));
+    this.#code.add(start, size, name);
   }
 
-  #count(reason: string, count = 1): void {
-    this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + count);
+  /** Reads a hex number (with or without 0x), the blanks before and one after it. */
+  #hexField(bytes: Uint8Array, from: number, end: number): boolean {
+    let at = from;
+    while (at < end && (bytes[at] === BLANK || bytes[at] === TAB)) at++;
+    if (at + 1 < end && bytes[at] === 0x30 && (bytes[at + 1]! | 0x20) === 0x78) at += 2;
+    const first = at;
+    let value = 0;
+    for (; at < end; at++) {
+      const byte = bytes[at]! | 0x20;
+      if (byte >= 0x30 && byte <= 0x39) value = value * 16 + byte - 0x30;
+      else if (byte >= 0x61 && byte <= 0x66) value = value * 16 + byte - 0x57;
+      else break;
+    }
+    if (at === first || at - first > MAX_DIGITS || at >= end) return false;
+    if (bytes[at] !== BLANK && bytes[at] !== TAB) return false;
+    this.#value = value;
+    this.#next = at + 1;
+    return true;
   }
-}
 
-interface HexField {
-  readonly value: number;
-  readonly next: number;
-}
-
-/** A hex number (with or without 0x), the blanks before and one after it. */
-function hexField(line: Uint8Array, from: number): HexField | undefined {
-  let at = from;
-  while (line[at] === 0x20 || line[at] === 0x09) at++;
-  if (line[at] === 0x30 && (line[at + 1]! | 0x20) === 0x78) at += 2;
-  const first = at;
-  let value = 0;
-  for (; at < line.length; at++) {
-    const byte = line[at]! | 0x20;
-    if (byte >= 0x30 && byte <= 0x39) value = value * 16 + byte - 0x30;
-    else if (byte >= 0x61 && byte <= 0x66) value = value * 16 + byte - 0x57;
-    else break;
+  #count(reason: string): void {
+    this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
   }
-  // 16 digits are 64 bits; addresses beyond 2^47 are refused by the caller.
-  if (at === first || at - first > 16 || (line[at] !== 0x20 && line[at] !== 0x09)) return undefined;
-  return { value, next: at + 1 };
 }
 
 function concatenate(a: Uint8Array, b: Uint8Array): Uint8Array {
