@@ -20,6 +20,7 @@ typedef ft_u16 u16;
 typedef ft_u32 u32;
 typedef ft_u64 u64;
 typedef ft_s32 s32;
+typedef long long s64;
 
 #define PRESERVE __attribute__((preserve_access_index))
 
@@ -64,8 +65,30 @@ struct task_struct {
 	struct thread_struct thread;
 } PRESERVE;
 
-/* PF_KTHREAD of include/linux/sched.h, unchanged since 2.6. */
+struct hrtimer {
+	s64 _softexpires;
+} PRESERVE;
+
+struct hw_perf_event {
+	struct hrtimer hrtimer;
+} PRESERVE;
+
+struct bpf_prog_aux {
+	u32 id;
+} PRESERVE;
+
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
+} PRESERVE;
+
+struct perf_event {
+	struct hw_perf_event hw;
+	struct bpf_prog *prog;
+} PRESERVE;
+
+/* PF_KTHREAD and PF_IDLE of include/linux/sched.h, unchanged since 2.6 and 4.10. */
 #define TASK_KERNEL_THREAD 0x00200000
+#define TASK_IDLE 0x00000002
 
 /* x86-64 struct pt_regs. Declared here because the kernel's own declares cs as
  * u16 from 6.9 on, and a 2-byte load at that offset of a perf_event context is

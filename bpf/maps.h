@@ -8,6 +8,8 @@
 /* ---- configuration, read-only: the verifier removes what is switched off ---- */
 const volatile u32 ft_max_depth = FT_MAX_USER_FRAMES;
 const volatile u32 ft_kernel_stacks = 1;
+/* Between two ticks of a CPU. */
+const volatile u64 ft_period_ns = 10 * 1000 * 1000;
 /* Bytes waiting in a ring from which on the reader is woken up. */
 const volatile u32 ft_watermark = 64 * 1024;
 /* A deferred sample wakes the reader unless it was woken within this time, so
@@ -36,13 +38,25 @@ const volatile u32 ft_excludes_comms = 0;
 const volatile u64 ft_excluded_cgroups[FT_EXCLUDED_CGROUPS] = {};
 const volatile u32 ft_excluded_cgroup_levels[FT_EXCLUDED_CGROUPS] = {};
 
-/* ---- rings: one per CPU, so that producers never wait for each other ---- */
+/* ---- rings: one per CPU, so that producers never wait for each other; made when
+ * the CPU is first sampled, as most of those that a machine could have never are ---- */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(key_size, sizeof(u32));
 	__uint(value_size, sizeof(u32));
-	__uint(max_entries, 1); /* load: possible CPUs */
+	__uint(max_entries, 1); /* load: possible CPUs, and one more */
 } ft_rings SEC(".maps");
+
+/* Where the ring is that serves CPUs which have none yet. */
+const volatile u32 ft_common_ring = 0;
+
+static __always_inline void *ring_of(u32 cpu) {
+	void *ring = bpf_map_lookup_elem(&ft_rings, &cpu);
+	if (ring)
+		return ring;
+	u32 common = ft_common_ring;
+	return bpf_map_lookup_elem(&ft_rings, &common);
+}
 
 /* ---- written by user space ---- */
 struct {
@@ -184,6 +198,9 @@ struct ft_scratch {
 	/* The verifier bounds a place and a length apart: there is room for both. */
 	u8 labels[FT_LABEL_BYTES + 1024];
 	u64 last_wakeup;
+	u64 timer; /* of this CPU's event, as known in this generation of events */
+	u32 generation;
+	u32 awaited; /* the timer announced a tick in scope; 0 = the sampler took it up */
 };
 
 struct {

@@ -55,7 +55,7 @@ static __always_inline int in_scope(u32 pid, const char *comm) {
 
 static __always_inline void send_event(struct ft_process_event *event, u16 type) {
 	u32 cpu = bpf_get_smp_processor_id();
-	void *ring = bpf_map_lookup_elem(&ft_rings, &cpu);
+	void *ring = ring_of(cpu);
 	event->header.length = sizeof(*event);
 	event->header.type = type;
 	event->header.cpu = cpu;

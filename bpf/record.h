@@ -92,12 +92,13 @@ enum ft_end {
 	X(RING_FULL, ring_full)               /* sample lost: ring full */                  \
 	X(NO_RING, no_ring)                   /* sample lost: no ring for this CPU */       \
 	X(NO_SCRATCH, no_scratch)             /* sample lost: scratch map missing */        \
-	X(NESTED, nested)                     /* sample lost: sampler interrupted itself */ \
+	X(SWALLOWED, swallowed)               /* sample lost: BPF was at work on the CPU */ \
 	X(EVENT_RING_FULL, event_ring_full)   /* exec/exit/fork record lost */              \
 	X(PROCESS_MAP_FULL, process_map_full) /* process map update failed */               \
 	X(KERNEL_STACK_FAILED, kernel_stack_failed)                                         \
 	X(COPY_REFUSED, copy_refused) /* sent without stack copy: reader behind */          \
-	X(USER_FRAMES, user_frames)   /* sum, for cost per frame */
+	X(USER_FRAMES, user_frames)   /* sum, for cost per frame */                         \
+	X(LATE, late)                 /* ticks that never came: the timer was late */
 
 enum ft_counter {
 #define X(name, text) FT_COUNTER_##name,

@@ -6,6 +6,7 @@
 #include "maps.h"
 #include "process.h"
 #include "publication.h"
+#include "timer.h"
 #include "unwind.h"
 
 static __always_inline u64 wakeup_flags(struct ft_scratch *s, void *ring, u64 now, int deferred) {
@@ -223,6 +224,7 @@ int ft_sample(struct ft_perf_context *ctx) {
 		count(FT_COUNTER_NO_SCRATCH, 1);
 		return 0;
 	}
+	s->awaited = 0;
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	BPF_CORE_READ_STR_INTO(&s->sample.comm, leader, comm);
@@ -231,7 +233,7 @@ int ft_sample(struct ft_perf_context *ctx) {
 		return 0;
 	}
 	u32 cpu = bpf_get_smp_processor_id();
-	void *ring = bpf_map_lookup_elem(&ft_rings, &cpu);
+	void *ring = ring_of(cpu);
 	if (!ring) {
 		count(FT_COUNTER_NO_RING, 1);
 		return 0;

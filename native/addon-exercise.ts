@@ -56,8 +56,12 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
       sampler.enableRunStats();
       assert.ok(sampler.runStats().length > 2);
       assert.throws(() => sampler.attach('ft_none'), { code: 'ENOENT' });
+      const [enabled, counted] = sampler.eventTimes(0)!;
+      assert.ok(enabled! > 0n && counted! > 0n);
       sampler.unwatch(0);
       sampler.unwatch(0);
+      assert.equal(sampler.eventTimes(0), undefined);
+      assert.throws(() => sampler.watch(options.cpus, 99), { code: 'ENODEV' });
       sampler.unwatch(7);
       sampler.drainSideband(sideband);
       sampler.watch(0, 99);

@@ -2,6 +2,7 @@
 // Wires the parts of the addon; nothing else.
 #include <napi.h>
 
+#include "clocks.h"
 #include "files.h"
 #include "maps.h"
 #include "memory.h"
@@ -13,6 +14,7 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   flametap::Sampler::Init(env, exports);
+  flametap::InitClocks(env, exports);
   flametap::InitFiles(env, exports);
   flametap::InitMaps(env, exports);
   flametap::InitMemory(env, exports);

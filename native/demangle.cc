@@ -176,13 +176,14 @@ bool printOnOwnThread(const Scheme& scheme, Output* output) {
   const bool measured = pthread_getcpuclockid(thread, &cpu) == 0;
   for (;;) {
     timespec deadline;
-    clock_gettime(CLOCK_REALTIME, &deadline);
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_nsec += kPollNanoseconds;
     if (deadline.tv_nsec >= 1'000'000'000) {
       deadline.tv_sec++;
       deadline.tv_nsec -= 1'000'000'000;
     }
-    if (pthread_timedjoin_np(thread, nullptr, &deadline) == 0) return job.done;
+    // By a clock that nobody can set back: the wait would last as much longer.
+    if (pthread_clockjoin_np(thread, nullptr, CLOCK_MONOTONIC, &deadline) == 0) return job.done;
     // On a busy machine the thread may not have run yet: only its own time counts.
     timespec used;
     if (measured && clock_gettime(cpu, &used) == 0 && used.tv_sec == 0 &&

@@ -74,6 +74,7 @@ void Sampler::Init(Napi::Env env, Napi::Object exports) {
                               InstanceMethod<&Sampler::Attach>("attach"),
                               InstanceMethod<&Sampler::Watch>("watch"),
                               InstanceMethod<&Sampler::Unwatch>("unwatch"),
+                              InstanceMethod<&Sampler::EventTimes>("eventTimes"),
                               InstanceMethod<&Sampler::Drain>("drain"),
                               InstanceMethod<&Sampler::DrainSideband>("drainSideband"),
                               InstanceMethod<&Sampler::Counters>("counters"),
@@ -112,7 +113,9 @@ Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(inf
   }
   Configure(env, config);
   Load(env);
-  CreateRings(env);
+  epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.valid()) throw SystemError(env, "epoll_create1", errno);
+  rings_.resize(cpus_);
   bpf_program* program;
   bpf_object__for_each_program(program, object_.get()) {
     if (bpf_program__type(program) != BPF_PROG_TYPE_TRACING) continue;
@@ -164,34 +167,51 @@ void Sampler::Load(Napi::Env env) {
   if (!rings) throw SystemError(env, "no BPF map ft_rings", ENOENT);
   Descriptor shape(bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ft_ring", 0, 0, ring_bytes_, nullptr));
   if (!shape.valid()) throw SystemError(env, "create a BPF ring buffer", errno);
-  bpf_map__set_max_entries(rings, cpus_);
+  bpf_map__set_max_entries(rings, cpus_ + 1);
   bpf_map__set_inner_map_fd(rings, shape.get());
   if (int error = bpf_object__load(object_.get())) {
     throw SystemError(env, "load BPF programs", -error, log.text());
   }
 }
 
-void Sampler::CreateRings(Napi::Env env) {
-  bpf_map* outer = bpf_object__find_map_by_name(object_.get(), "ft_rings");
-  epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll_.valid()) throw SystemError(env, "epoll_create1", errno);
-  for (uint32_t cpu = 0; cpu < cpus_; cpu++) {
-    Descriptor map(bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ft_ring", 0, 0, ring_bytes_, nullptr));
-    if (!map.valid()) throw SystemError(env, "create a BPF ring buffer", errno);
-    int fd = map.get();
-    if (bpf_map_update_elem(bpf_map__fd(outer), &cpu, &fd, 0)) {
-      throw SystemError(env, "install a BPF ring buffer", errno);
-    }
-    auto ring = std::make_unique<BpfRing>(std::move(map), ring_bytes_);
-    if (!ring->ok()) throw SystemError(env, "map a BPF ring buffer", errno);
-    epoll_event event = {};
-    event.events = EPOLLIN;
-    event.data.u32 = cpu;
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event)) {
-      throw SystemError(env, "watch a BPF ring buffer", errno);
-    }
-    rings_.push_back(std::move(ring));
+// Tells the programs which events are ours, and that some are new.
+void Sampler::IntroduceEvents(Napi::Env env) {
+  bpf_program* program = bpf_object__find_program_by_name(object_.get(), "ft_sample");
+  bpf_map* map = bpf_object__find_map_by_name(object_.get(), "ft_sampler");
+  if (!program || !map) throw SystemError(env, "no BPF program ft_sample", ENOENT);
+  bpf_prog_info details = {};
+  uint32_t length = sizeof(details);
+  const uint32_t zero = 0;
+  if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &details, &length)) {
+    throw SystemError(env, "ask for the sampler's id", errno);
   }
+  const uint32_t value[2] = {details.id, ++generation_};
+  if (bpf_map_update_elem(bpf_map__fd(map), &zero, value, 0)) {
+    throw SystemError(env, "introduce the sampler's events", errno);
+  }
+}
+
+// The first one also serves, one place behind the last CPU, CPUs that have none yet.
+void Sampler::EnsureRing(Napi::Env env, uint32_t cpu) {
+  if (rings_[cpu]) return;
+  Descriptor map(bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ft_ring", 0, 0, ring_bytes_, nullptr));
+  if (!map.valid()) throw SystemError(env, "create a BPF ring buffer", errno);
+  const int fd = map.get();
+  auto ring = std::make_unique<BpfRing>(std::move(map), ring_bytes_);
+  if (!ring->ok()) throw SystemError(env, "map a BPF ring buffer", errno);
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.u32 = cpu;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event)) {
+    throw SystemError(env, "watch a BPF ring buffer", errno);
+  }
+  const int outer = bpf_map__fd(bpf_object__find_map_by_name(object_.get(), "ft_rings"));
+  if (bpf_map_update_elem(outer, &cpu, &fd, 0) ||
+      (!has_common_ring_ && bpf_map_update_elem(outer, &cpus_, &fd, 0))) {
+    throw SystemError(env, "install a BPF ring buffer", errno);
+  }
+  has_common_ring_ = true;
+  rings_[cpu] = std::move(ring);
 }
 
 void Sampler::AttachProgram(Napi::Env env, bpf_program* program, const std::string& log) {
@@ -221,7 +241,9 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   const auto hz = static_cast<uint32_t>(WholeNumber(info[1], "hz", 1, kMaxHz));
   const std::string where = " on CPU " + std::to_string(cpu);
   if (!object_) throw SystemError(env, "sampler is closed", EBADF);
+  if (cpu >= cpus_) throw SystemError(env, "there can be no such CPU" + where, ENODEV);
   const SignalsBlocked signals;
+  EnsureRing(env, cpu);
 
   // The side band first: a mapping made before the first sample must be known.
   perf_event_attr side = {};
@@ -254,6 +276,7 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   // Also because an idle CPU has no scheduler tick: the kernel would throttle the
   // event after max_samples_per_tick ticks, and with it the first busy moments.
   tick.exclude_idle = 1;
+  tick.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED;
   watched.event = Descriptor(static_cast<int>(PerfEventOpen(&tick, -1, static_cast<int>(cpu))));
   if (!watched.event.valid()) throw SystemError(env, "perf_event_open (cpu-clock)" + where, errno);
   bpf_program* program = bpf_object__find_program_by_name(object_.get(), "ft_sample");
@@ -261,6 +284,7 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   if (ioctl(watched.event.get(), PERF_EVENT_IOC_SET_BPF, bpf_program__fd(program))) {
     throw SystemError(env, "attach the sampler" + where, errno);
   }
+  IntroduceEvents(env);
   watched_[cpu] = std::move(watched);
   return env.Undefined();
 }
@@ -276,6 +300,22 @@ Napi::Value Sampler::Unwatch(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// eventTimes(cpu): [enabled, counted], nanoseconds since watch(): how long the kernel has
+// kept the event, and the part of it in which its timer ran; undefined when it is in error.
+Napi::Value Sampler::EventTimes(const Napi::CallbackInfo& info) {
+  const auto found =
+      watched_.find(static_cast<uint32_t>(WholeNumber(info[0], "cpu", 0, kMaxCpus - 1)));
+  if (found == watched_.end()) return info.Env().Undefined();
+  uint64_t values[2];  // as read_format says: the value first
+  if (read(found->second.event.get(), values, sizeof(values)) != sizeof(values)) {
+    return info.Env().Undefined();
+  }
+  Napi::BigUint64Array times = Napi::BigUint64Array::New(info.Env(), 2);
+  times[0] = values[1];
+  times[1] = values[0];
+  return times;
+}
+
 // drain(into: Uint8Array): bytes written, whole records, CPUs in turn. `into`
 // must hold a whole ring: a ring is only begun when all of it would fit, as a
 // record larger than the room left would otherwise be dropped as too large.
@@ -287,8 +327,8 @@ Napi::Value Sampler::Drain(const Napi::CallbackInfo& info) {
   size_t written = 0;
   size_t done = 0;
   for (; done < rings_.size() && into.ByteLength() - written >= ring_bytes_; done++) {
-    BpfRing& ring = *rings_[(next_ring_ + done) % rings_.size()];
-    written += ring.Drain(into.Data() + written, into.ByteLength() - written);
+    const auto& ring = rings_[(next_ring_ + done) % rings_.size()];
+    if (ring) written += ring->Drain(into.Data() + written, into.ByteLength() - written);
   }
   // Whoever was left out comes first next time.
   if (!rings_.empty()) next_ring_ = (next_ring_ + done) % rings_.size();
@@ -400,7 +440,9 @@ Napi::Value Sampler::MapMemory(const Napi::CallbackInfo& info) {
   if (object_) {
     bpf_object__for_each_map(map, object_.get()) add(bpf_map__fd(map));
   }
-  for (const auto& ring : rings_) add(ring->fd());
+  for (const auto& ring : rings_) {
+    if (ring) add(ring->fd());
+  }
   return Napi::Number::New(info.Env(), total);
 }
 

@@ -26,6 +26,7 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
   Napi::Value Attach(const Napi::CallbackInfo& info);
   Napi::Value Watch(const Napi::CallbackInfo& info);
   Napi::Value Unwatch(const Napi::CallbackInfo& info);
+  Napi::Value EventTimes(const Napi::CallbackInfo& info);
   Napi::Value Drain(const Napi::CallbackInfo& info);
   Napi::Value DrainSideband(const Napi::CallbackInfo& info);
   Napi::Value Counters(const Napi::CallbackInfo& info);
@@ -39,7 +40,8 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
 
   void Configure(Napi::Env env, const Napi::Object& config);
   void Load(Napi::Env env);
-  void CreateRings(Napi::Env env);
+  void IntroduceEvents(Napi::Env env);
+  void EnsureRing(Napi::Env env, uint32_t cpu);
   void AttachProgram(Napi::Env env, bpf_program* program, const std::string& log);
   void StopPolling();
   void CloseAll();
@@ -58,6 +60,7 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
 
   std::unique_ptr<bpf_object, ObjectCloser> object_;
   std::vector<std::unique_ptr<bpf_link, LinkCloser>> links_;
+  // By CPU; none for those that were never sampled.
   std::vector<std::unique_ptr<BpfRing>> rings_;
   std::map<uint32_t, Watched> watched_;
   // Side bands of CPUs that are no longer sampled, until they are empty.
@@ -67,6 +70,8 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
   Descriptor run_stats_;
   uint32_t cpus_ = 0;
   uint32_t ring_bytes_ = 0;
+  uint32_t generation_ = 0;
+  bool has_common_ring_ = false;
   size_t next_ring_ = 0;
   uv_poll_t* poll_ = nullptr;
   Napi::FunctionReference on_readable_;

@@ -26,7 +26,7 @@ const DRAIN_INTERVAL_MS = 200;
 /** In longer intervals names are looked up now and then: memory stays bounded. */
 const COLLECT_INTERVAL_MS = 15_000;
 const LOAD_ATTEMPTS = 5;
-const CPU_CHECK_INTERVAL_MS = 5_000;
+const CPU_CHECK_INTERVAL_MS = 1_000;
 /** A drain that finds this many full buffers in a row lets others run first. */
 const MAX_DRAINS = 8;
 
@@ -36,7 +36,7 @@ export async function startProfiler(options: ProfilerOptions): Promise<Profiler>
 }
 
 /** Totals of the kernel side that count as samples lost. */
-const LOST_COUNTERS = ['ring_full', 'no_ring', 'no_scratch', 'nested'] as const;
+const LOST_COUNTERS = ['ring_full', 'no_ring', 'no_scratch', 'swallowed'] as const;
 
 export class LiveProfiler implements Profiler {
   readonly #capture: LiveCapture;
@@ -51,7 +51,6 @@ export class LiveProfiler implements Profiler {
   readonly #timers: NodeJS.Timeout[] = [];
   #since = now();
   #last: Counters;
-  readonly #mapBytes: number;
   /** Measured for an agent only: others are too short to be worth it. */
   readonly #cost: KernelCost | undefined;
   #failure: Error | undefined;
@@ -114,7 +113,6 @@ export class LiveProfiler implements Profiler {
             labels: [...(options.labels ?? DEFAULT_LABELS)],
           });
     this.#last = capture.counters();
-    this.#mapBytes = capture.mapMemory();
     this.#cost = options.steady ? new KernelCost(capture) : undefined;
   }
 
@@ -146,7 +144,7 @@ export class LiveProfiler implements Profiler {
       lost: LOST_COUNTERS.reduce((sum, name) => sum + counters[name], 0),
       unresolved: this.#pipeline.unnamed,
       processes: this.#pipeline.stats?.processes,
-      mapBytes: this.#mapBytes,
+      mapBytes: this.#capture.mapMemory(),
       tableBytes: this.#pipeline.stats?.tableBytes,
       kernelCpuSeconds: this.#cost?.seconds(this.#pipeline.samples),
     };

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export interface NativeSamplerOptions {
   /** Path of the compiled BPF object. */
   readonly object: string;
-  /** Possible CPUs: one ring each. */
+  /** Possible CPUs: each gets a ring when it is first watched. */
   readonly cpus: number;
   /** Bytes of each ring, a power of two of at least a page. */
   readonly ringBytes: number;
@@ -32,6 +32,11 @@ export interface NativeSampler {
   /** Samples a CPU and reports its new mappings. */
   watch(cpu: number, hz: number): void;
   unwatch(cpu: number): void;
+  /**
+   * [enabled, counted], nanoseconds since `watch()`: how long the kernel has kept the CPU's
+   * event, and the part of it in which its timer ran. Undefined when the event is in error.
+   */
+  eventTimes(cpu: number): BigUint64Array | undefined;
   /** Whole records (bpf/record.h), each padded to 8 bytes; returns bytes written. */
   drain(into: Uint8Array): number;
   /** Whole perf records of new mappings; returns bytes written. */
@@ -52,6 +57,8 @@ export interface NativeSampler {
 
 export interface Addon {
   Sampler: new (options: NativeSamplerOptions) => NativeSampler;
+  /** [monotonic, real, boot, monotonic again] in nanoseconds, read one after the other. */
+  clocks(): BigUint64Array;
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array): void;
   /** False when there was no such key. */
   mapDelete(fd: number, key: Uint8Array): boolean;

@@ -1,8 +1,8 @@
 /** The sampler on this machine: loaded, attached to its CPUs, drained. */
-import { readFileSync } from 'node:fs';
 import type { TableMaps } from '../unwind/map-writer.ts';
 import { type Addon, type NativeSampler, nativeFiles, type RunStats } from './addon.ts';
 import type { CgroupScope } from './cgroup.ts';
+import { CpuFollower, onlineCpus, possibleCpus, type UnsampledTimes } from './cpus.ts';
 import { COUNTERS, type Counter, KEY_BYTES } from './record.ts';
 
 export interface LiveOptions {
@@ -47,24 +47,27 @@ const EXCLUDED_CGROUPS = 8;
 export class LiveCapture {
   readonly #sampler: NativeSampler;
   readonly #addon: Addon;
-  readonly #hz: number;
   readonly #tableCount: number;
-  readonly #watched = new Set<number>();
+  readonly #cpus: CpuFollower;
+  /** As long as no CPU is watched anew: asking takes two system calls per map. */
+  #mapBytes: number | undefined;
 
   /** Loads the programs; nothing is sampled yet. @throws Error with `code` of the failing call */
   constructor(addon: Addon, options: LiveOptions) {
     this.#addon = addon;
-    this.#hz = options.hz;
     this.#tableCount = Math.floor(options.tableBytes / 8);
     const { excluded } = options;
     const { ids, levels } = cgroupTable(excluded.cgroups);
+    // Rings are found by CPU number, and numbers may have gaps.
+    const cpus = Math.max(...possibleCpus()) + 1;
     this.#sampler = new addon.Sampler({
       object: nativeFiles().object,
-      // Rings are found by CPU number, and numbers may have gaps.
-      cpus: Math.max(...cpuNumbers('possible')) + 1,
+      cpus,
       ringBytes: options.ringBytes,
       config: {
         ft_max_depth: u32(options.maxDepth),
+        ft_common_ring: u32(cpus),
+        ft_period_ns: u64(BigInt(Math.round(1e9 / options.hz))),
         ft_kernel_stacks: u32(options.kernelStacks ? 1 : 0),
         ft_copy_every_sample: u32(options.copyEverySample ? 1 : 0),
         ft_large_copies_below: u32(options.ringBytes / 4),
@@ -74,7 +77,7 @@ export class LiveCapture {
         ft_scope_children: u32(options.followChildren ? 1 : 0),
         ft_scope_comm: u32(options.comm === undefined ? 0 : 1),
         ft_scope_comm_name: commBytes(options.comm ?? ''),
-        ft_scope_cgroup: new Uint8Array(BigUint64Array.of(options.cgroup?.id ?? 0n).buffer),
+        ft_scope_cgroup: u64(options.cgroup?.id ?? 0n),
         ft_scope_cgroup_level: u32(options.cgroup?.level ?? 0),
         ft_excludes_pids: u32(excluded.pids.length > 0 ? 1 : 0),
         ft_excludes_comms: u32(excluded.comms.length > 0 ? 1 : 0),
@@ -90,6 +93,16 @@ export class LiveCapture {
         ft_excluded_pids: excluded.pids.length > 0 ? SCOPED_PIDS : 1,
         ft_excluded_comms: Math.max(1, excluded.comms.length),
       },
+    });
+    this.#cpus = new CpuFollower({
+      watch: (cpu) => {
+        this.#mapBytes = undefined;
+        this.#sampler.watch(cpu, options.hz);
+      },
+      unwatch: (cpu) => this.#sampler.unwatch(cpu),
+      eventTimes: (cpu) => this.#sampler.eventTimes(cpu),
+      online: onlineCpus,
+      now: () => process.hrtime.bigint(),
     });
     for (const pid of options.pids) this.include(pid);
     this.#want(options.wantedKeys);
@@ -122,7 +135,7 @@ export class LiveCapture {
 
   /** CPUs being sampled. */
   get cpus(): number {
-    return this.#watched.size;
+    return this.#cpus.size;
   }
 
   /** Takes a process into the scope. */
@@ -145,34 +158,25 @@ export class LiveCapture {
       lengths |= 1n << BigInt(text.length);
       this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_wanted'), bytes, u32(number));
     });
-    const mask = new Uint8Array(BigUint64Array.of(lengths).buffer);
-    this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_wanted_lengths'), u32(0), mask);
+    this.#addon.mapUpdate(this.#sampler.mapDescriptor('ft_wanted_lengths'), u32(0), u64(lengths));
   }
 
-  /** Samples every CPU that is online now and no other; called again as they come and go. */
+  /**
+   * Samples every CPU that is online now and no other; called again and again, as they
+   * come and go. @throws Error with `code` when one cannot be sampled; the others are
+   */
   followCpus(): void {
-    const online = new Set(cpuNumbers('online'));
-    for (const cpu of this.#watched) {
-      if (online.has(cpu)) continue;
-      this.#sampler.unwatch(cpu);
-      this.#watched.delete(cpu);
-    }
-    for (const cpu of online) {
-      if (this.#watched.has(cpu)) continue;
-      try {
-        this.#sampler.watch(cpu, this.#hz);
-        this.#watched.add(cpu);
-      } catch (cause) {
-        // It went away between the list and the call.
-        if ((cause as NodeJS.ErrnoException).code !== 'ENODEV') throw cause;
-      }
-    }
+    this.#cpus.follow();
+  }
+
+  /** Since the start. */
+  get unsampled(): UnsampledTimes {
+    return this.#cpus.unsampled;
   }
 
   /** Ends sampling; what is in the rings can still be drained. */
   pause(): void {
-    for (const cpu of this.#watched) this.#sampler.unwatch(cpu);
-    this.#watched.clear();
+    this.#cpus.pause();
   }
 
   onReadable(callback: () => void): void {
@@ -209,7 +213,8 @@ export class LiveCapture {
 
   /** Bytes that the kernel holds for us. */
   mapMemory(): number {
-    return this.#sampler.mapMemory();
+    this.#mapBytes ??= this.#sampler.mapMemory();
+    return this.#mapBytes;
   }
 
   close(): void {
@@ -230,6 +235,10 @@ function cgroupTable(cgroups: readonly CgroupScope[]): {
   return { ids, levels };
 }
 
+function u64(value: bigint): Uint8Array {
+  return new Uint8Array(BigUint64Array.of(value).buffer);
+}
+
 function u32(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
@@ -239,16 +248,4 @@ function commBytes(comm: string): Uint8Array {
   const bytes = new Uint8Array(16);
   bytes.set(new TextEncoder().encode(comm).subarray(0, 15));
   return bytes;
-}
-
-function cpuNumbers(which: 'possible' | 'online'): number[] {
-  return parseCpuList(readFileSync(`/sys/devices/system/cpu/${which}`, 'latin1'));
-}
-
-/** CPU numbers from a list such as `0-3,8`; an empty one has none. */
-export function parseCpuList(text: string): number[] {
-  return [...text.matchAll(/(\d+)(?:-(\d+))?/g)].flatMap(([, first, last]) => {
-    const from = Number(first);
-    return Array.from({ length: Number(last ?? first) - from + 1 }, (_, i) => from + i);
-  });
 }

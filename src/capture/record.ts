@@ -44,12 +44,13 @@ export const COUNTERS = [
   'ring_full',
   'no_ring',
   'no_scratch',
-  'nested',
+  'swallowed',
   'event_ring_full',
   'process_map_full',
   'kernel_stack_failed',
   'copy_refused',
   'user_frames',
+  'late',
 ] as const;
 export type Counter = (typeof COUNTERS)[number];
 

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { parseCpuList } from './live.ts';
 import { ChunkKind, RecordingWriter, readRecording } from './recording.ts';
 
 const about = { hz: 99, startTime: '1700000000000000000', host: 'here', labels: [] };
@@ -108,16 +107,4 @@ test('a full disk: an error that names the file and its cause, no descriptor lef
     code: 'ENOENT',
   });
   assert.equal(descriptors(), open);
-});
-
-test('CPU lists of the kernel', () => {
-  const lists: [string, number[]][] = [
-    ['0\n', [0]],
-    ['0-3\n', [0, 1, 2, 3]],
-    ['0-1,4,6-7\n', [0, 1, 4, 6, 7]],
-    ['127\n', [127]],
-    ['\n', []],
-    ['', []],
-  ];
-  for (const [text, numbers] of lists) assert.deepEqual(parseCpuList(text), numbers, text);
 });

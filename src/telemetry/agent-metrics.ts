@@ -31,7 +31,7 @@ export interface BuildInfo {
 
 /** From the kernel side: samples that left no record, and records that were not whole. */
 const LOST_REASONS = [
-  ...COUNTERS.filter((name) => /^(ring_full|no_ring|no_scratch|nested)$/.test(name)),
+  ...COUNTERS.filter((name) => /^(ring_full|no_ring|no_scratch|swallowed)$/.test(name)),
   'malformed_record',
 ];
 /** Ends at which a stack is whole. */

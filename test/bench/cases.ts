@@ -22,7 +22,7 @@ export interface Setting {
 }
 
 const MIB = 1024 * 1024;
-const LOSSES = ['ring_full', 'no_ring', 'no_scratch', 'nested', 'event_ring_full'] as const;
+const LOSSES = ['ring_full', 'no_ring', 'no_scratch', 'swallowed', 'event_ring_full'] as const;
 
 interface Window {
   readonly samples: number;

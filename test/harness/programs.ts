@@ -53,6 +53,7 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   brief: { source: 'brief.c' },
   pieces: { source: 'pieces.c' },
   jit: { source: 'jit.c' },
+  swallow: { source: 'swallow.c', flags: ['-l:libbpf.a', '-lelf', '-lz'] },
   sleeper: { source: 'sleeper.c' },
   'process-context': { source: 'process-context.c' },
   'kernel-time': { source: 'kernel-time.c' },

@@ -29,7 +29,7 @@ const KERNELS: readonly [distribution: string, version: RegExp][] = [
   // the newest of all: at least a major version above
   ['trixie-backports', /^([7-9]|\d\d)\.\d+\./],
 ];
-const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_publication', 'ft_sample'];
+const PROGRAMS = ['ft_exec', 'ft_exit', 'ft_fork', 'ft_publication', 'ft_sample', 'ft_timer'];
 /** A tenth of what the verifier allows; with every switch on Linux 5.10 looks at 92,000. */
 const MOST_INSTRUCTIONS = 150_000;
 /** What workload.sh waits for, less the samples of the profiler's first moments. */
@@ -38,7 +38,7 @@ const LOSSES = [
   'ring_full',
   'no_ring',
   'no_scratch',
-  'nested',
+  'swallowed',
   'event_ring_full',
   'process_map_full',
   'kernel_stack_failed',

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Notices the ticks that never reach the sampler. */
+#ifndef FLAMETAP_TIMER_H
+#define FLAMETAP_TIMER_H
+
+#include "process.h"
+
+struct ft_sampler_id {
+	u32 program;    /* the id of ft_sample, by which its events are told from those of others */
+	u32 generation; /* another one whenever a CPU gets a new event */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, u32);
+	__type(value, struct ft_sampler_id);
+	__uint(max_entries, 1);
+} ft_sampler SEC(".maps");
+
+/* Most timers are no event's: what stands there leads nowhere, and no id comes of it. */
+static __always_inline int belongs_to(struct hrtimer *timer, u32 program) {
+	struct perf_event *event = (void *)timer - bpf_core_field_offset(struct hw_perf_event, hrtimer) -
+	                           bpf_core_field_offset(struct perf_event, hw);
+	return BPF_CORE_READ(event, prog, aux, id) == program;
+}
+
+/*
+ * Runs at every tick, before the kernel decides whether the sampler may:
+ * bpf_overflow_handler leaves it out, and counts nothing, while another program
+ * or a system call on a map has raised bpf_prog_active on this CPU. Programs of
+ * this type do not heed that count. Other timers pass here too, about as many as
+ * the scheduler has ticks: they cost two lookups.
+ */
+SEC("tp_btf/hrtimer_expire_entry")
+int BPF_PROG(ft_timer, struct hrtimer *timer) {
+	u32 zero = 0;
+	struct ft_sampler_id *id = bpf_map_lookup_elem(&ft_sampler, &zero);
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
+	if (!s || !id)
+		return 0;
+	if (s->generation != id->generation) {
+		if (!belongs_to(timer, id->program))
+			return 0;
+		s->timer = (u64)timer;
+		s->generation = id->generation;
+	}
+	if (s->timer != (u64)timer)
+		return 0;
+	/* The sampler did not come to the last one. */
+	if (s->awaited)
+		count(FT_COUNTER_SWALLOWED, 1);
+	s->awaited = 0;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	if (BPF_CORE_READ(task, flags) & TASK_IDLE)
+		return 0;
+	char comm[FT_COMM_LENGTH] = {};
+	if (ft_scope_comm || ft_excludes_comms) {
+		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+		BPF_CORE_READ_STR_INTO(&comm, leader, comm);
+	}
+	if (!in_scope(bpf_get_current_pid_tgid() >> 32, comm))
+		return 0;
+	s->awaited = 1;
+	/* hrtimer_forward_now skips as many. */
+	s64 late = bpf_ktime_get_ns() - BPF_CORE_READ(timer, _softexpires);
+	if (late >= (s64)ft_period_ns)
+		count(FT_COUNTER_LATE, (u64)late / ft_period_ns);
+	return 0;
+}
+
+#endif
