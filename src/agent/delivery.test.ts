@@ -34,6 +34,8 @@ class World {
   readonly warnings: string[] = [];
   readonly messages: string[] = [];
   readonly told: object[] = [];
+  /** Addresses of what each was given to encode. */
+  readonly encoded = new Map<string, readonly number[]>();
   /** Of those called `down`. */
   isBack = false;
   readonly delivery = new Delivery(
@@ -53,7 +55,13 @@ class World {
     return {
       name,
       kind: 'pyroscope',
-      encode: ({ tally }) => [Buffer.from(`${tally.exported}`)],
+      encode: ({ tally, locations }) => {
+        this.encoded.set(
+          name,
+          locations.map(({ address }) => address),
+        );
+        return [Buffer.from(`${tally.exported}`)];
+      },
       split: () => undefined,
       transport: {
         send: async (request): Promise<Outcome> => {
@@ -179,4 +187,20 @@ test('keys of the configuration reach queue, retry and timeout', () => {
     timeoutMs: 3_000,
   });
   assert.equal(destinationOf(exporter!, {}).kind, 'pyroscope');
+});
+
+test('addresses of the kernel go only to the exporter whose receiver may know them', async () => {
+  const world = new World();
+  const { delivery } = world;
+  await delivery.apply(configOf([pyroscope('trusted', { addresses: true }), pyroscope('other')]));
+  const samples = [{ ...plainSample, kernel: [7], user: [3] }];
+  delivery.accept(buildProfile(samples, { threads: false, addresses: true }));
+  await delivery.close(100);
+  assert.deepEqual(
+    [world.encoded.get('trusted'), world.encoded.get('other')],
+    [
+      [0xf_ffff_8100_0007, 3],
+      [0, 3],
+    ],
+  );
 });

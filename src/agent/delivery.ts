@@ -6,6 +6,7 @@ import { withoutCredentials } from '../config/kind.ts';
 import { Exporter } from '../export/exporter.ts';
 import { folderName } from '../export/queue-folder.ts';
 import type { Destination } from '../export/transport.ts';
+import { withoutAddresses } from '../profile/address-layout.ts';
 import type { Profile } from '../profile/model.ts';
 import type { ExporterReading } from '../telemetry/exporter-metrics.ts';
 import { type Attributes, destinationOf, settingsOf } from './destinations.ts';
@@ -100,8 +101,9 @@ export class Delivery {
 
   /** Puts the profile into every queue. */
   accept(profile: Profile): void {
+    const shown = withoutAddresses(profile);
     for (const [name, running] of this.#running) {
-      running.exporter.accept(profile);
+      running.exporter.accept(running.plan.exporter.addresses ? profile : shown);
       this.#tellDrops(name, running);
     }
   }

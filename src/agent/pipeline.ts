@@ -26,6 +26,8 @@ export interface PipelineOptions {
   readonly labels?: ReadonlySet<string>;
   /** Of a profile's labels. */
   readonly labelLimits?: LabelLimits;
+  /** As `BuilderOptions` has it. */
+  readonly addresses?: boolean;
   /** Keys that the kernel side looks for, by number. */
   readonly wanted: readonly WantedKey[];
   onSnapshot(snapshot: Snapshot): void;
@@ -65,8 +67,8 @@ export class Pipeline {
   #problems: Readonly<Record<string, number>> = {};
 
   constructor(options: PipelineOptions) {
-    const { threads, labelLimits = USUAL_LABEL_LIMITS } = options;
-    this.#building = { threads, labelLimits };
+    const { threads, labelLimits = USUAL_LABEL_LIMITS, addresses = false } = options;
+    this.#building = { threads, labelLimits, addresses };
     this.#aggregator = newAggregator(labelLimits);
     this.#returned = this.#aggregator;
     this.#labels = options.labels;

@@ -66,6 +66,7 @@ export class LiveProfiler implements Profiler {
       threads: options.threads,
       ...(options.labels ? { labels: new Set(options.labels) } : {}),
       ...(options.labelLimits ? { labelLimits: options.labelLimits } : {}),
+      addresses: options.addresses ?? false,
       wanted,
       onSnapshot: (snapshot) => save(snapshot),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),

@@ -36,6 +36,7 @@ class Replay implements Profiler {
       threads: options.threads,
       ...(options.labels ? { labels: new Set(options.labels) } : {}),
       ...(options.labelLimits ? { labelLimits: options.labelLimits } : {}),
+      addresses: options.addresses ?? false,
       wanted: wantedKeys(about.labels),
       onSnapshot() {},
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),

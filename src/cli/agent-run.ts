@@ -9,6 +9,7 @@ import { problemText } from '../config/problem.ts';
 import { Reloader } from '../config/reload.ts';
 import type { Config } from '../config/schema.ts';
 import { makeFolder } from '../export/profile-folder.ts';
+import { withoutAddresses } from '../profile/address-layout.ts';
 import type { Profile } from '../profile/model.ts';
 import type { Viewer } from '../viewer/server.ts';
 import type { ProfileStore } from '../viewer/store.ts';
@@ -44,7 +45,8 @@ export interface AgentSources {
 }
 
 /** What the configuration says of sampling. */
-export function profilerOptions({ capture, profile, symbols }: Config): ProfilerOptions {
+export function profilerOptions(config: Config): ProfilerOptions {
+  const { capture, profile, symbols } = config;
   const { include, exclude } = capture.scope;
   const [comm] = named(include, 'comm');
   const [cgroupPath] = named(include, 'cgroup');
@@ -62,6 +64,7 @@ export function profilerOptions({ capture, profile, symbols }: Config): Profiler
       },
     },
     threads: profile.labels.includes('thread'),
+    addresses: wantsAddresses(config),
     kernelStacks: capture.kernelStacks,
     maxDepth: capture.maxDepth,
     ringBytes: capture.ringBytesPerCpu,
@@ -75,6 +78,10 @@ export function profilerOptions({ capture, profile, symbols }: Config): Profiler
 /** What a list of `kind=what` has of a kind. */
 const named = (members: readonly string[], kind: string): string[] =>
   members.filter((one) => one.startsWith(`${kind}=`)).map((one) => one.slice(kind.length + 1));
+
+/** Where nobody does, addresses do not even get into profiles. */
+const wantsAddresses = ({ exporters }: Config): boolean =>
+  exporters.some(({ addresses }) => addresses);
 
 const restartsSampling = (path: string): boolean =>
   path.startsWith('capture.') ||
@@ -265,7 +272,7 @@ export class Agent {
         'files could not be read in full: names or callers may be missing',
       );
     }
-    this.#store.add(profile);
+    this.#store.add(withoutAddresses(profile));
     this.#delivery.accept(profile);
     this.#observation.flushed(profile);
   }
@@ -325,7 +332,9 @@ export class Agent {
     this.#config = next;
     if (changed.includes('viewer.listen'))
       this.#log.warn('viewer.listen: waits for a restart of the agent');
-    return changed.some(restartsSampling) && (await this.#restartSampling(before));
+    const isOther =
+      changed.some(restartsSampling) || wantsAddresses(next) !== wantsAddresses(before);
+    return isOther && (await this.#restartSampling(before));
   }
 
   async #changeDelivery(next: Config): Promise<void> {
@@ -397,4 +406,5 @@ const pprofExporter = (directory: string): ExporterConfig => ({
   format: 'pprof',
   maxBytes: Number.POSITIVE_INFINITY,
   maxAge: 0,
+  addresses: false,
 });

@@ -204,6 +204,7 @@ test('the options reach the profiler', async () => {
     hz: 49,
     scope: { pids: [1, 2], followChildren: false },
     threads: true,
+    addresses: false,
     kernelStacks: false,
     maxDepth: 1024,
   });
@@ -370,6 +371,7 @@ test('the configuration reaches the profiler, options beat it', async () => {
       exclude: { pids: [2], comms: ['y', 'z'], cgroupPaths: [] },
     },
     threads: false,
+    addresses: false,
     kernelStacks: false,
     maxDepth: 100,
     ringBytes: 2 ** 20,

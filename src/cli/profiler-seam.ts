@@ -29,6 +29,8 @@ export interface ProfilerOptions {
   readonly labels?: readonly string[];
   /** How many different sets of labels a profile has at most, and their bytes; absent: the usual. */
   readonly labelLimits?: LabelLimits;
+  /** Profiles have addresses of the kernel and of anonymous memory; absent: no. */
+  readonly addresses?: boolean;
   /** Absent: as the environment says. */
   readonly symbols?: SymbolSources;
   /** File that raw records are saved to. */

@@ -37,6 +37,9 @@ const options = {
   ),
   'no-children': flag('with --pid or CMD: leave out the processes that they start'),
   ...samplingOptions,
+  addresses: flag(
+    'keep addresses of the kernel and of anonymous memory, which tell where memory lies: for a profile that you show to nobody',
+  ),
   format: defaulted('FORMAT', oneOf(FORMAT_NAMES), 'pprof', FORMAT_NAMES.join(', ')),
   ids: flag('with --format folded: fields trace_id:… and span_id:… (the other formats have them)'),
   'go-pgo': flag(
@@ -199,6 +202,7 @@ function profilerOptions({ values }: RecordLine, pids: readonly number[]): Profi
       ...(cgroup === undefined ? {} : { cgroupPath: cgroup }),
     },
     threads: values.threads,
+    addresses: values.addresses,
     kernelStacks: !values['no-kernel'],
     maxDepth: MAX_DEPTH,
     ...(saveRecords === undefined ? {} : { saveRecords }),

@@ -71,6 +71,12 @@ const sampleLabels = list(
   'sent beside trace_id and span_id; each value of one makes a series of its own in Pyroscope',
 );
 
+const addresses = single(
+  trueOrFalse,
+  false,
+  'keeps addresses of the kernel and of anonymous memory, which tell where memory lies; names need none',
+);
+
 export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another OTLP receiver', {
   name,
   endpoint: single(endpoint, '', 'the receiver; over HTTP /v1development/profiles is appended', {
@@ -90,6 +96,7 @@ export const otlp = section('to an OpenTelemetry Collector, Pyroscope or another
   retry,
   max_request_bytes: maxRequestBytes,
   sample_labels: sampleLabels,
+  addresses,
 });
 
 export const pyroscope = section("to Pyroscope's own push API, as pprof", {
@@ -112,6 +119,7 @@ export const pyroscope = section("to Pyroscope's own push API, as pprof", {
   retry,
   max_request_bytes: maxRequestBytes,
   sample_labels: sampleLabels,
+  addresses,
 });
 
 export const files = section('into files', {
@@ -126,6 +134,7 @@ export const files = section('into files', {
     'of all files; the oldest is removed when there is more',
   ),
   max_age: single(duration('1s', '8760h', 'kept'), 0, 'older files are removed'),
+  addresses,
 });
 
 export const exporterSchemas = { otlp, pyroscope, files };

@@ -138,7 +138,7 @@ test('a kernel address is asked for once, a user address once per instance and l
 test('an address of which nothing is known keeps its place and its exact bits', () => {
   const profile = buildProfile(
     [{ ...plainSample, kernel: [0x8100_0001], user: [0x1234, 0x5678] }],
-    { threads: false },
+    { threads: false, addresses: true },
     () => undefined,
   );
   assert.deepEqual(namesOf(profile, profile.stacks[0]!), [

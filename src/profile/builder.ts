@@ -14,6 +14,7 @@ import {
   type LabelLimits,
   ProfileTables,
   type ResolvedLocation,
+  USUAL_LABEL_LIMITS,
 } from './profile-tables.ts';
 import { ROW_WORDS, sampleColumns, stackLists } from './sample-rows.ts';
 import { addCounts, checkTally, sumOf } from './tally.ts';
@@ -24,6 +25,8 @@ export interface BuilderOptions {
   readonly threads: boolean;
   /** Samples of further labels have none, and are counted. */
   readonly labelLimits?: LabelLimits;
+  /** Keeps addresses that tell where memory lies: see address-layout.ts. Absent: they are 0. */
+  readonly addresses?: boolean;
 }
 
 /** What is known of a process beyond its samples. */
@@ -80,7 +83,10 @@ export class ProfileBuilder {
 
   constructor(options: BuilderOptions) {
     this.#threadsApart = options.threads;
-    this.#tables = new ProfileTables(options.labelLimits);
+    this.#tables = new ProfileTables(
+      options.labelLimits ?? USUAL_LABEL_LIMITS,
+      options.addresses ?? false,
+    );
   }
 
   /** May be called for several aggregates of one period. */

@@ -76,13 +76,14 @@ export function isNamed(tables: FrameTables, location: Location): boolean {
   return called !== undefined && called.name !== '' && !called.unnamed;
 }
 
-/** Text for a frame without a name: `libc.so.6+0x1234`, `[jit code]`, `[kernel]`, or `0x…` outside of any mapping. */
+/** Text for a frame without a name: `libc.so.6+0x1234`, `[jit code]`, `[kernel]`; outside of any mapping `0x…`, or `[unknown]` where addresses are not told. */
 function unnamedText(location: Location, mapping: Mapping | undefined): string {
   if (location.type === 'kernel') return '[kernel]';
   // Addresses of generated code mean nothing to a reader, and there are thousands.
   if (location.type === 'jit') return '[jit code]';
   const address = `0x${location.address.toString(16)}`;
   const module = moduleText(mapping?.file ?? '');
+  if (module === '' && location.address === 0) return '[unknown]';
   return module === '' ? address : `${module}+${address}`;
 }
 

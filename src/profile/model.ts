@@ -65,7 +65,7 @@ export interface FunctionName {
 export interface Location {
   /** Index into `Profile.mappings`. */
   readonly mapping: number;
-  /** ELF virtual address for files, process or kernel address (low 52 bits) otherwise. */
+  /** ELF virtual address for files, process or kernel address (low 52 bits) otherwise; 0 = not known, or not told (address-layout.ts). */
   readonly address: number;
   readonly type: FrameType;
   /** Innermost inlined call first, the enclosing function last; empty = no name found. */

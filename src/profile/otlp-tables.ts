@@ -14,7 +14,7 @@ import type { ProtobufWriter } from './protobuf-writer.ts';
 import { WordTable } from './word-table.ts';
 
 const WORD = 2 ** 32;
-/** The model keeps the low 52 bits of kernel addresses, the others are ones. */
+/** The model keeps the low 52 bits of kernel addresses, the others are ones; 0 = not told. */
 const KERNEL_HIGH = 0xfff0_0000;
 /** Name, system name, file, start line. */
 const FUNCTION_WORDS = 4;
@@ -330,7 +330,7 @@ function halves(address: number, isKernel: boolean): Halves {
 
 function highWord(address: number, isKernel: boolean): number {
   const high = Math.floor(address / WORD);
-  return isKernel ? (high | KERNEL_HIGH) >>> 0 : high;
+  return isKernel && address !== 0 ? (high | KERNEL_HIGH) >>> 0 : high;
 }
 
 /** No file has more lines than fit; debug information that says so is broken. */

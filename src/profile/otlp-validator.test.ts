@@ -39,7 +39,7 @@ const good = encodeOtlp(
       { ...plainSample, kernel: [7], user: [3, 5], labels: 1, weight: 2 },
       { ...plainSample, user: [4], labels: 2 },
     ],
-    { threads: true },
+    { threads: true, addresses: true },
   ),
 );
 

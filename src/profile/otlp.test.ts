@@ -15,6 +15,7 @@ test('small golden', () => {
   const request = decode(
     buildProfile([{ ...plainSample, kernel: [7], user: [3, 5], end: 5, labels: 1, weight: 2 }], {
       threads: true,
+      addresses: true,
     }),
   );
   const dictionary = request.dictionary!;
@@ -261,10 +262,13 @@ test('rows that differ in the goroutine only are added up, unless it is asked fo
 });
 
 test('sums beyond 32 bits and addresses beyond 53 are exact', () => {
-  const built = buildProfile([
-    { ...plainSample, kernel: [0x1fff], weight: 0xffff_ffff },
-    { ...plainSample, kernel: [0x1fff], labels: 1, weight: 0xffff_ffff },
-  ]);
+  const built = buildProfile(
+    [
+      { ...plainSample, kernel: [0x1fff], weight: 0xffff_ffff },
+      { ...plainSample, kernel: [0x1fff], labels: 1, weight: 0xffff_ffff },
+    ],
+    { threads: false, addresses: true },
+  );
   const labelSets = [[], [{ key: 'goroutine', value: '1' }]];
   const request = decode({ ...built, labelSets });
   assert.deepEqual(samplesOf(request)[0]!.values, [2n * 0xffff_ffffn]);

@@ -15,7 +15,7 @@ const decode = (profile: Profile): Pprof => Pprof.decode(gunzipSync(encodePprof(
 test('small golden', () => {
   const profile = buildProfile(
     [{ ...plainSample, kernel: [7], user: [3, 5], end: 5, labels: 1, weight: 2 }],
-    { threads: true },
+    { threads: true, addresses: true },
   );
   const pprof = decode(profile);
   const { strings } = pprof.stringTable;
@@ -172,7 +172,10 @@ test('a goroutine is a number, of which no receiver makes a series; who made it 
 });
 
 test('values and addresses beyond 2^53 are exact', () => {
-  const built = buildProfile([{ ...plainSample, kernel: [0x1fff], weight: 0xffff_ffff }]);
+  const built = buildProfile([{ ...plainSample, kernel: [0x1fff], weight: 0xffff_ffff }], {
+    threads: false,
+    addresses: true,
+  });
   const profile = { ...built, period: 1_000_000_007 as Profile['period'] };
   const pprof = decode(profile);
   assert.equal(pprof.sample[0]!.value[1], 0xffff_ffffn * 1_000_000_007n);

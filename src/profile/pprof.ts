@@ -152,9 +152,9 @@ function mainBinaryFirst(profile: Profile, mappings: PprofMapping[]): PprofMappi
 
 const wholeAddressSpace = 0xffff_ffff_ffff_ffffn;
 
-/** The model keeps the low 52 bits, the others are ones. */
+/** The model keeps the low 52 bits, the others are ones; 0 = not told. */
 function kernelAddress(low: number): bigint {
-  return 0xfff0_0000_0000_0000n | BigInt(low);
+  return low === 0 ? 0n : 0xfff0_0000_0000_0000n | BigInt(low);
 }
 
 function cached<Key, Value>(map: Map<Key, Value>, key: Key, compute: () => Value): Value {

@@ -2,6 +2,7 @@
 import { cleanName } from '../symbolize/clean-name.ts';
 import { shortName } from '../symbolize/short-name.ts';
 import type { SourceLine } from '../symbolize/source-line.ts';
+import { tellsLayout } from './address-layout.ts';
 import type { FrameType, FunctionName, Label, Line, Location, Mapping } from './model.ts';
 
 /** What the resolver found out about one address. */
@@ -47,15 +48,19 @@ export class ProfileTables {
   readonly #labelSets = new Map<string, number>([['[]', 0]]);
   readonly #threads = new Map<string, number>([['', 0]]);
   readonly #limits: LabelLimits;
+  readonly #addresses: boolean;
   #labelBytes = 0;
 
-  constructor(limits = USUAL_LABEL_LIMITS) {
+  /** @param addresses whether locations keep addresses that tell where memory lies */
+  constructor(limits: LabelLimits, addresses: boolean) {
     this.#limits = limits;
+    this.#addresses = addresses;
   }
 
   location(resolved: ResolvedLocation): number {
     const mapping = resolved.mapping === undefined ? 0 : this.mapping(resolved.mapping);
-    const address = countOf(resolved.address);
+    const isKept = this.#addresses || !tellsLayout(resolved.type, resolved.mapping);
+    const address = isKept ? countOf(resolved.address) : 0;
     const lines = resolved.lines.map(
       (line): Line => ({
         function: this.#function(line, resolved.type),

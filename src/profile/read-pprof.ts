@@ -22,6 +22,11 @@ const TALLY = /^flametap\.tally\.([\w.-]+)=(\d{1,15})$/;
 /** Ones of a 64-bit address that mark the kernel's half. */
 const KERNEL_FROM = 1n << 63n;
 const LOW_52 = (1n << 52n) - 1n;
+const OF_PROCESSES: ReadonlySet<string> = new Set(
+  ['anon', 'heap', 'stack', 'uprobes', 'vdso', 'vsyscall', 'vvar', 'vvar_vclock'].map(
+    (name) => `[${name}]`,
+  ),
+);
 const LANGUAGES: readonly (readonly [RegExp, FrameType])[] = [
   [/\.go$/, 'go'],
   [/\.rs$/, 'rust'],
@@ -137,13 +142,17 @@ class PprofReader {
   }
 }
 
+/** Brackets stand around modules of the kernel as around what a process maps without a file. */
+const isKernelModule = (module: string): boolean =>
+  /^\[[\w-]+\]$/.test(module) && !OF_PROCESSES.has(module);
+
 function typeOf(
   module: string,
   address: bigint,
   line: ResolvedLocation['lines'][number] | undefined,
 ): FrameType {
   const { name = '', file = '' } = line ?? {};
-  if (module === '[kernel]' || BigInt.asUintN(64, address) >= KERNEL_FROM) return 'kernel';
+  if (isKernelModule(module) || BigInt.asUintN(64, address) >= KERNEL_FROM) return 'kernel';
   if (module === '' && /^\[(stack cut: .*|no stack)\]$/.test(name)) return 'marker';
   const language = LANGUAGES.find(([pattern]) => pattern.test(file))?.[1];
   if (language !== undefined) return language;

@@ -22,10 +22,10 @@ export interface FileFacts {
 const maxCount = 0xffff_ffff;
 
 export class ProfileRebuilder {
-  readonly #tables = new ProfileTables({
-    sets: Number.POSITIVE_INFINITY,
-    bytes: Number.POSITIVE_INFINITY,
-  });
+  readonly #tables = new ProfileTables(
+    { sets: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY },
+    true,
+  );
   readonly #stacks = new WordTable();
   readonly #rows = new WordTable();
   readonly #counts: number[] = [];
@@ -151,7 +151,7 @@ export const frameTypeOf = (text: unknown): FrameType =>
   typeof text === 'string' && TYPES.has(text) ? (text as FrameType) : 'native';
 
 /** As `framesOf` writes what has no name. */
-const PLACE = /(^|\+)0x[0-9a-f]+$|^\[kernel\]$|^\[jit code\]$/;
+const PLACE = /(^|\+)0x[0-9a-f]+$|^\[(kernel|jit code|unknown)\]$/;
 
 export const isPlace = (name: string): boolean => PLACE.test(name);
 

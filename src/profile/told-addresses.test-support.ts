@@ -1,0 +1,46 @@
+/** Looks for addresses of memory in whatever leaves the agent. */
+import { gunzipSync } from 'node:zlib';
+import { ProtobufError, type ProtobufField, protobufFields } from '../protobuf/protobuf-reader.ts';
+
+/** The kernel's half of 48 bits; all ones stand for "no end". */
+const isOfKernel = (value: bigint): boolean =>
+  value >= 0xffff_8000_0000_0000n && value < 2n ** 64n - 1n;
+/** Where Linux puts programs, libraries and anonymous memory of a process with a random base. */
+const isOfProcess = (value: bigint): boolean =>
+  (value >= 0x5500_0000_0000n && value < 0x5700_0000_0000n) ||
+  (value >= 0x7e00_0000_0000n && value < 0x8000_0000_0000n);
+
+const WORD =
+  /(?<![0-9a-f])(?:0x)?(ffff[89a-f][0-9a-f]{11}|(?:55|56|7e|7f)[0-9a-f]{10})(?![0-9a-f])/gi;
+
+/** @param bytes text, or a protobuf message, gzipped or not. @returns what is found, as hex */
+export function toldAddresses(bytes: Uint8Array): string[] {
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return toldAddresses(gunzipSync(bytes));
+  const text = Buffer.from(bytes).toString('latin1');
+  const found = [...text.matchAll(WORD)].map(([word]) => word);
+  const fields = fieldsOf(bytes);
+  for (const { wire, value } of fields ?? []) {
+    if (wire === 2) found.push(...toldInside(value));
+    else if (isOfKernel(value) || isOfProcess(value)) found.push(`0x${value.toString(16)}`);
+  }
+  return found;
+}
+
+/** A text, packed numbers or a message: only what it is can be read as such. */
+function toldInside(bytes: Uint8Array): string[] {
+  const found: string[] = [];
+  for (const { wire, value } of fieldsOf(bytes) ?? []) {
+    if (wire === 2) found.push(...toldInside(value));
+    else if (isOfKernel(value) || isOfProcess(value)) found.push(`0x${value.toString(16)}`);
+  }
+  return found;
+}
+
+function fieldsOf(bytes: Uint8Array): ProtobufField[] | undefined {
+  try {
+    return [...protobufFields(bytes)];
+  } catch (error) {
+    if (error instanceof ProtobufError) return undefined;
+    throw error;
+  }
+}
