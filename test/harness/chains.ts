@@ -159,7 +159,7 @@ export function showStack(sample: JsonSample): string {
 
 /** Frames without a name are shown as `module+0xaddress`; perf leaves them empty. */
 export const isNamed = ({ name }: JsonFrame): boolean =>
-  name !== '' && !/^(.*\+)?0x[0-9a-f]+$/.test(name);
+  name !== '' && !/^((.*\+)?0x[0-9a-f]+|\[unknown\])$/.test(name);
 
 /** Frames weighted by samples: how many have a name. Markers are no frames. */
 export function countNamed(samples: readonly JsonSample[]): { named: number; total: number } {
