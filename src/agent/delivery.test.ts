@@ -45,6 +45,8 @@ class World {
         this.warnings.push(`${exporter}: ${cause}`);
         this.messages.push(message);
       },
+      onArrival: (exporter, arrival) => this.told.push({ exporter, ...arrival }),
+      onFault: (_, { message }) => this.messages.push(message),
       onRecovery: (exporter, recovery) => this.told.push({ exporter, ...recovery }),
     },
     ({ name }): Destination => this.#destination(name),
@@ -55,6 +57,7 @@ class World {
     return {
       name,
       kind: 'pyroscope',
+      address: `http://${name}`,
       encode: ({ tally, locations }) => {
         this.encoded.set(
           name,
@@ -132,18 +135,21 @@ test('an operator is told where profiles go, that they cannot, and that they can
     ]),
   );
   const queue = join(folder, 'told', 'down');
-  const to = 'http://[redacted]@pyroscope:4040';
   assert.deepEqual(world.told.splice(0), [
-    { exporter: 'down', to, queue, waiting: 0 },
-    { exporter: 'a', to: 'http://127.0.0.1:1', queue: undefined, waiting: 0 },
+    { exporter: 'down', to: 'http://down', queue, waiting: 0 },
+    { exporter: 'a', to: 'http://a', queue: undefined, waiting: 0 },
   ]);
   delivery.accept(profile);
   while (delivery.readings[0]!.sendFailed < 3) await setImmediate();
-  assert.match(world.messages[0]!, /^cannot send: ECONNREFUSED; /);
+  assert.match(world.messages[0]!, /^cannot send to http:\/\/down: ECONNREFUSED; /);
   world.isBack = true;
   while (delivery.readings[0]!.sent < 1) await setImmediate();
   const { sendFailed } = delivery.readings[0]!;
-  assert.deepEqual(world.told, [{ exporter: 'down', failures: sendFailed, waiting: 1 }]);
+  assert.deepEqual(world.told, [
+    { exporter: 'a', to: 'http://a' },
+    { exporter: 'down', failures: sendFailed, waiting: 1 },
+    { exporter: 'down', to: 'http://down' },
+  ]);
   await delivery.close(100);
 });
 
@@ -163,7 +169,13 @@ test('what the queue drops is told with the key that decides', async () => {
 
 test('files are written by the configuration of their exporter', async () => {
   const directory = join(folder, 'files');
-  const delivery = new Delivery({ onOpen: () => {}, onWarning: () => {}, onRecovery: () => {} });
+  const delivery = new Delivery({
+    onOpen: () => {},
+    onArrival: () => {},
+    onFault: () => {},
+    onWarning: () => {},
+    onRecovery: () => {},
+  });
   await delivery.apply(configOf([{ files: { directory, format: 'otlp' } }]));
   delivery.accept(profile);
   await delivery.close(10_000);

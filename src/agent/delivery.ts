@@ -2,13 +2,13 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ExporterConfig } from '../config/exporter-schema.ts';
-import { withoutCredentials } from '../config/kind.ts';
 import { Exporter } from '../export/exporter.ts';
+import { keysIn, type StandingFault, withKeys } from '../export/fault.ts';
 import { folderName } from '../export/queue-folder.ts';
 import type { Destination } from '../export/transport.ts';
 import { withoutAddresses } from '../profile/address-layout.ts';
 import type { Profile } from '../profile/model.ts';
-import type { ExporterReading } from '../telemetry/exporter-metrics.ts';
+import type { ExporterFault, ExporterReading } from '../telemetry/exporter-metrics.ts';
 import { type Attributes, destinationOf, settingsOf } from './destinations.ts';
 
 /** Called at every occurrence: whoever logs it says it once in a while. */
@@ -16,6 +16,10 @@ export interface DeliveryEvents {
   /** An exporter begins, or begins anew because it is configured otherwise. */
   onOpen(exporter: string, opened: Opened): void;
   onWarning(exporter: string, cause: string, message: string): void;
+  /** The first request has arrived. */
+  onArrival(exporter: string, arrival: { readonly to: string }): void;
+  /** Nothing is taken until somebody mends this. */
+  onFault(exporter: string, fault: ExporterFault): void;
   /** Its receiver answers again, after so many attempts. */
   onRecovery(
     exporter: string,
@@ -49,6 +53,7 @@ interface Plan {
 interface Running {
   readonly plan: Plan;
   readonly exporter: Exporter;
+  readonly describe: (fault: StandingFault) => ExporterFault;
   /** Requests by reason, as told. */
   dropped: Readonly<Record<string, number>>;
 }
@@ -62,6 +67,12 @@ const DROPPED_FOR: Readonly<Record<string, string>> = {
   read_only: 'the disk of the queue takes no writes, and memory for it is used up',
   disk_error: 'the disk of the queue fails, and memory for it is used up',
 };
+
+/** Of warnings about the destination; those about the queue name its folder. */
+const BEGINNINGS: readonly (readonly [RegExp, string])[] = [
+  [/^send_failed$/, 'cannot send to ADDRESS: '],
+  [/^(refused_|too_large|partial_success)/, 'ADDRESS: '],
+];
 
 /** An exporter that is configured otherwise sends for so long what it can; the rest is in its queue. */
 const REPLACED_MS = 2_000;
@@ -94,7 +105,7 @@ export class Delivery {
     this.#running = new Map(
       [...plans].map(([name, plan]) => [
         name,
-        kept(name) ? this.#running.get(name)! : this.#open(plan),
+        kept(name) ? this.#running.get(name)! : this.#open(plan, prefixOf(exporters, name)),
       ]),
     );
   }
@@ -109,10 +120,15 @@ export class Delivery {
   }
 
   get readings(): ExporterReading[] {
-    return [...this.#running].map(([name, { exporter }]) => {
-      const { split, accepted, recovered, queueOnDisk, ...stats } = exporter.stats();
-      return { exporter: name, ...stats };
+    return [...this.#running].map(([name, { exporter, describe }]) => {
+      const { split, accepted, recovered, queueOnDisk, fault, ...stats } = exporter.stats();
+      return { exporter: name, ...stats, fault: fault && describe(fault) };
     });
+  }
+
+  /** Somebody may have mended what kept an exporter from sending. */
+  tryNow(): void {
+    for (const { exporter } of this.#running.values()) exporter.tryNow();
   }
 
   /** Sends for so long what it can; what is left stays in the queues. Never rejects. */
@@ -122,19 +138,35 @@ export class Delivery {
     );
   }
 
-  #open(plan: Plan): Running {
+  /** @param prefix of its keys */
+  #open(plan: Plan, prefix: string): Running {
     const { name } = plan.exporter;
     const settings = settingsOf(plan.exporter);
-    const exporter = Exporter.open(this.#destinationOf(plan.exporter, plan.attributes), settings, {
-      warn: (cause, message) => this.#events.onWarning(name, cause, message),
+    const destination = this.#destinationOf(plan.exporter, plan.attributes);
+    const to = destination.address;
+    const describe = ({ code, reason, mend, sinceMs }: StandingFault): ExporterFault => ({
+      code,
+      to,
+      message: `${to} takes no profiles: ${reason}; ${withKeys(mend, prefix)}`,
+      keys: keysIn(mend, prefix),
+      sinceMs,
+    });
+    const exporter = Exporter.open(destination, settings, {
+      warn: (cause, message, mend) => {
+        const hint = mend === undefined ? '' : `; ${withKeys(mend, prefix)}`;
+        const about = BEGINNINGS.find(([causes]) => causes.test(cause))?.[1] ?? '';
+        this.#events.onWarning(name, cause, about.replace('ADDRESS', to) + message + hint);
+      },
+      arrived: () => this.#events.onArrival(name, { to }),
+      faulty: (fault) => this.#events.onFault(name, describe(fault)),
       recovered: (failures) =>
         this.#events.onRecovery(name, { failures, waiting: exporter.stats().queueSize }),
     });
     const { queueOnDisk, queueSize } = exporter.stats();
     const { directory = '' } = settings.queue;
     const queue = queueOnDisk ? join(directory, folderName(name)) : undefined;
-    this.#events.onOpen(name, { to: targetOf(plan.exporter), queue, waiting: queueSize });
-    return { plan, exporter, dropped: {} };
+    this.#events.onOpen(name, { to, queue, waiting: queueSize });
+    return { plan, exporter, describe, dropped: {} };
   }
 
   #tellDrops(name: string, running: Running): void {
@@ -148,14 +180,8 @@ export class Delivery {
   }
 }
 
-/** For the log. */
-function targetOf(exporter: ExporterConfig): string {
-  switch (exporter.kind) {
-    case 'files':
-      return exporter.directory;
-    case 'pyroscope':
-      return withoutCredentials(exporter.url);
-    case 'otlp':
-      return withoutCredentials(exporter.profilesEndpoint || exporter.endpoint);
-  }
+/** @returns exporters.0.otlp., as the configuration has its keys */
+function prefixOf(exporters: readonly ExporterConfig[], name: string): string {
+  const index = exporters.findIndex((exporter) => exporter.name === name);
+  return `exporters.${index}.${exporters[index]!.kind}.`;
 }

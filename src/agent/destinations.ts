@@ -8,6 +8,7 @@ import type {
 import type { Config } from '../config/schema.ts';
 import type { ExporterSettings } from '../export/exporter.ts';
 import { filesDestination } from '../export/files.ts';
+import { LocalFileError } from '../export/local-file.ts';
 import { otlpDestination } from '../export/otlp.ts';
 import type { Auth } from '../export/push-transport.ts';
 import { PUSH_LIMITS, pyroscopeDestination } from '../export/pyroscope.ts';
@@ -72,6 +73,7 @@ function otlpOf(exporter: OtlpExporter, attributes: Attributes): Destination {
     compression,
     timeoutMs: timeout,
     tls: () => readTls(watched, tls),
+    hasNewFiles: () => watched.haveChanged,
     insecure: tls.insecure,
     maxRequestBytes: exporter.maxRequestBytes,
     encoding: { sampleLabels: new Set(exporter.sampleLabels), attributes },
@@ -91,6 +93,7 @@ function pyroscopeOf(exporter: PyroscopeExporter, attributes: Attributes): Desti
     compression: 'gzip',
     timeoutMs: timeout,
     tls: () => readTls(watched, tls),
+    hasNewFiles: () => watched.haveChanged,
     series: { pid: false, sampleLabels: new Set(exporter.sampleLabels), labels: attributes },
     limits: { ...PUSH_LIMITS, requestBytes: maxRequestBytes },
     now: Date.now,
@@ -100,12 +103,21 @@ function pyroscopeOf(exporter: PyroscopeExporter, attributes: Attributes): Desti
 function authOf(exporter: PyroscopeExporter, watched: WatchedFiles): Auth {
   const { basicAuth, bearerToken, bearerTokenFile } = exporter;
   /** The last line of a file mostly ends, which is not part of the secret. */
-  const secret = (file: string, text: string) => () =>
-    file === '' ? text : watched.read(file).toString().trim();
+  const secret = (key: string, file: string, text: string) => () =>
+    file === '' ? text : readSecret(watched, file, key);
   if (basicAuth.username !== '') {
-    const password = secret(basicAuth.passwordFile, basicAuth.password);
+    const password = secret('basic_auth.password_file', basicAuth.passwordFile, basicAuth.password);
     return { kind: 'basic', user: basicAuth.username, password };
   }
   if (bearerToken === '' && bearerTokenFile === '') return { kind: 'none' };
-  return { kind: 'bearer', token: secret(bearerTokenFile, bearerToken) };
+  return { kind: 'bearer', token: secret('bearer_token_file', bearerTokenFile, bearerToken) };
+}
+
+/** Once it is there: an empty file is one that is about to be written. @throws LocalFileError */
+function readSecret(watched: WatchedFiles, file: string, key: string): string {
+  const secret = watched.read(file, key).toString().trim();
+  if (secret === '') throw new LocalFileError(key, file, 'is empty');
+  if (!/^[\x20-\x7e]*$/.test(secret) && key.startsWith('bearer'))
+    throw new LocalFileError(key, file, 'holds more than one line of ASCII');
+  return secret;
 }

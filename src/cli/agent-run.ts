@@ -135,13 +135,26 @@ export class Agent {
       onOpen: (exporter, { to, queue, waiting }) =>
         this.#log.info(
           { exporter, to, queue: queue ?? 'in memory', ...(waiting > 0 ? { waiting } : {}) },
-          'profiles are sent',
+          'profiles will be sent',
+        ),
+      onArrival: (exporter, { to }) =>
+        this.#log.info({ exporter, to }, 'the first profile has arrived'),
+      onFault: (exporter, { code, keys, message }) =>
+        this.#observation.warn(
+          `${exporter} fault ${code}`,
+          { exporter, cause: code, keys },
+          `${message}. Until then profiles wait in the queue`,
         ),
       onWarning: (exporter, cause, message) =>
         this.#observation.warn(`${exporter} ${cause}`, { exporter, cause }, message),
       onRecovery: (exporter, { failures, waiting }) =>
         this.#log.info({ exporter, failures, waiting }, 'the receiver takes profiles again'),
     });
+    this.#observation.health.watchExporters(() =>
+      this.#delivery.readings.flatMap(({ exporter, fault }) =>
+        fault ? [[exporter, fault.code, ...fault.keys].join(' ')] : [],
+      ),
+    );
     if (sources.file !== undefined) this.#reloader = this.#watch(sources.file, loaded);
     void stopped.then(() => {
       this.#isRunning = false;
@@ -173,6 +186,8 @@ export class Agent {
   /** Reads the configuration anew; without a file there is nothing to read. */
   reload(): void {
     this.#reloader?.reload();
+    // Who asks for it may have mended something beside the file.
+    this.#delivery.tryNow();
   }
 
   /** Resolves when it was told to stop and all is put away. */
@@ -206,6 +221,9 @@ export class Agent {
       status: () => ({
         hz: this.#config.capture.hz,
         rssBytes: process.memoryUsage.rss(),
+        faults: this.#delivery.readings.flatMap(({ exporter, queueSize, fault }) =>
+          fault ? [{ exporter, waiting: queueSize, ...fault }] : [],
+        ),
         ...this.#profiler?.counts(),
       }),
       metrics: () =>

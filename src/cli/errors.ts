@@ -14,25 +14,4 @@ export class CommandError extends Error {
   override readonly name = 'CommandError';
 }
 
-/** @returns the system's short code of a failed call, such as ENOSPC, or '' */
-export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : '';
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EDQUOT: 'the disk quota is used up',
-  EISDIR: 'it is a directory',
-  ENOENT: 'no such file or directory',
-  ENOSPC: 'no space left on the device',
-  ENOTDIR: 'a part of the path is not a directory',
-  EPERM: 'not permitted',
-  EROFS: 'the file system is read-only',
-};
-
-/** @returns why a system call failed, in words where there are some */
-export function reasonOf(error: unknown): string {
-  return REASONS[errorCode(error)] ?? (error instanceof Error ? error.message : String(error));
-}
+export { errorCode, systemReason as reasonOf } from '../units/system-reason.ts';

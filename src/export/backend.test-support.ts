@@ -20,6 +20,7 @@ export const profileOf = (...requests: string[]): Profile => requests as unknown
 export class Backend implements Destination {
   readonly name: string;
   readonly kind = 'otlp';
+  readonly address = 'http://backend:4318/v1development/profiles';
   /** Requests that were delivered, in order, repeats included. */
   readonly received: string[] = [];
   /** Every request that was sent. */

@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { outcomeOfPush } from './connect-outcome.ts';
+import type { FaultCode, FaultKeys } from './fault.ts';
 import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 
+const KEYS: FaultKeys = {
+  address: '{url}',
+  credentials: '{basic_auth}, {bearer_token_file} or {headers}',
+  tenant: '{tenant}',
+  encoding: '',
+};
 const NOW = Date.parse('2026-11-21T12:00:00Z');
 
 function outcome(
@@ -14,7 +21,7 @@ function outcome(
   bytes = 1000,
 ): Outcome {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  return outcomeOfPush({ status, headers, body: Buffer.from(text) }, { series, bytes }, NOW);
+  return outcomeOfPush({ status, headers, body: Buffer.from(text) }, { series, bytes }, NOW, KEYS);
 }
 
 const kind = (...args: Parameters<typeof outcome>): string => outcome(...args).kind;
@@ -77,22 +84,39 @@ test('errors that pass are worth another attempt, also those that Pyroscope call
   for (const status of [408, 429, 502, 503, 504]) assert.equal(kind(status, 'oops'), 'retry');
 });
 
-test('all other refusals are for good', () => {
-  const codes = ['invalid_argument', 'unauthenticated', 'permission_denied', 'unimplemented'];
-  for (const code of [...codes, 'unknown', 'internal', 'not_found', 'data_loss']) {
-    const refused = outcome(500, { code, message: 'why' });
+test('requests that can never be taken are refused', () => {
+  for (const code of ['invalid_argument', 'already_exists', 'out_of_range']) {
+    const refused = outcome(400, { code, message: 'why' });
     assert.deepEqual(refused, { kind: 'refused', reason: code, message: 'why' });
   }
-  assert.deepEqual(outcome(404, '404 page not found\n'), {
-    kind: 'refused',
-    reason: 'unimplemented',
-    message: '404 page not found',
-  });
-  assert.deepEqual(outcome(302), {
-    kind: 'refused',
-    reason: 'http_302',
-    message: 'HTTP status 302',
-  });
+  for (const status of [400, 409, 411, 417, 422])
+    assert.equal(kind(status), 'refused', `${status}`);
+});
+
+test('what an operator can mend waits, and says by which key', () => {
+  const coded = (code: string, status = 500, message = 'why') => outcome(status, { code, message });
+  const cases: readonly (readonly [Outcome, FaultCode, RegExp])[] = [
+    [coded('unauthenticated', 401, 'no org id'), 'tenant', /\{tenant\}/],
+    [coded('unauthenticated', 401), 'unauthenticated', /\{basic_auth\}/],
+    [coded('permission_denied', 403), 'forbidden', /\{bearer_token_file\}/],
+    [coded('not_found', 404), 'not_found', /\{url\}/],
+    [coded('unimplemented', 404), 'not_found', /\{url\}/],
+    [outcome(404, '404 page not found\n'), 'not_found', /\{url\}/],
+    [outcome(405), 'not_found', /\{url\}/],
+    [
+      outcome(302, '', { location: 'https://other/' }),
+      'redirected',
+      /https:\/\/other\/ into \{url\}/,
+    ],
+    [outcome(407), 'proxy', /HTTPS_PROXY/],
+    [coded('internal'), 'server_error', /log/],
+    [coded('unknown'), 'server_error', /log/],
+    [outcome(200, '<html>', { 'content-type': 'text/html' }), 'not_found', /\{url\}/],
+  ];
+  for (const [found, code, mend] of cases) {
+    assert.ok(found.kind === 'retry' && found.fault === code, JSON.stringify(found));
+    assert.match(found.mend ?? '', mend);
+  }
 });
 
 test('one bad series does not take the others with it: the request is divided', () => {

@@ -4,6 +4,7 @@ import type { Profile } from '../profile/model.ts';
 import type { RetryLimits } from './backoff.ts';
 import type { BreakerLimits, BreakerState } from './circuit-breaker.ts';
 import { type Clock, systemClock } from './clock.ts';
+import type { StandingFault } from './fault.ts';
 import { Queue, type QueueLimits, type Warn } from './queue.ts';
 import { FolderRefused, folderName, openQueueFolder, type QueueFolder } from './queue-folder.ts';
 import { Sender } from './sender.ts';
@@ -37,6 +38,10 @@ export interface ExporterHost {
   readonly warn: Warn;
   /** The destination answers again. @param failures attempts in a row before that */
   readonly recovered: (failures: number) => void;
+  /** The first request has arrived. */
+  readonly arrived: () => void;
+  /** Nothing is taken until somebody mends this. */
+  readonly faulty: (fault: StandingFault) => void;
   readonly openFolder: (path: string) => QueueFolder;
 }
 
@@ -62,6 +67,7 @@ export interface ExporterStats {
   /** Handed to the transport, repeats included. */
   readonly requestBytes: number;
   readonly breaker: BreakerState;
+  readonly fault: StandingFault | undefined;
   readonly inFlight: number;
 }
 
@@ -99,6 +105,8 @@ export class Exporter {
       random: Math.random,
       warn: () => {},
       recovered: () => {},
+      arrived: () => {},
+      faulty: () => {},
       openFolder: openQueueFolder,
       ...host,
     });
@@ -132,13 +140,19 @@ export class Exporter {
     this.#sender.wake();
   }
 
+  /** Something may have been mended. */
+  tryNow(): void {
+    this.#sender.tryNow();
+  }
+
   #queueRequest(request: Uint8Array): void {
     this.#accepted++;
     this.#queue.append(request);
   }
 
   stats(): ExporterStats {
-    const { sent, sendFailed, rejected, split, requestBytes, breaker, inFlight } = this.#sender;
+    const { sent, sendFailed, rejected, split, requestBytes, breaker, fault, inFlight } =
+      this.#sender;
     return {
       accepted: this.#accepted,
       queueSize: this.#queue.size + this.#sender.extraParts,
@@ -153,6 +167,7 @@ export class Exporter {
       split,
       requestBytes,
       breaker,
+      fault,
       inFlight,
     };
   }
@@ -185,7 +200,11 @@ export class Exporter {
     } catch (cause) {
       const why = cause instanceof FolderRefused ? cause.message : String(cause);
       const { name } = this.#destination;
-      warn('queue_in_memory', `${why}; what ${name} cannot send is kept in memory until it can`);
+      warn(
+        'queue_in_memory',
+        `${why}; what ${name} cannot send is kept in memory until it can`,
+        'make that folder usable, or name another in {queue.directory}',
+      );
     }
     if (this.#queue.isOnDisk) return;
     this.#cancelRetry = clock.after(FOLDER_RETRY_MS, () => {

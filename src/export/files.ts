@@ -2,6 +2,8 @@
 import type { Profile } from '../profile/model.ts';
 import { encodeOtlp, type OtlpOptions } from '../profile/otlp.ts';
 import { encodePprof } from '../profile/pprof.ts';
+import { errorCode, systemReason } from '../units/system-reason.ts';
+import type { Failure } from './fault.ts';
 import type { FileFormat } from './file-name.ts';
 import { type FolderLimits, ProfileFolder, TooLargeError } from './profile-folder.ts';
 import type { Destination, Outcome, Transport } from './transport.ts';
@@ -22,6 +24,7 @@ export function filesDestination(settings: FilesSettings): Destination {
   return {
     name: settings.name,
     kind: 'files',
+    address: settings.directory,
     *encode(profile) {
       yield encodeFile(profile, settings);
     },
@@ -36,6 +39,21 @@ function encodeFile(profile: Profile, { format, otlp }: FilesSettings): Uint8Arr
   request.writeBigUInt64BE(profile.startTime);
   request.set(content, START_BYTES);
   return request;
+}
+
+const MENDED_BY: Readonly<Record<string, string>> = {
+  ENOSPC: 'make room there, lower {max_bytes}, or name another folder in {directory}',
+  EDQUOT: 'make room there, lower {max_bytes}, or name another folder in {directory}',
+};
+
+function writeFailure(error: unknown): Failure {
+  return {
+    reason: systemReason(error),
+    fault: 'local_file',
+    mend:
+      MENDED_BY[errorCode(error)] ??
+      'let the agent write there, or name another folder in {directory}',
+  };
 }
 
 class FilesTransport implements Transport {
@@ -58,7 +76,7 @@ class FilesTransport implements Transport {
     } catch (error) {
       if (error instanceof TooLargeError) return { kind: 'too_large', message: error.message };
       // A full disk, a folder that is read-only or somebody else's: all can be mended.
-      return { kind: 'retry', reason: (error as NodeJS.ErrnoException).code ?? 'write_failed' };
+      return { kind: 'retry', ...writeFailure(error) };
     }
   }
 

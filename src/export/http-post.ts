@@ -11,9 +11,8 @@ export interface Answer {
 
 /** There was no answer, or not all of it. */
 export interface NoAnswer {
-  /** Short and stable: a code of the system or of TLS, or `timeout`, `cancelled`. */
-  readonly reason: string;
-  readonly message: string;
+  /** With the code of the system or of TLS, where it has one. */
+  readonly error: Error & { readonly code?: string | undefined };
 }
 
 export interface Poster {
@@ -35,6 +34,10 @@ export interface PosterSettings {
   readonly tls?: () => https.AgentOptions;
 }
 
+/** Of a URL, for people: without credentials, and without a query, which may be one. */
+export const addressOf = ({ protocol, host, pathname }: URL): string =>
+  `${protocol}//${host}${pathname}`;
+
 const MAX_ANSWER_BYTES = 65_536;
 /** Below the 60 s and more after which servers and balancers commonly close. */
 const IDLE_MS = 45_000;
@@ -52,10 +55,10 @@ export function createPoster({ url, timeoutMs, tls }: PosterSettings): Poster {
       const ending = limit === undefined ? signal : AbortSignal.any([signal, limit]);
       return new Promise((resolve) => {
         const fail = (error: NodeJS.ErrnoException): void => {
-          if (signal.aborted) resolve({ reason: 'cancelled', message: 'given up' });
+          if (signal.aborted) resolve({ error: new Error('cancelled') });
           else if (limit?.aborted)
-            resolve({ reason: 'timeout', message: `no answer within ${timeoutMs} ms` });
-          else resolve({ reason: error.code ?? 'connection', message: error.message });
+            resolve({ error: new Error(`no answer within ${timeoutMs} ms`) });
+          else resolve({ error });
         };
         const attempt = (isLast: boolean): void => {
           const options: https.RequestOptions = {

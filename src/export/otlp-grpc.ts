@@ -1,8 +1,11 @@
 /** OTLP over gRPC. Proxies are grpc-js's: grpc_proxy, https_proxy, http_proxy, no_grpc_proxy, no_proxy. */
 import type { Client, ServiceError } from '@grpc/grpc-js';
+import type { FaultKeys } from './fault.ts';
+import { failureOf } from './network-fault.ts';
 import { VERSION_HEADER } from './otlp-http.ts';
-import { grpcOutcome, retryDelayMs, successOutcome } from './otlp-outcome.ts';
+import { connectionError, grpcOutcome, retryDelayMs, successOutcome } from './otlp-outcome.ts';
 import { countResources } from './otlp-requests.ts';
+import { grpcProxy } from './proxy.ts';
 import type { Outcome, Transport } from './transport.ts';
 
 export interface TlsContents {
@@ -20,6 +23,8 @@ export interface OtlpGrpcSettings {
   readonly timeoutMs: number;
   /** Asked for each request, so that new certificates are used; undefined = without TLS. */
   readonly tls: (() => TlsContents) | undefined;
+  readonly keys: FaultKeys;
+  readonly hasNewFiles?: () => boolean;
 }
 
 const METHOD = '/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export';
@@ -55,9 +60,11 @@ export class OtlpGrpcTransport implements Transport {
   /** What the client was made with. */
   #tls: TlsContents | undefined;
   #isClosed = false;
+  readonly hasNewFiles: () => boolean;
 
   constructor(settings: OtlpGrpcSettings) {
     this.#settings = settings;
+    this.hasNewFiles = settings.hasNewFiles ?? (() => false);
   }
 
   async send(request: Uint8Array, signal: AbortSignal): Promise<Outcome> {
@@ -67,9 +74,24 @@ export class OtlpGrpcTransport implements Transport {
       if (this.#isClosed || signal.aborted) return { kind: 'retry', reason: 'cancelled' };
       return await this.#call(grpc, this.#clientOf(grpc), request, signal);
     } catch (error) {
-      // Certificates that cannot be read or used now may be mended.
-      return { kind: 'retry', reason: error instanceof Error ? error.message : String(error) };
+      return this.#failed(error as Error);
     }
+  }
+
+  #failed(error: { readonly message: string }): Outcome {
+    const { target, tls, keys } = this.#settings;
+    const proxy = grpcProxy(target, process.env);
+    const attempted = { isSecure: tls !== undefined, keys, proxy };
+    return { kind: 'retry', ...failureOf(error, attempted) };
+  }
+
+  #outcome(error: ServiceError, series: number): Outcome {
+    const [details] = error.metadata.get('grpc-status-details-bin');
+    const delay = typeof details === 'object' ? retryDelayMs(details) : undefined;
+    const answer = { code: error.code, message: error.details, retryDelayMs: delay };
+    const unanswered = connectionError(answer);
+    if (unanswered !== undefined) return this.#failed({ message: unanswered });
+    return grpcOutcome(answer, series, this.#settings.keys);
   }
 
   #call(grpc: Grpc, client: Client, request: Uint8Array, signal: AbortSignal): Promise<Outcome> {
@@ -91,7 +113,7 @@ export class OtlpGrpcTransport implements Transport {
           if (error && UNANSWERED.has(error.code)) this.#drop(client);
           resolve(
             error
-              ? outcomeOf(error, countResources(request))
+              ? this.#outcome(error, countResources(request))
               : successOutcome('', response ?? Buffer.alloc(0)),
           );
         },
@@ -138,14 +160,11 @@ export class OtlpGrpcTransport implements Transport {
 /** CANCELLED (by us) and DEADLINE_EXCEEDED. */
 const UNANSWERED: ReadonlySet<number> = new Set([1, 4]);
 
-function outcomeOf(error: ServiceError, series: number): Outcome {
-  const [details] = error.metadata.get('grpc-status-details-bin');
-  const delay = typeof details === 'object' ? retryDelayMs(details) : undefined;
-  return grpcOutcome({ code: error.code, message: error.details, retryDelayMs: delay }, series);
-}
-
 /** A package in CommonJS: not every loader finds its names beside the default. */
 async function loadGrpc(): Promise<Grpc> {
   const loaded: Grpc & { readonly default?: Grpc } = await import('@grpc/grpc-js');
-  return loaded.default ?? loaded;
+  const grpc = loaded.default ?? loaded;
+  // It would write lines of its own between ours; what matters is in the outcomes.
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+  return grpc;
 }

@@ -10,6 +10,7 @@ import {
   connectProxy,
   deadPort,
   httpReceiver,
+  KEYS,
   rawReceiver,
 } from './otlp-receivers.test-support.ts';
 import type { Outcome } from './transport.ts';
@@ -31,6 +32,7 @@ function transport(
     format: 'protobuf',
     compression: 'gzip',
     headers: {},
+    keys: KEYS,
     timeoutMs: 20_000,
     now: () => now,
     ...settings,
@@ -80,18 +82,24 @@ test('as JSON', async (context) => {
   assert.equal(resource.scopeProfiles[0].profiles[0].samples[0].values[0], '1');
 });
 
-test('every status is what the protocol says of it', async (context) => {
+test('every status is what it means', async (context) => {
   let status = 0;
   const receiver = await httpReceiver(context, (response) => {
     response.writeHead(status, { 'retry-after': '7', location: '/elsewhere' });
     response.end('because');
   });
   const to = transport(context, receiver.url);
-  for (status of [300, 301, 302, 307, 308, 400, 401, 403, 404, 408, 415, 418, 500, 501, 505, 599]) {
+  for (status of [400, 418, 422]) {
     const message = `HTTP ${status} because`;
     assert.deepEqual(await send(to), { kind: 'refused', reason: `http_${status}`, message });
   }
-  for (status of [429, 502, 503, 504]) {
+  for (status of [300, 301, 302, 307, 308, 401, 403, 404, 405, 407, 415, 500, 501, 505, 599]) {
+    const outcome = await send(to);
+    assert.ok(outcome.kind === 'retry' && outcome.fault !== undefined, JSON.stringify(outcome));
+    assert.equal(outcome.reason, `HTTP ${status} because`);
+    if (status < 400) assert.match(outcome.mend ?? '', /write \/elsewhere into \{endpoint\}/);
+  }
+  for (status of [408, 429, 502, 503, 504]) {
     const reason = `HTTP ${status} because`;
     assert.deepEqual(await send(to), { kind: 'retry', reason, afterMs: 7000 });
   }
@@ -125,17 +133,17 @@ test('partial success, and success with an answer that makes no sense', async (c
 });
 
 test('nobody listens', async (context) => {
-  await retried(send(transport(context, await deadPort())), /^ECONNREFUSED/);
+  await retried(send(transport(context, await deadPort())), /^nobody listens there/);
 });
 
 test('a receiver that hangs, before and in the middle of its answer', async (context) => {
   const hang = await httpReceiver(context, () => {});
-  await retried(send(transport(context, hang.url, { timeoutMs: 200 })), /^timeout/);
+  await retried(send(transport(context, hang.url, { timeoutMs: 200 })), /^no answer within/);
   const half = await httpReceiver(context, (response) => {
     response.writeHead(200, { 'content-length': '100' });
     response.write('half');
   });
-  await retried(send(transport(context, half.url, { timeoutMs: 200 })), /^timeout/);
+  await retried(send(transport(context, half.url, { timeoutMs: 200 })), /^no answer within/);
 });
 
 test('a slow receiver within the time limit', async (context) => {
@@ -197,9 +205,9 @@ test('TLS, with a certificate of our own where it is asked for', async (context)
 test('certificates that are expired, of others, for others', async (context) => {
   const { ca, expired, foreign, misnamed } = certificates;
   const cases = [
-    [expired, /^CERT_HAS_EXPIRED/],
-    [foreign, /^UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
-    [misnamed, /^ERR_TLS_CERT_ALTNAME_INVALID/],
+    [expired, /certificate has expired/],
+    [foreign, /not trusted here/],
+    [misnamed, /for another name/],
   ] as const;
   for (const [tls, reason] of cases) {
     const { url, received } = await httpReceiver(context, ok, tls);

@@ -1,9 +1,12 @@
 /** OTLP over HTTP, as protobuf or JSON. */
 import { compress } from './compress.ts';
+import type { FaultKeys } from './fault.ts';
 import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
+import { failureOf } from './network-fault.ts';
 import { otlpJson } from './otlp-json.ts';
 import { httpOutcome } from './otlp-outcome.ts';
 import { countResources } from './otlp-requests.ts';
+import { httpProxy } from './proxy.ts';
 import { answeredAt } from './retry-after.ts';
 import type { Outcome, Transport } from './transport.ts';
 
@@ -11,6 +14,8 @@ export interface OtlpHttpSettings extends PosterSettings {
   readonly format: 'protobuf' | 'json';
   readonly compression: 'gzip' | 'zstd' | 'none';
   readonly headers: Readonly<Record<string, string>>;
+  readonly keys: FaultKeys;
+  readonly hasNewFiles?: () => boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -23,14 +28,21 @@ export const VERSION_HEADER = { 'otlp-profiles-development-version': '1' } as co
 export class OtlpHttpTransport implements Transport {
   readonly #settings: OtlpHttpSettings;
   readonly #poster: Poster;
+  readonly hasNewFiles: () => boolean;
 
   constructor(settings: OtlpHttpSettings) {
     this.#settings = settings;
     this.#poster = createPoster(settings);
+    this.hasNewFiles = settings.hasNewFiles ?? (() => false);
   }
 
   async send(request: Uint8Array, signal: AbortSignal): Promise<Outcome> {
-    const { format, compression, headers, now } = this.#settings;
+    const { format, compression, headers, keys, url, now } = this.#settings;
+    const isSecure = url.protocol === 'https:';
+    const failed = (error: Error): Outcome => ({
+      kind: 'retry',
+      ...failureOf(error, { isSecure, keys, proxy: httpProxy(url, process.env) }),
+    });
     try {
       const plain = format === 'json' ? Buffer.from(otlpJson(request)) : request;
       const body = compression === 'none' ? plain : await compress[compression](plain);
@@ -45,19 +57,18 @@ export class OtlpHttpTransport implements Transport {
         },
         signal,
       );
-      if (!('status' in answer))
-        return { kind: 'retry', reason: `${answer.reason}: ${answer.message}` };
+      if (!('status' in answer)) return failed(answer.error);
       const { status, headers: answered } = answer;
       const retryAfter = answered['retry-after'];
       const contentType = answered['content-type'] ?? '';
       return httpOutcome(
-        { status, retryAfter, contentType, body: answer.body },
+        { status, retryAfter, contentType, location: answered.location, body: answer.body },
         countResources(request),
         answeredAt(answered.date, now()),
+        keys,
       );
     } catch (error) {
-      // Certificates that cannot be read now may be readable later.
-      return { kind: 'retry', reason: (error as NodeJS.ErrnoException).code ?? String(error) };
+      return failed(error as Error);
     }
   }
 

@@ -2,31 +2,112 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fuzz } from '../profile/arbitrary-samples.test-support.ts';
-import { grpcOutcome, httpOutcome, retryDelayMs, successOutcome } from './otlp-outcome.ts';
+import type { FaultCode } from './fault.ts';
+import {
+  connectionError,
+  grpcOutcome,
+  httpOutcome,
+  retryDelayMs,
+  successOutcome,
+} from './otlp-outcome.ts';
+import { KEYS } from './otlp-receivers.test-support.ts';
 import { retryAfterMs } from './retry-after.ts';
+import type { Outcome } from './transport.ts';
 
 const now = Date.parse('2026-11-21T16:00:00Z');
 const http = (status: number, retryAfter?: string, text = '', series = 1) =>
-  httpOutcome({ status, retryAfter, contentType: '', body: Buffer.from(text) }, series, now);
+  httpOutcome({ status, retryAfter, contentType: '', body: Buffer.from(text) }, series, now, KEYS);
 const grpc = (code: number, message = '', retryDelayMs?: number, series = 1) =>
-  grpcOutcome({ code, message, retryDelayMs }, series);
+  grpcOutcome({ code, message, retryDelayMs }, series, KEYS);
+
+const PASSING = [408, 425, 429, 502, 503, 504];
+const FAULTY = [401, 402, 403, 404, 405, 406, 407, 410, 415, 421, 426, 431, 451];
 
 test('every status of HTTP', () => {
   for (let status = 200; status < 600; status++) {
-    const isRetried = [429, 502, 503, 504].includes(status);
-    const other = status === 413 ? 'too_large' : isRetried ? 'retry' : 'refused';
+    const rest =
+      status >= 400 && status < 500 && !FAULTY.includes(status) && !PASSING.includes(status);
+    const other = status === 413 ? 'too_large' : rest ? 'refused' : 'retry';
     assert.equal(http(status).kind, status < 300 ? 'delivered' : other, `${status}`);
+    const outcome = http(status);
+    // What an operator can mend is told from an outage, which passes by itself.
+    if (outcome.kind === 'retry')
+      assert.equal(outcome.fault === undefined, PASSING.includes(status), `${status}`);
   }
+});
+
+test('what an operator can mend waits, and says by which key', () => {
+  const cases: readonly (readonly [Outcome, FaultCode, RegExp])[] = [
+    [
+      http(401, undefined, '{"code":"unauthenticated","message":"no org id"}'),
+      'tenant',
+      /\{headers\}/,
+    ],
+    [http(401), 'unauthenticated', /\{headers\}/],
+    [http(400, undefined, 'no org id'), 'tenant', /X-Scope-OrgID/],
+    [http(403), 'forbidden', /\{headers\}/],
+    [http(404, undefined, '404 page not found'), 'not_found', /\{endpoint\}/],
+    [http(404, undefined, "tenant 'x' not found"), 'tenant', /X-Scope-OrgID/],
+    [http(405), 'not_found', /\{endpoint\}/],
+    [http(407), 'proxy', /HTTPS_PROXY/],
+    [http(415), 'unsupported', /\{compression\}/],
+    [http(400, undefined, 'unsupported Content-Encoding'), 'unsupported', /\{compression\}/],
+    [
+      http(400, undefined, 'Client sent an HTTP request to an HTTPS server.'),
+      'wrong_protocol',
+      /https:\/\/ in \{endpoint\}/,
+    ],
+    [http(500), 'server_error', /log/],
+    [grpc(16, 'Received HTTP status code 401'), 'unauthenticated', /X-Scope-OrgID/],
+    [grpc(7), 'forbidden', /\{headers\}/],
+    [grpc(5), 'not_found', /\{endpoint\}/],
+    [grpc(12, 'unknown service'), 'not_found', /\{endpoint\}/],
+    [grpc(3, 'invalid or unsupported otlp-profiles-development-version'), 'unsupported', /update/],
+    [grpc(2), 'server_error', /log/],
+  ];
+  for (const [outcome, code, mend] of cases) {
+    assert.equal(outcome.kind, 'retry', JSON.stringify(outcome));
+    if (outcome.kind !== 'retry') continue;
+    assert.equal(outcome.fault, code, JSON.stringify(outcome));
+    assert.match(outcome.mend ?? '', mend);
+  }
+});
+
+test('requests that can never be taken are not kept', () => {
+  for (const outcome of [
+    http(400, undefined, 'Failed to parse protobuf request'),
+    http(400, undefined, 'profile is outside of ingestion window'),
+    http(400, undefined, 'max label names per series exceeded (per-tenant limit)'),
+    http(422),
+    grpc(3, 'Permanent error: bad profile'),
+    grpc(13, 'grpc: error unmarshalling request: proto: wrong wire type'),
+  ])
+    assert.equal(outcome.kind, 'refused', JSON.stringify(outcome));
+});
+
+test('a web site that answers 200 to everything has taken nothing', () => {
+  const body = Buffer.from('<!doctype html>');
+  const answer = {
+    status: 200,
+    retryAfter: undefined,
+    contentType: 'text/html; charset=utf-8',
+    body,
+  };
+  const outcome = httpOutcome(answer, 1, now, KEYS);
+  assert.ok(outcome.kind === 'retry' && outcome.fault === 'not_found', JSON.stringify(outcome));
 });
 
 test('every code of gRPC, with and without a RetryInfo', () => {
   const retryable = [1, 4, 10, 11, 14, 15];
   for (let code = 1; code <= 16; code++) {
-    assert.equal(grpc(code).kind, retryable.includes(code) ? 'retry' : 'refused', `${code}`);
+    const outcome = grpc(code);
+    assert.equal(outcome.kind, [3, 6].includes(code) ? 'refused' : 'retry', `${code}`);
+    if (outcome.kind === 'retry')
+      assert.equal(outcome.fault === undefined, retryable.includes(code), `${code}`);
     const withInfo = grpc(code, '', 1500);
-    const kind = retryable.includes(code) || code === 8 ? 'retry' : 'refused';
-    assert.equal(withInfo.kind, kind, `${code} with RetryInfo`);
-    if (withInfo.kind === 'retry') assert.equal(withInfo.afterMs, 1500);
+    const passes = retryable.includes(code) || code === 8;
+    assert.equal(withInfo.kind, passes ? 'retry' : grpc(code).kind, `${code} with RetryInfo`);
+    if (passes) assert.deepEqual(withInfo.kind === 'retry' && withInfo.afterMs, 1500);
   }
 });
 
@@ -106,22 +187,20 @@ test('an empty partial success is success, also in JSON', () => {
 });
 
 test('what a receiver says is one line of bounded length', () => {
-  const { message } = http(500, undefined, `a\n\x1b[31mb${'c'.repeat(1000)} limit 30`) as {
+  const { message } = http(422, undefined, `a\n\x1b[31mb${'c'.repeat(1000)} limit 30`) as {
     message: string;
   };
-  assert.match(message, /^HTTP 500 a \[31mbc+ … c+ limit 30$/);
+  assert.match(message, /^HTTP 422 a \[31mbc+ … c+ limit 30$/);
   assert.ok(message.length < 320);
 });
 
 test("grpc-js's empty note is left out", () => {
-  const outcome = grpc(14, 'No connection established. Resolution note: ');
-  assert.deepEqual(outcome, { kind: 'retry', reason: 'gRPC 14 No connection established.' });
+  const said = (message: string) => connectionError({ code: 14, message, retryDelayMs: undefined });
+  assert.equal(said('No connection established. Resolution note: '), 'No connection established.');
   const refused =
-    'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:4317.';
-  assert.deepEqual(grpc(14, `${refused} Resolution note: `), {
-    kind: 'retry',
-    reason: 'gRPC 14 connect ECONNREFUSED 127.0.0.1:4317',
-  });
+    'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:4317 (2026-11-30T17:54:16.040Z).';
+  assert.equal(said(`${refused} Resolution note: `), 'connect ECONNREFUSED 127.0.0.1:4317');
+  assert.equal(said('data refused due to high memory usage'), undefined, "the peer's own words");
 });
 
 test('no bytes of a receiver end in an error', () => {
@@ -133,7 +212,7 @@ test('no bytes of a receiver end in an error', () => {
       const delay = retryDelayMs(bytes);
       assert.ok(delay === undefined || delay >= 0);
       const answer = { status: 503, retryAfter: type, contentType: type, body: bytes };
-      assert.equal(httpOutcome(answer, 1, now).kind, 'retry');
+      assert.equal(httpOutcome(answer, 1, now, KEYS).kind, 'retry');
     }),
     fuzz,
   );

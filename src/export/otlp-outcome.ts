@@ -3,25 +3,37 @@
  * protocol's; where receivers really do otherwise, it says so.
  */
 import { protobufFields } from '../protobuf/protobuf-reader.ts';
+import type { Failure, FaultKeys } from './fault.ts';
+import { faultInWords, isWebPage, statusFault, webPageFailure } from './http-fault.ts';
 import { overRate, passesLater, SMALL_BYTES, speaksOfSize } from './pyroscope-words.ts';
 import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
 
-/** Of opentelemetry-proto, docs/specification.md#otlphttp-response. */
-const RETRYABLE_STATUS: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/**
+ * Of opentelemetry-proto, docs/specification.md#otlphttp-response; and 408 and 425, which proxies say of
+ * requests that nobody has seen. The specification would have all others dropped: what is about the
+ * configuration waits nevertheless (http-fault.ts).
+ */
+const RETRYABLE_STATUS: ReadonlySet<number> = new Set([408, 425, 429, 502, 503, 504]);
 const CONTENT_TOO_LARGE = 413;
 
 /** Codes of gRPC that OTLP names retryable; RESOURCE_EXHAUSTED only with a RetryInfo. */
 const GRPC = {
   ok: 0,
   cancelled: 1,
+  unknown: 2,
   deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
   resourceExhausted: 8,
+  failedPrecondition: 9,
   aborted: 10,
   outOfRange: 11,
+  unimplemented: 12,
   internal: 13,
   unavailable: 14,
   dataLoss: 15,
+  unauthenticated: 16,
 } as const;
 const RETRYABLE_CODES: ReadonlySet<number> = new Set([
   GRPC.cancelled,
@@ -44,12 +56,16 @@ const NOTHING_SAID = / Resolution note:$/;
 /** and wraps what the network said. */
 const NO_CONNECTION = /^No connection established\. Last error: (?:Error: )?(.*?)\.?$/;
 const MAX_END = 150;
+/** Of requests that cannot be understood, with codes and statuses that say less. */
+const MALFORMED = /unmarshal|InvalidArgument|invalid_argument|outside of ingestion window/;
 
 export interface HttpAnswer {
   readonly status: number;
   /** Of the header Retry-After. */
   readonly retryAfter: string | undefined;
   readonly contentType: string;
+  /** Of the header Location. */
+  readonly location?: string | undefined;
   readonly body: Uint8Array;
 }
 
@@ -57,9 +73,17 @@ export interface HttpAnswer {
  * @param series profiles of the request
  * @param now milliseconds since 1970, for a Retry-After that names a date
  */
-export function httpOutcome(answer: HttpAnswer, series: number, now: number): Outcome {
-  const { status, retryAfter, contentType, body } = answer;
-  if (status >= 200 && status < 300) return successOutcome(contentType, body);
+export function httpOutcome(
+  answer: HttpAnswer,
+  series: number,
+  now: number,
+  keys: FaultKeys,
+): Outcome {
+  const { status, retryAfter, contentType, location, body } = answer;
+  if (status >= 200 && status < 300) {
+    if (isWebPage(contentType)) return { kind: 'retry', ...webPageFailure(status, keys) };
+    return successOutcome(contentType, body);
+  }
   const text = new TextDecoder().decode(body);
   const message = `HTTP ${status} ${oneLine(text)}`.trimEnd();
   if (isForParts(text, series)) return { kind: 'too_large', message };
@@ -72,6 +96,8 @@ export function httpOutcome(answer: HttpAnswer, series: number, now: number): Ou
   if (status === CONTENT_TOO_LARGE || (status === 400 && TOO_LARGE.test(text))) {
     return { kind: 'too_large', message };
   }
+  const fault = MALFORMED.test(text) ? undefined : statusFault(status, text, location, keys);
+  if (fault) return { kind: 'retry', reason: message, ...fault };
   return { kind: 'refused', reason: `http_${status}`, message };
 }
 
@@ -82,10 +108,11 @@ export interface GrpcAnswer {
   readonly retryDelayMs: number | undefined;
 }
 
-/** For codes other than 0. @param series profiles of the request */
+/** For codes other than 0 of a peer that answered. @param series profiles of the request */
 export function grpcOutcome(
   { code, message: text, retryDelayMs }: GrpcAnswer,
   series: number,
+  keys: FaultKeys,
 ): Outcome {
   const said = oneLine(text).replace(NOTHING_SAID, '').replace(NO_CONNECTION, '$1');
   const message = `gRPC ${code} ${said}`.trimEnd();
@@ -102,7 +129,56 @@ export function grpcOutcome(
     const after = retryDelayMs === undefined ? {} : { afterMs: retryDelayMs };
     return { kind: 'retry', reason: message, ...after };
   }
+  const fault = MALFORMED.test(text) ? undefined : codeFault(code, text, keys);
+  if (fault) return { kind: 'retry', reason: message, ...fault };
   return { kind: 'refused', reason: `grpc_${code}`, message };
+}
+
+/** Codes that are about the configuration and not about the request, as statusFault() has them of HTTP. */
+function codeFault(
+  code: number,
+  text: string,
+  { address, credentials, tenant, ...keys }: FaultKeys,
+): Omit<Failure, 'reason'> | undefined {
+  const told = faultInWords(text, { address, credentials, tenant, ...keys });
+  if (told) return told;
+  switch (code) {
+    case GRPC.unauthenticated:
+      // Pyroscope says no more than that when it wants a tenant.
+      return {
+        fault: 'unauthenticated',
+        mend: `set or renew the credentials: ${credentials}; a receiver with tenants wants ${tenant}`,
+      };
+    case GRPC.permissionDenied:
+      return {
+        fault: 'forbidden',
+        mend: `let these credentials write profiles, or use others: ${credentials}`,
+      };
+    case GRPC.notFound:
+    case GRPC.unimplemented:
+      return {
+        fault: 'not_found',
+        mend: `nothing takes profiles there: correct host and port in ${address}; a Collector takes them with the feature gate service.profilesSupport and a pipeline for profiles`,
+      };
+    case GRPC.resourceExhausted:
+      return { fault: 'quota', mend: `raise what is allowed at ${address}`, isDoubtful: true };
+    case GRPC.unknown:
+    case GRPC.failedPrecondition:
+    case GRPC.internal:
+      return { fault: 'server_error', mend: "look into the receiver's log", isDoubtful: true };
+    default:
+      return undefined;
+  }
+}
+
+/** No answer, as grpc-js words it; undefined when it is one of the peer's own. */
+export function connectionError({ code, message }: GrpcAnswer): string | undefined {
+  if (code !== GRPC.unavailable) return undefined;
+  const said = oneLine(message).replace(NOTHING_SAID, '');
+  const inner = NO_CONNECTION.exec(said)?.[1];
+  // The same with the time at which it was tried last.
+  if (inner !== undefined) return inner.replace(/ \(\d{4}-\d\d-[^)]*\)$/, '');
+  return /^(Name resolution failed|No connection established)/.test(said) ? said : undefined;
 }
 
 /** Pyroscope would take it in smaller requests. */

@@ -7,6 +7,15 @@ import { type PeerCertificate, TLSSocket } from 'node:tls';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import * as grpc from '@grpc/grpc-js';
 import type { Pair } from './certificates.test-support.ts';
+import type { FaultKeys } from './fault.ts';
+
+/** As the exporter has them. */
+export const KEYS: FaultKeys = {
+  address: '{endpoint}',
+  credentials: '{headers}',
+  tenant: 'X-Scope-OrgID in {headers}',
+  encoding: '{protocol} or {compression}',
+};
 
 export interface ServerTls extends Pair {
   /** Of those whose certificates are asked for. */

@@ -1,9 +1,11 @@
 /** An OTLP receiver as a destination: a Collector, Pyroscope, others. */
 import type { OtlpOptions } from '../profile/otlp.ts';
+import type { FaultKeys } from './fault.ts';
+import { addressOf } from './http-post.ts';
 import { OtlpGrpcTransport, type TlsContents } from './otlp-grpc.ts';
 import { OtlpHttpTransport } from './otlp-http.ts';
 import { encodeRequests, splitRequest } from './otlp-requests.ts';
-import type { Destination, Transport } from './transport.ts';
+import type { Destination } from './transport.ts';
 
 export interface OtlpSettings {
   readonly name: string;
@@ -18,6 +20,8 @@ export interface OtlpSettings {
   readonly timeoutMs: number;
   /** Asked for each request. */
   readonly tls: () => TlsContents;
+  /** Of the files of `tls`. */
+  readonly hasNewFiles?: () => boolean;
   /** No TLS where the endpoint has no scheme. */
   readonly insecure: boolean;
   /** Of one request before compression. */
@@ -36,22 +40,37 @@ export function otlpDestination(settings: OtlpSettings): Destination {
     kind: 'otlp',
     encode: (profile) => encodeRequests(profile, settings.encoding, limits),
     split: splitRequest,
-    transport: settings.protocol === 'grpc' ? overGrpc(settings) : overHttp(settings),
+    ...(settings.protocol === 'grpc' ? overGrpc(settings) : overHttp(settings)),
   };
 }
 
-function overGrpc(settings: OtlpSettings): Transport {
-  const { endpoint, headers, compression, timeoutMs, tls, insecure } = settings;
+type Way = Pick<Destination, 'address' | 'transport'>;
+
+function keysOf({ isWholeUrl }: OtlpSettings): FaultKeys {
+  return {
+    address: isWholeUrl ? '{profiles_endpoint}' : '{endpoint}',
+    credentials: '{headers}',
+    tenant: 'X-Scope-OrgID in {headers}',
+    encoding: '{protocol} or {compression}',
+  };
+}
+
+function overGrpc(settings: OtlpSettings): Way {
+  const { endpoint, headers, compression, timeoutMs, tls, insecure, hasNewFiles } = settings;
   const [, scheme, rest] = /^(https?):\/\/(.*)$/i.exec(endpoint) ?? [undefined, '', endpoint];
   const isSecure = scheme === '' ? !insecure : scheme?.toLowerCase() === 'https';
-  return new OtlpGrpcTransport({
-    target: withPort(rest ?? '', isSecure),
+  const target = withPort(rest ?? '', isSecure);
+  const transport = new OtlpGrpcTransport({
+    target,
     // gRPC knows no zstd.
     compression: compression === 'none' ? 'none' : 'gzip',
     headers,
     timeoutMs,
     tls: isSecure ? tls : undefined,
+    keys: keysOf(settings),
+    ...(hasNewFiles && { hasNewFiles }),
   });
+  return { address: `grpc${isSecure ? 's' : ''}://${target}`, transport };
 }
 
 /** The path of a URL means nothing to gRPC; the ports of schemes are the usual ones. */
@@ -60,17 +79,21 @@ function withPort(rest: string, isSecure: boolean): string {
   return /:\d+$/.test(host) ? host : `${host}:${isSecure ? 443 : 80}`;
 }
 
-function overHttp(settings: OtlpSettings): Transport {
+function overHttp(settings: OtlpSettings): Way {
   const { endpoint, isWholeUrl, protocol, headers, compression, timeoutMs, tls, now } = settings;
+  const { hasNewFiles } = settings;
   const url = new URL(endpoint);
   if (!isWholeUrl) url.pathname = `${url.pathname.replace(/\/+$/, '')}/${PATH}`;
-  return new OtlpHttpTransport({
+  const transport = new OtlpHttpTransport({
     url,
     format: protocol === 'http/json' ? 'json' : 'protobuf',
     headers,
     compression,
     timeoutMs,
     tls,
+    keys: keysOf(settings),
+    ...(hasNewFiles && { hasNewFiles }),
     now,
   });
+  return { address: addressOf(url), transport };
 }

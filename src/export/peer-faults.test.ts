@@ -12,6 +12,7 @@ import {
   faultyWay,
   grpcReceiver,
   httpReceiver,
+  KEYS,
   type ServerTls,
 } from './otlp-receivers.test-support.ts';
 import type { Destination, Transport } from './transport.ts';
@@ -39,7 +40,7 @@ async function receiver(
 }
 
 function transport(protocol: Protocol, port: number, ca?: Buffer): Transport {
-  const common = { compression: 'none', headers: {}, timeoutMs: 0 } as const;
+  const common = { compression: 'none', headers: {}, timeoutMs: 0, keys: KEYS } as const;
   if (protocol === 'grpc') {
     const tls = ca && (() => ({ ca }));
     return new OtlpGrpcTransport({ ...common, target: `127.0.0.1:${port}`, tls });
@@ -58,6 +59,7 @@ function open(context: TestContext, to: Transport, timeoutMs = 60_000): Exporter
   const destination: Destination = {
     name: 'test',
     kind: 'otlp',
+    address: 'test',
     encode: (profile) => (profile as unknown as string[]).map((one) => Buffer.from(one)),
     split: () => undefined,
     transport: to,

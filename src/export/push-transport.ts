@@ -2,7 +2,10 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import { compress } from './compress.ts';
 import { outcomeOfPush } from './connect-outcome.ts';
-import { createPoster, type Poster, type PosterSettings } from './http-post.ts';
+import type { FaultKeys } from './fault.ts';
+import { addressOf, createPoster, type Poster, type PosterSettings } from './http-post.ts';
+import { failureOf } from './network-fault.ts';
+import { httpProxy } from './proxy.ts';
 import { countSeries } from './push-message.ts';
 import { answeredAt } from './retry-after.ts';
 import type { Outcome, Transport } from './transport.ts';
@@ -16,6 +19,8 @@ export interface PushTransportSettings extends Omit<PosterSettings, 'url'> {
   /** Further ones; these win. */
   readonly headers: Readonly<Record<string, string>>;
   readonly compression: 'gzip' | 'none';
+  /** Of certificates and secrets in files. */
+  readonly hasNewFiles?: () => boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -27,13 +32,24 @@ export type Auth =
   | { readonly kind: 'bearer'; readonly token: () => string };
 
 const METHOD = 'push.v1.PusherService/Push';
+const PUSH_KEYS: FaultKeys = {
+  address: '{url}',
+  credentials: '{basic_auth}, {bearer_token_file} or {headers}',
+  tenant: '{tenant}',
+  encoding: '',
+};
+
+/** Of requests, for people. */
+export const pushAddress = (endpoint: URL): string => addressOf(methodUrl(endpoint));
 
 export class PushTransport implements Transport {
   readonly #settings: PushTransportSettings;
   readonly #poster: Poster;
+  readonly hasNewFiles: () => boolean;
 
   constructor(settings: PushTransportSettings) {
     this.#settings = settings;
+    this.hasNewFiles = settings.hasNewFiles ?? (() => false);
     this.#poster = createPoster({ ...settings, url: methodUrl(settings.endpoint) });
   }
 
@@ -42,15 +58,22 @@ export class PushTransport implements Transport {
     let headers: OutgoingHttpHeaders;
     try {
       headers = requestHeaders(this.#settings);
-    } catch {
-      return { kind: 'retry', reason: 'credentials_unreadable' };
+    } catch (error) {
+      return this.#failed(error as Error);
     }
     const body = compression === 'gzip' ? await compress.gzip(request) : request;
     const answer = await this.#poster.post(body, headers, signal);
     const sent = { series: countSeries(request), bytes: request.length };
     if ('status' in answer)
-      return outcomeOfPush(answer, sent, answeredAt(answer.headers.date, now()));
-    return { kind: 'retry', reason: answer.reason };
+      return outcomeOfPush(answer, sent, answeredAt(answer.headers.date, now()), PUSH_KEYS);
+    return this.#failed(answer.error);
+  }
+
+  #failed(error: Error): Outcome {
+    const url = this.#settings.endpoint;
+    const isSecure = url.protocol === 'https:';
+    const attempted = { isSecure, keys: PUSH_KEYS, proxy: httpProxy(url, process.env) };
+    return { kind: 'retry', ...failureOf(error, attempted) };
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import type { Profile } from '../profile/model.ts';
 import { encodePprofMessage } from '../profile/pprof.ts';
 import { halvesOfPprof } from './pprof-halves.ts';
 import { decodePush, encodePush, type PushedSeries, pushedBytes } from './push-message.ts';
-import { PushTransport, type PushTransportSettings } from './push-transport.ts';
+import { PushTransport, type PushTransportSettings, pushAddress } from './push-transport.ts';
 import { type Series, seriesOf } from './series.ts';
 import type { SeriesOptions } from './series-labels.ts';
 import type { Destination } from './transport.ts';
@@ -43,6 +43,7 @@ export function pyroscopeDestination(settings: PyroscopeSettings): Destination {
   return {
     name: settings.name,
     kind: 'pyroscope',
+    address: pushAddress(settings.endpoint),
     encode: (profile) => encodeRequests(profile, settings.series, settings.limits),
     split: splitPush,
     transport: new PushTransport(settings),

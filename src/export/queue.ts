@@ -23,7 +23,12 @@ export interface QueueLimits {
 }
 
 /** For the log; `cause` is stable, `message` for people. */
-export type Warn = (cause: string, message: string) => void;
+export type Warn = (
+  cause: string,
+  message: string,
+  /** What to do, with keys as fault.ts has them. */
+  mend?: string,
+) => void;
 
 /** The oldest request, on its way to the destination. */
 export interface Taken {
@@ -125,6 +130,13 @@ export class Queue {
     this.#dropOld();
     this.#taken = this.#store?.readFirst() ?? this.#memory[0];
     return this.#taken;
+  }
+
+  /** The request behind the one that is taken, which stays where it is; undefined when there is none. */
+  peekSecond(): Taken | undefined {
+    if (this.#taken === undefined || this.#abandoned !== undefined) return undefined;
+    if (this.#store === undefined || this.#store.count === 0) return this.#memory[1];
+    return this.#store.readSecond() ?? (this.#store.count === 1 ? this.#memory[0] : undefined);
   }
 
   /** What was taken has left: it was sent, or is dropped for a reason. */

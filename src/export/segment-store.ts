@@ -135,6 +135,25 @@ export class SegmentStore {
     return undefined;
   }
 
+  /** The request behind the first, unless damage makes it unsure which one that is. Changes nothing. */
+  readSecond(): { readonly sequence: number; readonly request: Uint8Array } | undefined {
+    const [segment, following] = this.#segments;
+    if (this.#count < 2 || segment === undefined || this.#head === undefined) return undefined;
+    try {
+      const isBehind = segment.remaining > 1;
+      const from = isBehind ? segment : following;
+      const at = isBehind ? this.#head.next : following?.offset;
+      if (from === undefined || at === undefined) return undefined;
+      const found = from.find(at);
+      const request = found.kind === 'entry' ? from.request(at, found.header) : undefined;
+      if (found.kind !== 'entry' || request === undefined) return undefined;
+      return { sequence: found.header.sequence, request };
+    } catch {
+      // It is told when its turn comes.
+      return undefined;
+    }
+  }
+
   /** Removes what first() returned. */
   removeFirst(): void {
     const { header, next } = this.#head!;

@@ -7,6 +7,7 @@ import { backoffMs, type RetryLimits } from './backoff.ts';
 import { type BreakerLimits, type BreakerState, CircuitBreaker } from './circuit-breaker.ts';
 import type { Clock } from './clock.ts';
 import type { DropReason } from './drops.ts';
+import type { StandingFault } from './fault.ts';
 import type { Queue, Taken, Warn } from './queue.ts';
 import type { Destination, Outcome } from './transport.ts';
 
@@ -20,12 +21,22 @@ export interface SenderLimits {
 /** What it says of itself; the exporter's owner logs it. */
 export interface SenderEvents {
   readonly warn: Warn;
+  /** The first request of all has arrived. */
+  readonly arrived: () => void;
+  /** Nothing is taken until somebody mends this; told when it begins, and when it becomes another. */
+  readonly faulty: (fault: StandingFault) => void;
   /** The destination answers again. @param failures attempts in a row before this one */
   readonly recovered: (failures: number) => void;
 }
 
 /** A peer may say "in a year". */
 const MAX_RETRY_AFTER_MS = 3_600_000;
+/** How long a fault holds up the oldest request until another one tries whether it is about that one alone. */
+const PROBE_MS = 300_000;
+/** An error inside the receiver may be luck: a request that alone meets it gets so many attempts. */
+const DOUBTS = 3;
+/** Files of credentials are looked at so often while a fault stands. */
+const LOOK_MS = 2_000;
 
 /** What is known of the oldest request, from its first attempt until it leaves. */
 interface Attempt {
@@ -34,7 +45,15 @@ interface Attempt {
   readonly since: number;
   /** Still to be sent, in order; undefined as long as it is whole. */
   parts: Uint8Array[] | undefined;
+  /** Monotonic time from when on another request may try; undefined = it has met no fault. */
+  probeAt: number | undefined;
+  /** Faults that it has met. */
+  faults: number;
+  /** Another was taken after this one met its fault. */
+  isSuspect: boolean;
 }
+
+type Retry = Outcome & { readonly kind: 'retry' };
 
 export class Sender {
   readonly #queue: Queue;
@@ -52,6 +71,12 @@ export class Sender {
   #closing: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   #cancelDeadline: (() => void) | undefined;
   #abort: AbortController | undefined;
+  #fault: StandingFault | undefined;
+  #hasArrived = false;
+  /** Sequence of a request that was delivered before its turn. */
+  #delivered: number | undefined;
+  /** The peer has refused single requests as if all were meant. */
+  #isPicky = false;
   sent = 0;
   sendFailed = 0;
   requestBytes = 0;
@@ -79,6 +104,11 @@ export class Sender {
 
   get breaker(): BreakerState {
     return this.#breaker.state;
+  }
+
+  /** What keeps everything from being taken, as of the last answer. */
+  get fault(): StandingFault | undefined {
+    return this.#fault;
   }
 
   get inFlight(): number {
@@ -114,10 +144,23 @@ export class Sender {
     return promise;
   }
 
+  /** Something may have been mended: tries now, unless the peer has forbidden that. */
+  tryNow(): void {
+    if (this.#state !== 'waiting' || this.#clock.monotonic() < this.#forbiddenUntil) return;
+    this.#cancel?.();
+    this.#next();
+  }
+
   /** Idle or waiting before: sends the oldest request, if there is one. */
   #next(): void {
-    const taken = this.#queue.take();
+    let taken = this.#queue.take();
     this.#forgetOthers(taken);
+    if (taken !== undefined && taken.sequence === this.#delivered) {
+      this.#delivered = undefined;
+      this.sent++;
+      this.#queue.settle('sent');
+      taken = this.#queue.take();
+    }
     if (taken === undefined) {
       this.#state = 'idle';
       if (this.#closing !== undefined) this.#stop();
@@ -127,8 +170,12 @@ export class Sender {
       sequence: taken.sequence,
       since: this.#clock.monotonic(),
       parts: undefined,
+      probeAt: undefined,
+      faults: 0,
+      isSuspect: false,
     };
-    this.#send(this.#attempt.parts?.[0] ?? taken.request);
+    const request = this.#attempt.parts?.[0] ?? taken.request;
+    this.#send(request, (outcome) => this.#settle(outcome, request));
   }
 
   /** The request of the last attempt gave way, and its parts with it. */
@@ -138,7 +185,7 @@ export class Sender {
     this.#attempt = undefined;
   }
 
-  #send(request: Uint8Array): void {
+  #send(request: Uint8Array, settled: (outcome: Outcome) => void): void {
     this.#state = 'sending';
     this.#breaker.attempt();
     this.requestBytes += request.length;
@@ -149,10 +196,14 @@ export class Sender {
       if (this.#abort !== abort) return;
       this.#abort = undefined;
       this.#cancel?.();
-      this.#settle(outcome, request);
+      settled(outcome);
     };
     this.#cancel = this.#clock.after(this.#limits.timeoutMs, () => {
-      settle({ kind: 'retry', reason: `no answer within ${this.#limits.timeoutMs} ms` });
+      settle({
+        kind: 'retry',
+        reason: `no answer within ${this.#limits.timeoutMs} ms`,
+        mend: 'a slow receiver needs a longer {timeout}',
+      });
       abort.abort();
     });
     const broken = (cause: unknown): void => settle({ kind: 'retry', reason: String(cause) });
@@ -167,11 +218,7 @@ export class Sender {
     if (outcome.kind !== 'retry') this.#answered();
     switch (outcome.kind) {
       case 'delivered':
-        this.rejected += outcome.rejected;
-        if (outcome.rejected > 0) {
-          const what = `the receiver has rejected ${outcome.rejected} of a request`;
-          this.#events.warn('partial_success', `${what}: ${outcome.message}`);
-        }
+        this.#noteRejected(outcome);
         this.#leave('sent');
         return;
       case 'refused':
@@ -185,13 +232,25 @@ export class Sender {
         this.#split(request, outcome.message);
         return;
       case 'retry':
-        this.#retry(outcome);
+        this.#retry(outcome, request);
     }
+  }
+
+  #noteRejected({ rejected, message }: Outcome & { readonly kind: 'delivered' }): void {
+    if (!this.#hasArrived) this.#events.arrived();
+    this.#hasArrived = true;
+    this.rejected += rejected;
+    if (rejected > 0)
+      this.#events.warn(
+        'partial_success',
+        `the receiver has rejected ${rejected} of a request: ${message}`,
+      );
   }
 
   #answered(): void {
     const { failures } = this.#breaker;
     this.#breaker.succeeded();
+    this.#fault = undefined;
     if (failures > 0) this.#events.recovered(failures);
   }
 
@@ -234,13 +293,81 @@ export class Sender {
     this.#next();
   }
 
-  #retry({ reason, afterMs }: Outcome & { readonly kind: 'retry' }): void {
+  #retry(outcome: Retry, request: Uint8Array): void {
+    const attempt = this.#attempt!;
+    if (outcome.fault === undefined) attempt.isSuspect = false;
+    else attempt.faults++;
+    if (attempt.isSuspect && attempt.faults >= (outcome.isDoubtful ? DOUBTS : 2)) {
+      this.#dropAlone(outcome);
+      return;
+    }
+    this.#noteFailure(outcome);
+    if (outcome.fault !== undefined && !attempt.isSuspect && this.#probe(outcome, request)) return;
+    this.#pause(outcome);
+  }
+
+  #noteFailure({ reason, fault: code, mend }: Retry): void {
     this.#breaker.failed();
     this.sendFailed++;
+    if (code === undefined) {
+      this.#events.warn(
+        'send_failed',
+        `${reason}; it is tried again, and what comes meanwhile waits in the queue`,
+        mend,
+      );
+      return;
+    }
+    const isNew = this.#fault?.code !== code;
+    const sinceMs = isNew ? this.#clock.now() : this.#fault!.sinceMs;
+    this.#fault = { code, reason, mend: mend ?? '', sinceMs };
+    if (isNew) this.#events.faulty(this.#fault);
+  }
+
+  /**
+   * The oldest request has met a fault as if nothing could be taken. Is that so? The one behind
+   * it tells: when that is taken, and the oldest then is not, the fault is that one's alone.
+   * Otherwise one request that a filter on the way dislikes would hold up all others for ever.
+   * @returns whether one is on its way
+   */
+  #probe({ isDoubtful = false }: Retry, request: Uint8Array): boolean {
+    const attempt = this.#attempt!;
+    const now = this.#clock.monotonic();
+    attempt.probeAt ??= now + (isDoubtful || this.#isPicky ? 0 : PROBE_MS);
+    if (this.#closing !== undefined || now < attempt.probeAt) return false;
+    const second = this.#queue.peekSecond();
+    if (second === undefined) return false;
+    this.#send(second.request, (outcome) => {
+      if (outcome.kind === 'retry') {
+        this.#isPicky = false;
+        attempt.probeAt = this.#clock.monotonic() + PROBE_MS;
+        this.#noteFailure(outcome);
+        this.#pause(outcome);
+        return;
+      }
+      this.#answered();
+      if (outcome.kind === 'delivered') {
+        this.#noteRejected(outcome);
+        this.#delivered = second.sequence;
+      }
+      attempt.isSuspect = true;
+      this.#send(request, (verdict) => this.#settle(verdict, request));
+    });
+    return true;
+  }
+
+  /** Others are taken: the fault is about this request. */
+  #dropAlone({ fault, reason }: Retry): void {
+    this.#isPicky = true;
+    this.#answered();
     this.#events.warn(
-      'send_failed',
-      `cannot send: ${reason}; tried again, and what comes meanwhile waits in the queue`,
+      `refused_${fault}`,
+      `the receiver takes other requests, but not this one, which is dropped: ${reason}`,
     );
+    this.#leave('refused');
+  }
+
+  /** Until the next attempt. */
+  #pause({ afterMs, fault }: Retry): void {
     const { maxElapsedMs } = this.#limits.retry;
     const now = this.#clock.monotonic();
     if (maxElapsedMs > 0 && now - this.#attempt!.since >= maxElapsedMs) {
@@ -260,7 +387,19 @@ export class Sender {
         : backoffMs(this.#limits.retry, this.#breaker.failures, random);
     const demanded = Math.min(Math.max(afterMs ?? 0, 0), MAX_RETRY_AFTER_MS);
     this.#forbiddenUntil = now + demanded;
-    this.#cancel = this.#clock.after(Math.max(pause, demanded), () => this.#next());
+    this.#wait(Math.max(pause, demanded), fault !== undefined);
+  }
+
+  /** With files that may be mended: until one of them is another, at most. */
+  #wait(ms: number, isFaulty: boolean): void {
+    const { transport } = this.#destination;
+    const looks = isFaulty && transport.hasNewFiles !== undefined;
+    const step = looks ? Math.min(ms, LOOK_MS) : ms;
+    this.#cancel = this.#clock.after(step, () => {
+      const isMended = looks && this.#clock.monotonic() >= this.#forbiddenUntil;
+      if (step >= ms || (isMended && transport.hasNewFiles())) this.#next();
+      else this.#wait(ms - step, isFaulty);
+    });
   }
 
   /** All parts of it; the next request waits as this one would have. */

@@ -40,6 +40,7 @@ function reading(exporter: string): ExporterReading {
     requestBytes: 1e5,
     breaker: 'half_open',
     inFlight: 1,
+    fault: undefined,
   };
 }
 
@@ -90,6 +91,7 @@ test('every name of the design is there, with its labels and type', () => {
     flametap_exporter_request_bytes_total: 'exporter',
     flametap_exporter_in_flight: 'exporter',
     flametap_exporter_breaker_state: 'exporter,state',
+    flametap_exporter_fault: 'exporter,fault',
   });
 });
 

@@ -1,6 +1,19 @@
 /** The metrics of the exporters, each under its name. */
 import type { Family, Sample } from './exposition.ts';
 
+/** What keeps an exporter's receiver from taking anything until somebody mends it. */
+export interface ExporterFault {
+  /** Stable, of a few. */
+  readonly code: string;
+  readonly to: string;
+  /** What happened, where, and what to do about it. */
+  readonly message: string;
+  /** Of the configuration, the likeliest first. */
+  readonly keys: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly sinceMs: number;
+}
+
 /** As of now; counts are since the start. */
 export interface ExporterReading {
   readonly exporter: string;
@@ -22,6 +35,7 @@ export interface ExporterReading {
   readonly requestBytes: number;
   readonly breaker: 'closed' | 'open' | 'half_open';
   readonly inFlight: number;
+  readonly fault: ExporterFault | undefined;
 }
 
 const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
@@ -94,5 +108,16 @@ export function* exporterFamilies(exporters: readonly ExporterReading[]): Iterab
         labels: { state },
         value: reading.breaker === state ? 1 : 0,
       })),
+  );
+  yield family(
+    'fault',
+    'What keeps the receiver from taking anything until somebody mends it (its credentials, address, certificate, …): 1 at the fault that stands. Requests wait meanwhile.',
+    'gauge',
+    ({ fault }) => [
+      // 0 when none stands, so that an alert has something to look at.
+      ...(fault
+        ? [{ labels: { fault: fault.code }, value: 1 }]
+        : [{ labels: { fault: 'none' }, value: 0 }]),
+    ],
   );
 }

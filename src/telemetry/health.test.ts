@@ -39,3 +39,19 @@ test('short intervals have a minute all the same', () => {
   now = 60_000;
   assert.ok(health.live.ok);
 });
+
+test('not ready while a receiver takes nothing until somebody mends it; a restart would not help', () => {
+  const health = new Health(10_000, () => 0);
+  let faults: string[] = [];
+  health.watchExporters(() => faults);
+  health.sampling();
+  health.exportersOpen();
+  health.flushed();
+  assert.ok(health.ready.ok);
+  faults = ['otlp tenant exporters.0.otlp.headers'];
+  assert.deepEqual(health.ready, {
+    ok: false,
+    words: 'profiles wait: otlp tenant exporters.0.otlp.headers',
+  });
+  assert.ok(health.live.ok);
+});

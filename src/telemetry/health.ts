@@ -17,6 +17,7 @@ export class Health {
   #lastFlush: number | undefined;
   #since: number;
   #exporters = false;
+  #faults: () => readonly string[] = () => [];
 
   /** @param now milliseconds of a clock that only goes forward */
   constructor(intervalMs: number, now: () => number = () => performance.now()) {
@@ -43,6 +44,11 @@ export class Health {
     this.#exporters = true;
   }
 
+  /** @param faults one for each exporter whose receiver takes nothing until somebody mends it; without secrets */
+  watchExporters(faults: () => readonly string[]): void {
+    this.#faults = faults;
+  }
+
   stopping(): void {
     this.#state = 'stopping';
   }
@@ -56,11 +62,13 @@ export class Health {
     return { ok: true, words: this.#state };
   }
 
-  /** Sampling, and the first profile has been made and has somewhere to go. */
+  /** Sampling, the first profile has been made, and every exporter has somewhere to send it as far as is known. */
   get ready(): Verdict {
     if (this.#state !== 'sampling') return no(this.#state);
     if (!this.#exporters) return no('exporters are not open yet');
     if (this.#lastFlush === undefined) return no('no profile has been made yet');
+    const faults = this.#faults();
+    if (faults.length > 0) return no(`profiles wait: ${faults.join('; ')}`);
     return this.live;
   }
 }

@@ -34,6 +34,7 @@ function everything(): string {
     requestBytes: 8,
     breaker: 'open',
     inFlight: 1,
+    fault: undefined,
   } as const;
   return metrics.render({
     processes: 3,
