@@ -13,8 +13,6 @@ const WANTS_TLS =
 const ENCODING = /unsupported (content-?encoding|content-?type|media type)/i;
 const VERSION = /otlp-profiles-development-version/i;
 
-export const speaksOfTenant = (text: string): boolean => TENANT.test(text);
-
 /** Faults that a receiver tells in words, whatever its status or code. */
 export function faultInWords(text: string, keys: FaultKeys): Omit<Failure, 'reason'> | undefined {
   if (TENANT.test(text))
