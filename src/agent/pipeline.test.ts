@@ -11,6 +11,7 @@ const INTERVAL = {
   host: 'host',
   lost: {},
   eventsLost: {},
+  timingMs: {},
 };
 
 /** Of no process that there is, so that all of it is the test's. */

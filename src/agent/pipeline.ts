@@ -43,6 +43,7 @@ export interface Interval {
   readonly host: string | undefined;
   readonly lost: Readonly<Record<string, number>>;
   readonly eventsLost: Readonly<Record<string, number>>;
+  readonly timingMs: Readonly<Record<string, number>>;
 }
 
 export class Pipeline {
@@ -144,6 +145,7 @@ export class Pipeline {
       lost: withoutZeros({ ...interval.lost, malformed_record: this.#takeMalformed() }),
       eventsLost: withoutZeros({ ...interval.eventsLost, mapping_ring_full: sidebandLost }),
       problems,
+      timingMs: withoutZeros(interval.timingMs),
     });
     this.#unnamed = (this.#unnamed ?? 0) + profile.tally.framesUnnamed;
     return profile;

@@ -2,16 +2,18 @@
 import { hostname } from 'node:os';
 import { loadAddon } from '../capture/addon.ts';
 import { cgroupScope } from '../capture/cgroup.ts';
-import { type Counters, LiveCapture } from '../capture/live.ts';
+import { IntervalClock } from '../capture/interval-clock.ts';
+import { LiveCapture } from '../capture/live.ts';
+import { LOST_COUNTERS } from '../capture/record.ts';
 import { ChunkKind, RecordingError, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
 import { DEFAULT_LABELS, idKeys, type WantedKey, wantedKeys } from '../context/wanted-keys.ts';
 import type { Profile } from '../profile/model.ts';
-import { nanoseconds, unixTime } from '../units/units.ts';
 import { thisMachine } from './doctor-machine.ts';
 import { KernelCost } from './kernel-cost.ts';
+import { LiveIntervals } from './live-intervals.ts';
 import type { Snapshot } from './messages.ts';
-import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
+import { Pipeline, patienceOf } from './pipeline.ts';
 import { refusal, refuseOtherPids } from './refusal.ts';
 import { startReplay } from './replay.ts';
 
@@ -35,22 +37,17 @@ export async function startProfiler(options: ProfilerOptions): Promise<Profiler>
   return options.replay ? startReplay(options, options.replay) : LiveProfiler.start(options);
 }
 
-/** Totals of the kernel side that count as samples lost. */
-const LOST_COUNTERS = ['ring_full', 'no_ring', 'no_scratch', 'swallowed'] as const;
-
 export class LiveProfiler implements Profiler {
   readonly #capture: LiveCapture;
   readonly #pipeline: Pipeline;
   #recording: RecordingWriter | undefined;
   /** Why the recording is not whole. */
   #recordingFailure: RecordingError | undefined;
-  readonly #hz: number;
+  readonly #intervals: LiveIntervals;
   readonly #buffer: ArrayBuffer;
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #sideband = new Uint8Array(SIDEBAND_BYTES);
   readonly #timers: NodeJS.Timeout[] = [];
-  #since = now();
-  #last: Counters;
   /** Measured for an agent only: others are too short to be worth it. */
   readonly #cost: KernelCost | undefined;
   #failure: Error | undefined;
@@ -101,19 +98,19 @@ export class LiveProfiler implements Profiler {
   private constructor(capture: LiveCapture, pipeline: Pipeline, options: ProfilerOptions) {
     this.#capture = capture;
     this.#pipeline = pipeline;
-    this.#hz = options.hz;
     this.#buffer = new ArrayBuffer(Math.max(DRAIN_BYTES, options.ringBytes ?? RING_BYTES));
     this.#bytes = new Uint8Array(this.#buffer);
+    const clock = new IntervalClock(capture.readClocks);
+    this.#intervals = new LiveIntervals(capture, clock, options.hz);
     this.#recording =
       options.saveRecords === undefined
         ? undefined
         : new RecordingWriter(options.saveRecords, {
             hz: options.hz,
-            startTime: String(this.#since),
+            startTime: String(this.#intervals.startTime),
             host: hostname(),
             labels: [...(options.labels ?? DEFAULT_LABELS)],
           });
-    this.#last = capture.counters();
     this.#cost = options.steady ? new KernelCost(capture) : undefined;
   }
 
@@ -123,7 +120,7 @@ export class LiveProfiler implements Profiler {
     } catch (cause) {
       throw explained(cause);
     }
-    this.#since = now();
+    this.#intervals.next();
     this.#capture.onReadable(() => this.#tick());
     this.#timers.push(
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
@@ -171,17 +168,13 @@ export class LiveProfiler implements Profiler {
   async flush(): Promise<Profile> {
     this.#tick();
     this.#check();
-    const startTime = this.#since;
-    this.#since = now();
-    if (this.#stopped) await this.#pipeline.settle();
-    const lost = this.#lostSince();
-    return this.#pipeline.profile({
-      startTime: unixTime(startTime),
-      duration: nanoseconds(Number(this.#since - startTime)),
-      period: periodOf(this.#hz),
-      host: undefined,
-      ...lost,
-    });
+    const interval = this.#intervals.next();
+    if (!this.#stopped) return this.#pipeline.profile({ ...interval, host: undefined });
+    // All is quiet now: what the kernel sent and what arrives must be the same.
+    await this.#pipeline.settle();
+    const unaccounted = this.#intervals.unaccounted(this.#pipeline.samples);
+    const lost = { ...interval.lost, unaccounted };
+    return this.#pipeline.profile({ ...interval, lost, host: undefined });
   }
 
   async stop(): Promise<Profile> {
@@ -201,22 +194,6 @@ export class LiveProfiler implements Profiler {
       this.#capture.close();
       await this.#pipeline.close();
     }
-  }
-
-  /** Samples and events that the kernel side lost since the last call. */
-  #lostSince(): { lost: Record<string, number>; eventsLost: Record<string, number> } {
-    const counters = this.#capture.counters();
-    const since = (name: keyof Counters) => counters[name] - this.#last[name];
-    const lost: Record<string, number> = Object.fromEntries(
-      LOST_COUNTERS.map((name) => [name, since(name)]),
-    );
-    if (this.#stopped) {
-      // All is quiet now: what the kernel sent and what arrived must be the same.
-      lost.unaccounted = counters.sent + counters.deferred - this.#pipeline.samples;
-    }
-    const eventsLost = { event_ring_full: since('event_ring_full') };
-    this.#last = counters;
-    return { lost, eventsLost };
   }
 
   #measure(): void {
@@ -322,9 +299,4 @@ function explained(cause: unknown): unknown {
     cause,
     thisMachine('/', async () => ''),
   );
-}
-
-/** Wall clock in nanoseconds. */
-function now(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
 }

@@ -1,4 +1,5 @@
 /** Replays a recording through the pipeline of live records. */
+import { LOST_COUNTERS } from '../capture/record.ts';
 import { type About, ChunkKind, RecordingError, readRecording } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
 import { wantedKeys } from '../context/wanted-keys.ts';
@@ -86,6 +87,7 @@ class Replay implements Profiler {
         host: this.#about.host,
         lost: this.#lost,
         eventsLost: {},
+        timingMs: {},
       });
     } finally {
       await this.#pipeline.close();
@@ -104,8 +106,9 @@ class Replay implements Profiler {
         this.#pipeline.consume(bytes.buffer, bytes.length, sideband);
         sideband = new Uint8Array();
       } else if (kind === ChunkKind.Counters) {
-        const ring_full = Number(readJson(this.#path, bytes).ring_full ?? 0);
-        if (ring_full > 0) this.#lost = { ring_full };
+        const counters = readJson(this.#path, bytes);
+        const counts = LOST_COUNTERS.map((name) => [name, Number(counters[name] ?? 0)] as const);
+        this.#lost = Object.fromEntries(counts.filter(([, count]) => Number.isSafeInteger(count)));
       }
       if (++chunks % CHUNKS_PER_WAIT === 0) await this.#pipeline.settle();
     }

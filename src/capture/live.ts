@@ -169,6 +169,8 @@ export class LiveCapture {
     this.#cpus.follow();
   }
 
+  readonly readClocks = (): BigUint64Array => this.#addon.clocks();
+
   /** Since the start. */
   get unsampled(): UnsampledTimes {
     return this.#cpus.unsampled;

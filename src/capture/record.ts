@@ -53,6 +53,8 @@ export const COUNTERS = [
   'late',
 ] as const;
 export type Counter = (typeof COUNTERS)[number];
+/** Those that count samples lost. */
+export const LOST_COUNTERS = ['ring_full', 'no_ring', 'no_scratch', 'swallowed'] as const;
 
 /** `enum ft_go_state` by name, in its order. */
 export const GO_STATES = [

@@ -19,7 +19,7 @@ import { findRoot, versionOf } from './installation.ts';
 import type { Log } from './log.ts';
 import { openOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
-import { worrying } from './progress.ts';
+import { unusualTimes, worrying } from './progress.ts';
 
 /** A secret would be seen by all in the list of processes if it were an option. */
 export const TOKEN_VARIABLE = 'FLAMETAP_TOKEN';
@@ -274,13 +274,17 @@ export class Agent {
 
   /** Takes each profile where it belongs. */
   #keep(profile: Profile): void {
-    const { taken, exported, lost, eventsLost, problems } = profile.tally;
+    const { taken, exported, lost, eventsLost, problems, timingMs } = profile.tally;
     this.#log.info({ taken, exported, processes: profile.processes.length }, 'profile');
     for (const [reason, samples] of Object.entries(lost))
       this.#observation.warn(`lost ${reason}`, { reason, samples }, 'samples were lost');
     for (const [reason, events] of Object.entries(eventsLost)) {
       const what = 'news of processes were lost: names or callers may be missing';
       this.#observation.warn(`lost ${reason}`, { reason, events }, what);
+    }
+    for (const [reason, milliseconds] of unusualTimes(timingMs)) {
+      const what = 'time without samples, or that the clock was set by';
+      this.#observation.warn(`timing ${reason}`, { reason, milliseconds }, what);
     }
     for (const [problem, count] of worrying(problems)) {
       if (PASSING_PROBLEMS.has(problem)) continue;

@@ -80,6 +80,22 @@ export function worrying(problems: Tally['problems']): [reason: string, count: n
   return Object.entries(problems).filter(([reason, count]) => count > 0 && !ENDED.has(reason));
 }
 
+/**
+ * What somebody should know of the time of a profile. A late timer is left out: on machines
+ * that share their CPUs with others it is an everyday matter, which metrics and tally show.
+ */
+export function unusualTimes(timingMs: Tally['timingMs']): [reason: string, ms: number][] {
+  return Object.entries(timingMs).filter(([reason, ms]) => ms > 0 && reason !== 'late_timer');
+}
+
+/** @returns what was unusual about the time, undefined when nothing was */
+export function timingText({ timingMs }: Tally): string | undefined {
+  const reasons = unusualTimes(timingMs);
+  if (reasons.length === 0) return undefined;
+  const list = reasons.map(([reason, ms]) => `${reason} ${formatDuration(ms)}`).join(', ');
+  return `time without samples, or that the clock was set by: ${list}`;
+}
+
 /** @returns what was refused of files, undefined when nothing was */
 export function problemsText({ problems }: Tally): string | undefined {
   const reasons = worrying(problems);

@@ -11,7 +11,7 @@ import { EXIT_CODES, type Manual } from './manual.ts';
 import { defaulted, flag, type ParsedLine, parseLine, repeated, single, text } from './options.ts';
 import { type Output, openOutput, streamOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
-import { problemsText, showProgress, tallyText, waitingText } from './progress.ts';
+import { problemsText, showProgress, tallyText, timingText, waitingText } from './progress.ts';
 import { formatDuration, formatSize, oneOf, parseDuration, wholeNumber } from './quantity.ts';
 import { MAX_DEPTH, samplingOptions } from './sampling-options.ts';
 
@@ -351,6 +351,8 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
     await stderr.write(
       `flametap: written to ${output.name} (${line.values.format}, ${formatSize(size)})\n`,
     );
+    const times = timingText(profile.tally);
+    if (times !== undefined) await stderr.write(`flametap: ${times}\n`);
     const refused = problemsText(profile.tally);
     if (refused !== undefined) await stderr.write(`flametap: ${refused}\n`);
     for (const remark of remarks) await stderr.write(`flametap: ${remark}\n`);

@@ -81,6 +81,7 @@ function profileOf(options: ProfilerOptions, count: number): Profile {
       labelsLost: {},
       eventsLost: {},
       problems: {},
+      timingMs: {},
     },
     host: '',
   };

@@ -50,6 +50,7 @@ test('small golden: inlined call, unnamed frame, kernel frame, marker', () => {
     framesUnnamed: 2,
     eventsLost: {},
     problems: {},
+    timingMs: {},
   });
 });
 

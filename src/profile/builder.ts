@@ -62,6 +62,7 @@ export interface ProfileFacts {
   readonly lost?: Readonly<Record<string, number>>;
   readonly eventsLost?: Readonly<Record<string, number>>;
   readonly problems?: Readonly<Record<string, number>>;
+  readonly timingMs?: Readonly<Record<string, number>>;
 }
 
 const maxCount = 0xffff_ffff;
@@ -154,6 +155,7 @@ export class ProfileBuilder {
       ...this.#countFrames(stacks, samples),
       eventsLost: { ...facts.eventsLost },
       problems: { ...facts.problems },
+      timingMs: { ...facts.timingMs },
     };
     checkTally(tally);
     return {

@@ -63,6 +63,7 @@ test('small golden', () => {
       frames_unnamed: 2,
       events_lost: {},
       problems: {},
+      timing_ms: {},
     },
     start_ms: 1_790_000_000_000,
     duration_ns: 10_000_000_000,

@@ -7,7 +7,8 @@
  *     "type": "native", "inlined": false}],
  *   "count": 3, "trace_id": null, "span_id": null, "labels": {}}],
  *  "tally": {"taken": 3, "exported": 3, "lost": {}, "truncated": {}, "deferred": {},
- *   "labels_lost": {}, "frames_named": 3, "frames_unnamed": 0, "events_lost": {}, "problems": {}},
+ *   "labels_lost": {}, "frames_named": 3, "frames_unnamed": 0, "events_lost": {}, "problems": {},
+ *   "timing_ms": {}},
  *  "start_ms": 1790000000000, "duration_ns": 10000000000, "period_ns": 10101010, "host": "web-1"}
  * ```
  *
@@ -112,5 +113,6 @@ function tallyObject(tally: Tally): unknown {
     frames_unnamed: tally.framesUnnamed,
     events_lost: tally.eventsLost,
     problems: tally.problems,
+    timing_ms: tally.timingMs,
   };
 }

@@ -107,6 +107,8 @@ export interface Tally {
   readonly eventsLost: Readonly<Record<string, number>>;
   /** What was refused of the files that names and unwinding rules come from, by reason; no samples. */
   readonly problems: Readonly<Record<string, number>>;
+  /** What was unusual about the time of the profile, in milliseconds, by reason: CPU time without samples, suspension, the clock set. */
+  readonly timingMs: Readonly<Record<string, number>>;
 }
 
 /**

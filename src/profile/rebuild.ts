@@ -103,6 +103,7 @@ const PARTS: Readonly<Record<string, keyof Tally>> = {
   labels_lost: 'labelsLost',
   events_lost: 'eventsLost',
   problems: 'problems',
+  timing_ms: 'timingMs',
 };
 
 /** What the file tells; a part of a profile still has the tally of the whole. */
@@ -118,6 +119,7 @@ function tallyOf(entries: Iterable<readonly [string, number]>, exported: number)
     labelsLost: {},
     eventsLost: {},
     problems: {},
+    timingMs: {},
   };
   for (const [key, count] of entries) {
     if (!Number.isSafeInteger(count) || count < 0) continue;

@@ -14,6 +14,7 @@ const good: Tally = {
   labelsLost: {},
   eventsLost: { event_ring_full: 3 },
   problems: { debug_info_time_limit: 1 },
+  timingMs: { suspended: 3_600_000 },
 };
 
 test('a tally that adds up passes', () => {
@@ -44,5 +45,6 @@ test('lines name every number once', () => {
     'flametap.tally.deferred.no_table=7',
     'flametap.tally.events_lost.event_ring_full=3',
     'flametap.tally.problems.debug_info_time_limit=1',
+    'flametap.tally.timing_ms.suspended=3600000',
   ]);
 });

@@ -21,6 +21,7 @@ export function checkTally(tally: Tally): void {
     ...Object.values(tally.labelsLost),
     ...Object.values(tally.eventsLost),
     ...Object.values(tally.problems),
+    ...Object.values(tally.timingMs),
   ];
   if (!numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) {
     throw new TallyError('the tally holds something that is no count');
@@ -60,6 +61,7 @@ export function tallyEntries(tally: Tally): readonly (readonly [key: string, cou
     labels_lost: tally.labelsLost,
     events_lost: tally.eventsLost,
     problems: tally.problems,
+    timing_ms: tally.timingMs,
   };
   for (const [part, counts] of Object.entries(parts)) {
     for (const reason of Object.keys(counts).sort()) {

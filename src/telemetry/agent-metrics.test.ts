@@ -75,6 +75,8 @@ test('every name of the design is there, with its labels and type', () => {
     flametap_labels_lost_total: 'reason',
     flametap_unwind_errors_total: 'reason',
     flametap_events_lost_total: 'reason',
+    flametap_unsampled_seconds_total: 'reason',
+    flametap_clock_set_seconds_total: '',
     flametap_frames_total: 'type,named',
     flametap_processes: '',
     flametap_unwind_tables_bytes: '',
@@ -109,6 +111,21 @@ test('outcomes of samples add up to those taken, and reasons to their outcome', 
     sampleValue(families, 'flametap_unwind_errors_total', '{reason="no_unwind_info"}'),
     4,
   );
+});
+
+test('times without samples are told in seconds, how far the clock was set apart from them', () => {
+  const made = metrics(
+    withTally({ timingMs: { suspended: 3_600_000, cpu_returned: 700 } }),
+    withTally({ timingMs: { cpu_returned: 50, clock_set: 1_500 } }),
+  );
+  const families = parseExposition(made.render(everything));
+  const unsampled = (reason: string) =>
+    sampleValue(families, 'flametap_unsampled_seconds_total', `{reason="${reason}"}`);
+  assert.deepEqual(
+    ['suspended', 'cpu_returned', 'cpu_unwatched', 'throttled', 'late_timer'].map(unsampled),
+    [3_600, 0.75, 0, 0, 0],
+  );
+  assert.equal(sampleValue(families, 'flametap_clock_set_seconds_total'), 1.5);
 });
 
 test('frames by type add up to those of the tally', () => {

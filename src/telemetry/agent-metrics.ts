@@ -1,5 +1,5 @@
 /** The agent's metrics: totals out of each profile's tally, and what is read when somebody asks. */
-import { COUNTERS, END_REASONS } from '../capture/record.ts';
+import { END_REASONS, LOST_COUNTERS } from '../capture/record.ts';
 import { isNamed } from '../profile/frame.ts';
 import type { FrameType, Profile } from '../profile/model.ts';
 import { addCounts, sumOf } from '../profile/tally.ts';
@@ -30,10 +30,9 @@ export interface BuildInfo {
 }
 
 /** From the kernel side: samples that left no record, and records that were not whole. */
-const LOST_REASONS = [
-  ...COUNTERS.filter((name) => /^(ring_full|no_ring|no_scratch|swallowed)$/.test(name)),
-  'malformed_record',
-];
+const LOST_REASONS = [...LOST_COUNTERS, 'malformed_record'];
+/** Of time without samples; setting the clock is none. */
+const UNSAMPLED_REASONS = ['cpu_returned', 'cpu_unwatched', 'late_timer', 'suspended', 'throttled'];
 /** Ends at which a stack is whole. */
 const WHOLE_ENDS: ReadonlySet<string> = new Set(['root', 'no_user']);
 
@@ -50,6 +49,7 @@ export class AgentMetrics {
   readonly #frames = new Map<FrameType, { named: number; unnamed: number }>();
   readonly #eventsLost = zeros(['event_ring_full', 'mapping_ring_full']);
   readonly #labelsLost = zeros(['labels_overflow']);
+  readonly #timingMs = zeros([...UNSAMPLED_REASONS, 'clock_set']);
   #profiles = 0;
 
   constructor(build: BuildInfo) {
@@ -66,6 +66,7 @@ export class AgentMetrics {
     addCounts(this.#unwindErrors, tally.truncated);
     addCounts(this.#eventsLost, tally.eventsLost);
     addCounts(this.#labelsLost, tally.labelsLost);
+    addCounts(this.#timingMs, tally.timingMs);
     this.#addFrames(profile);
   }
 
@@ -145,6 +146,22 @@ export class AgentMetrics {
       help: 'Process and mapping events that did not arrive, by reason.',
       type: 'counter',
       samples: byLabel('reason', this.#eventsLost),
+    };
+    const { clock_set, ...unsampled } = this.#timingMs;
+    yield {
+      name: 'flametap_unsampled_seconds_total',
+      help: 'Time that no samples come from though there may have been something to sample, summed over CPUs, by reason; suspended: of the machine.',
+      type: 'counter',
+      samples: byLabel('reason', unsampled).map((sample) => ({
+        ...sample,
+        value: sample.value / 1_000,
+      })),
+    };
+    yield {
+      name: 'flametap_clock_set_seconds_total',
+      help: 'By how much the wall clock was set while profiles were taken, forward or back.',
+      type: 'counter',
+      samples: [{ value: clock_set! / 1_000 }],
     };
     yield {
       name: 'flametap_frames_total',

@@ -321,6 +321,7 @@ export function exampleProfile(options: ExampleOptions = {}): Profile {
       labelsLost: {},
       eventsLost: {},
       problems: {},
+      timingMs: {},
     },
     host: 'web-1',
   };

@@ -3,7 +3,7 @@ import type { Tally } from '../profile/model.ts';
 /** Tallies of several profiles as one. */
 export function sumTallies(tallies: readonly Tally[]): Tally {
   const counts = (
-    key: 'lost' | 'truncated' | 'deferred' | 'labelsLost' | 'eventsLost' | 'problems',
+    key: 'lost' | 'truncated' | 'deferred' | 'labelsLost' | 'eventsLost' | 'problems' | 'timingMs',
   ) => {
     const all: Record<string, number> = {};
     for (const tally of tallies) {
@@ -26,5 +26,6 @@ export function sumTallies(tallies: readonly Tally[]): Tally {
     framesUnnamed: total('framesUnnamed'),
     eventsLost: counts('eventsLost'),
     problems: counts('problems'),
+    timingMs: counts('timingMs'),
   };
 }

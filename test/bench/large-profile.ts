@@ -95,6 +95,7 @@ export function largeProfile(): Profile {
       framesUnnamed: 0,
       eventsLost: {},
       problems: {},
+      timingMs: {},
     },
     host: 'bench',
   };

@@ -18,6 +18,7 @@ export interface JsonTally {
   readonly labels_lost: Readonly<Record<string, number>>;
   readonly frames_named: number;
   readonly frames_unnamed: number;
+  readonly timing_ms: Readonly<Record<string, number>>;
 }
 
 export interface Recording {

@@ -78,11 +78,13 @@ export function buildInitramfs(folder: string): string {
   };
   put(busybox, '/bin/busybox');
   put(join(import.meta.dirname, 'init.sh'), '/init');
-  put(join(import.meta.dirname, 'workload.sh'), '/test/workload.sh');
+  for (const script of ['workload.sh', 'hotplug.sh'])
+    put(join(import.meta.dirname, script), join('/test', script));
   put(inspector(folder), '/test/inspect');
   put(buildProgram('chain'), '/test/chain');
   put(buildProgram('kernel-time'), '/test/kernel-time');
   put(buildProgram('process-context'), '/test/process-context');
+  put(buildProgram('swallow'), '/test/swallow');
   const bundles = readdirSync(join(REPOSITORY, 'dist')).filter((file) => file.endsWith('.cjs'));
   for (const file of ['flametap', ...bundles.map((name) => join('dist', name)), 'build/node']) {
     put(join(REPOSITORY, file), join('/flametap', file));
@@ -124,7 +126,7 @@ async function bootOnce(kernel: string, initramfs: string): Promise<GuestResult>
     const finished = await execute(
       [
         ...[QEMU, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-        ...['-machine', 'pc', '-accel', 'tcg', '-cpu', CPU, '-smp', '1,maxcpus=2'],
+        ...['-machine', 'pc', '-accel', 'tcg', '-cpu', CPU, '-smp', '2,maxcpus=16'],
         ...['-m', '1280', '-kernel', kernel, '-initrd', initramfs],
         ...['-append', 'console=ttyS0 panic=-1 loglevel=4 random.trust_cpu=on mitigations=off'],
         ...['-serial', `file:${console}`, '-serial', `file:${output}`],

@@ -43,6 +43,9 @@ step cgroup /flametap/flametap record --cgroup /sys/fs/cgroup/outer --duration 3
   --output /out/cgroup.json
 kill $!
 
+step hotplug /flametap/flametap record --format json --output /out/hotplug.json -- \
+  /bin/sh /test/hotplug.sh
+
 mount -t tmpfs none /sys/kernel/btf
 step doctor-no-btf /flametap/flametap doctor --json
 step record-no-btf /flametap/flametap record --duration 1s --output /tmp/none

@@ -7,12 +7,17 @@
  *                         the verifier's words on failure
  *   inspect runs          {"program", "runs", "ns"} of each loaded ft_* program
  *   inspect sent          how many samples the running sampler has unwound itself
+ *   inspect rings         how many rings the running sampler has
  *   inspect nice COMMAND  runs it below others; busybox need not have nice
+ *   inspect pin CPU COMMAND
+ *                         runs it on that CPU only
  */
+#define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +140,31 @@ static int sent(void)
 	return fprintf(stderr, "no sampler runs\n"), 1;
 }
 
+static int rings(void)
+{
+	int count = 0;
+	for (unsigned id = 0; !bpf_map_get_next_id(id, &id);) {
+		struct bpf_map_info info = {0};
+		unsigned length = sizeof(info);
+		int fd = bpf_map_get_fd_by_id(id);
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &length) && !strcmp(info.name, "ft_ring"))
+			count++;
+		close(fd);
+	}
+	return printf("%d\n", count) < 0;
+}
+
+static int pin(int cpu, char **command)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		return perror("sched_setaffinity"), 1;
+	execv(*command, command);
+	return perror(*command), 1;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 2 && !strcmp(argv[1], "load"))
@@ -145,6 +175,10 @@ int main(int argc, char **argv)
 		return sent();
 	if (argc > 2 && !strcmp(argv[1], "nice") && nice(15) >= 0)
 		return execv(argv[2], argv + 2);
-	fprintf(stderr, "usage: inspect load OBJECT [NAME=VALUE]... | inspect runs | inspect sent | inspect nice COMMAND\n");
+	if (argc == 2 && !strcmp(argv[1], "rings"))
+		return rings();
+	if (argc > 3 && !strcmp(argv[1], "pin"))
+		return pin(atoi(argv[2]), argv + 3);
+	fprintf(stderr, "usage: inspect load OBJECT [NAME=VALUE]... | inspect runs | inspect sent | inspect rings | inspect nice COMMAND | inspect pin CPU COMMAND\n");
 	return 2;
 }

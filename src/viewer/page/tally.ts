@@ -117,6 +117,16 @@ export function showTally(element: HTMLElement, tree: Tree, agent: AgentFacts | 
       '',
     );
   }
+  if (sum(tally.timingMs) > 0) {
+    const rows = Object.entries(tally.timingMs).sort(([, a], [, b]) => b - a);
+    section(
+      'Unusual times',
+      rows.map(
+        ([reason, time]) => [reasonWords(reason), `${(time / 1_000).toFixed(3)} s`] as const,
+      ),
+      '',
+    );
+  }
   if (sum(tally.eventsLost) > 0) {
     section('Process events lost', reasons(tally.eventsLost, sum(tally.eventsLost)), '');
   }

@@ -30,6 +30,7 @@ export interface TallyView {
   readonly framesUnnamed: number;
   readonly eventsLost: Readonly<Record<string, number>>;
   readonly problems: Readonly<Record<string, number>>;
+  readonly timingMs: Readonly<Record<string, number>>;
 }
 
 /** The checked tree. `total` of every node is recomputed from `self`. */
@@ -97,6 +98,7 @@ export function readTally(value: unknown): TallyView {
     framesUnnamed: count(tally.framesUnnamed),
     eventsLost: counts(tally.eventsLost),
     problems: counts(tally.problems),
+    timingMs: counts(tally.timingMs),
   };
 }
 
