@@ -26,7 +26,8 @@ const storeOf = (
   options: Partial<{ maxBytes: number; retentionMs: number }> = {},
 ): ProfileStore => {
   let now = START;
-  const store = new ProfileStore({ maxBytes: 1e9, retentionMs: 1e12, now: () => now, ...options });
+  const monotonic = () => now;
+  const store = new ProfileStore({ maxBytes: 1e9, retentionMs: 1e12, monotonic, ...options });
   list.forEach((profile, place) => {
     now = START + (place + 1) * 10_000;
     store.add(profile);

@@ -5,6 +5,8 @@ import type { Nanoseconds, UnixTime } from '../units/units.ts';
 export interface Segment {
   readonly startMs: number;
   readonly endMs: number;
+  /** When it came, in milliseconds of a clock that nobody sets. */
+  readonly addedMs: number;
   readonly start: UnixTime;
   readonly duration: Nanoseconds;
   readonly period: Nanoseconds;

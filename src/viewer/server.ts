@@ -136,6 +136,7 @@ class RequestHandler {
   readonly #page: string;
   readonly #policy: string;
   readonly #startedMs = Date.now();
+  readonly #started = performance.now();
   readonly #kept = new Map<string, Promise<Uint8Array>>();
   #building = 0;
   #port = 0;
@@ -290,7 +291,7 @@ class RequestHandler {
     return {
       saved,
       version: store.version,
-      uptimeSeconds: (Date.now() - this.#startedMs) / 1_000,
+      uptimeSeconds: (performance.now() - this.#started) / 1_000,
       profiles: store.profiles,
       newestMs: store.newestMs,
       storeBytes: store.bytes,

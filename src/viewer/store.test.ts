@@ -19,7 +19,7 @@ const storeWith = (
   const store = new ProfileStore({
     maxBytes: 1e9,
     retentionMs: 3_600_000,
-    now: () => now,
+    monotonic: () => now - START,
     ...options,
   });
   for (let place = 0; place < profiles; place++) {
@@ -79,6 +79,26 @@ test('profiles older than the retention go, also when none arrive', () => {
   assert.ok(store.version > version);
   assert.equal(store.flame().total, 0);
   assert.equal(store.flame().nodes.frame.length, 1);
+});
+
+test('setting the clock makes no profile old, and none is in the last seconds that is not', () => {
+  let monotonic = 0;
+  const store = new ProfileStore({
+    maxBytes: 1e9,
+    retentionMs: 3_600_000,
+    monotonic: () => monotonic,
+  });
+  // Forward by a day, back by two: ten seconds each in truth.
+  const totals = [0, 8_640, 8_641, -8_640, -8_639].map((place) => {
+    monotonic += 10_000;
+    store.add(profileAt(place));
+    return buildFlameTree(profileAt(place)).total;
+  });
+  assert.equal(store.profiles, 5);
+  assert.equal(store.flame({ seconds: 60 }).total, totals[3]! + totals[4]!);
+  monotonic += 3_600_000 - 25_000;
+  store.expire();
+  assert.equal(store.profiles, 3, 'the oldest two came more than an hour ago');
 });
 
 test('the byte limit holds after every profile, and the newest stays', () => {

@@ -22,10 +22,12 @@ import { sumTallies } from './tally-sum.ts';
 export interface StoreOptions {
   /** Estimated bytes of everything kept. */
   readonly maxBytes: number;
-  /** Profiles that ended longer ago are dropped. */
+  /** Profiles that came longer ago are dropped. */
   readonly retentionMs: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** Milliseconds that never jump: setting the calendar's clock makes no profile old. */
+  readonly monotonic?: () => number;
 }
 
 export interface StoreQuery extends RowQuery {
@@ -56,7 +58,7 @@ export class ProfileStore {
   #version = 0;
 
   constructor(options: StoreOptions) {
-    this.#options = { now: Date.now, ...options };
+    this.#options = { now: Date.now, monotonic: () => performance.now(), ...options };
   }
 
   /** Other limits from now on. */
@@ -108,6 +110,7 @@ export class ProfileStore {
     this.#segments.push({
       startMs,
       endMs: startMs + profile.duration / 1e6,
+      addedMs: this.#options.monotonic(),
       start: profile.startTime,
       duration: profile.duration,
       period: profile.period,
@@ -210,19 +213,24 @@ export class ProfileStore {
     untilMs = Number.POSITIVE_INFINITY,
   }: StoreQuery): readonly Segment[] {
     const newest = this.#segments.at(-1);
-    const from = seconds === undefined || !newest ? 0 : newest.endMs - seconds * 1_000;
+    // Later ones than the newest are of before the clock was set back.
+    const isLast = ({ startMs, endMs }: Segment): boolean => {
+      if (seconds === undefined || !newest) return true;
+      const middle = (startMs + endMs) / 2;
+      return middle >= newest.endMs - seconds * 1_000 && middle <= newest.endMs;
+    };
     return this.#segments.filter(
       (segment) =>
         segment.endMs > fromMs &&
         segment.startMs < untilMs &&
-        (segment === newest || (segment.startMs + segment.endMs) / 2 >= from),
+        (segment === newest || isLast(segment)),
     );
   }
 
   #evict(): void {
-    const oldest = this.#options.now() - this.#options.retentionMs;
+    const oldest = this.#options.monotonic() - this.#options.retentionMs;
     let drop = 0;
-    while (drop < this.#segments.length && this.#segments[drop]!.endMs < oldest) drop++;
+    while (drop < this.#segments.length && this.#segments[drop]!.addedMs < oldest) drop++;
     this.#drop(drop);
     // Tables shrink only when rebuilt, which costs: first try with what is dead already.
     while (this.bytes > this.#options.maxBytes && this.#segments.length > 0) {
