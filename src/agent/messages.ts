@@ -65,6 +65,8 @@ export type ToResolver =
       readonly records: Uint8Array<ArrayBuffer>;
       /** perf records of the side band. */
       readonly sideband: Uint8Array<ArrayBuffer>;
+      /** News of processes that were dropped since the batch before for want of room. */
+      readonly undelivered: number;
     }
   | {
       readonly type: 'resolve';
@@ -115,8 +117,14 @@ export type FromResolver =
   | { readonly type: 'ready' }
   /** All files are closed: the thread can be ended. */
   | { readonly type: 'stopped' }
-  /** Finished samples (FT_RECORD_SAMPLE) made of deferred ones. */
-  | { readonly type: 'samples'; readonly records: Uint8Array<ArrayBuffer> }
+  /** One for each batch, in their order. */
+  | {
+      readonly type: 'done';
+      /** Finished samples (FT_RECORD_SAMPLE) made of its deferred ones; undefined when it had none. */
+      readonly records: Uint8Array<ArrayBuffer> | undefined;
+      /** How many they are. */
+      readonly samples: number;
+    }
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'waiting'; readonly waiting: Waiting }
   | Resolution

@@ -3,8 +3,9 @@
  * Knows nothing of where records come from.
  */
 import { hostname } from 'node:os';
-import { decode } from '../capture/decode.ts';
+import { type Decoded, type DecodeOptions, decode } from '../capture/decode.ts';
 import type { WantedKey } from '../context/wanted-keys.ts';
+import { countRecords } from '../process/sideband.ts';
 import { collectAddresses } from '../profile/address-collection.ts';
 import { type Aggregated, Aggregator } from '../profile/aggregator.ts';
 import { type BuilderOptions, ProfileBuilder } from '../profile/builder.ts';
@@ -13,9 +14,14 @@ import { goroutineLabels, selectedLabels } from '../profile/goroutine-labels.ts'
 import { pairLabels } from '../profile/label-pairs.ts';
 import type { Profile } from '../profile/model.ts';
 import { type LabelLimits, USUAL_LABEL_LIMITS } from '../profile/profile-tables.ts';
+import { addCounts } from '../profile/tally.ts';
 import { type Nanoseconds, nanoseconds, type UnixTime } from '../units/units.ts';
 import type { Patience, ResolverSetup, ResolverStats, Snapshot, Waiting } from './messages.ts';
-import { ResolverClient } from './resolver-client.ts';
+import {
+  ResolverClient,
+  type ResolverClientOptions,
+  type ResolverEvents,
+} from './resolver-client.ts';
 
 /** Raw stacks of one interval; 2,000 different ones of 50 frames take about 1 MiB. */
 const MAX_AGGREGATE_BYTES = 32 << 20;
@@ -32,8 +38,16 @@ export interface PipelineOptions {
   readonly wanted: readonly WantedKey[];
   onSnapshot(snapshot: Snapshot): void;
   onWaiting?(waiting: Waiting): void;
+  /** The resolver's thread has failed and starts again: what it has told the kernel is to be forgotten. */
+  onRestart?(cause: Error, pauseMs: number): void;
+  /** And once more, before the new one tells it anything. */
+  onRestarted?(): void;
   onFailure(error: Error): void;
+  readonly resolver?: ResolverClientOptions;
 }
+
+/** Why a deferred sample is counted without the frames that its copied stack has: a `problem` of the tally. */
+type RefusedCopy = 'stack_copy_resolver_behind' | 'stack_copy_resolver_restarting';
 
 /** Frame of a profile in time, and what the source counted as lost in it. */
 export interface Interval {
@@ -60,9 +74,17 @@ export class Pipeline {
   /** One collection after the other. */
   #turn: Promise<void> = Promise.resolve();
   #samples = 0;
-  #malformed = 0;
   #unnamed: number | undefined;
   #sidebandLost = 0;
+  /** Samples that the resolver has not given back, by reason; since the last profile, and in all. */
+  #lost: Record<string, number> = {};
+  #lostInAll = 0;
+  /** News of processes for which there was no room. */
+  #undelivered = 0;
+  readonly #refused: Record<RefusedCopy, number> = {
+    stack_copy_resolver_behind: 0,
+    stack_copy_resolver_restarting: 0,
+  };
   #stats: ResolverStats | undefined;
   /** By reason, as told in the profiles so far. */
   #problems: Readonly<Record<string, number>> = {};
@@ -75,12 +97,19 @@ export class Pipeline {
     this.#labels = options.labels;
     this.#wanted = options.wanted;
     this.#builder = new ProfileBuilder(this.#building);
-    this.#resolver = new ResolverClient({
+    const events: ResolverEvents = {
       onSamples: (records) => this.#decode(records.buffer, records.length, this.#returned),
       onSnapshot: options.onSnapshot,
       onWaiting: (waiting) => options.onWaiting?.(waiting),
+      onLost: (reason, samples) => {
+        addCounts(this.#lost, { [reason]: samples });
+        this.#lostInAll += samples;
+      },
+      onRestart: (cause, pauseMs) => options.onRestart?.(cause, pauseMs),
+      onRestarted: () => options.onRestarted?.(),
       onFailure: options.onFailure,
-    });
+    };
+    this.#resolver = new ResolverClient(events, options.resolver);
   }
 
   /** Nothing may be consumed before this has resolved. */
@@ -88,9 +117,19 @@ export class Pipeline {
     return this.#resolver.start(setup);
   }
 
-  /** Samples taken in since the start, those still with the resolver included. */
+  /** Samples taken in since the start, without those still with the resolver. */
   get samples(): number {
     return this.#samples;
+  }
+
+  /** Those among the kernel's samples that will not come: counted in the profiles. */
+  get lost(): number {
+    return this.#lostInAll;
+  }
+
+  /** The thread that reads files. */
+  get resolver(): { readonly isUp: boolean; readonly restarts: number } {
+    return this.#resolver;
   }
 
   /** Names missing in the profiles so far, weighted by samples; undefined before the first one. */
@@ -105,11 +144,22 @@ export class Pipeline {
 
   /** @param buffer drained records, changed in place. */
   consume(buffer: ArrayBuffer, length: number, sideband: Uint8Array): void {
-    const forwarded = this.#decode(buffer, length, this.#aggregator);
-    if (forwarded > 0 || sideband.length > 0) {
-      this.#resolver.batch(new Uint8Array(buffer, 0, forwarded), sideband);
-    }
+    const { isUp } = this.#resolver;
+    const { forwarded, events, refused } = this.#decode(
+      buffer,
+      length,
+      this.#aggregator,
+      this.#admits,
+    );
+    const reason = isUp ? 'stack_copy_resolver_behind' : 'stack_copy_resolver_restarting';
+    this.#refused[reason] += refused;
+    if (forwarded === 0 && sideband.length === 0) return;
+    const news = events + countRecords(sideband);
+    const isSent = this.#resolver.batch(new Uint8Array(buffer, 0, forwarded), sideband, news);
+    if (!isSent) this.#undelivered += news;
   }
+
+  readonly #admits = (pid: number, bytes: number): boolean => this.#resolver.admits(pid, bytes);
 
   /** Waits for the resolver to be through with all that it was given. */
   async settle(): Promise<void> {
@@ -142,8 +192,12 @@ export class Pipeline {
       duration: interval.duration,
       period: interval.period,
       host: interval.host ?? hostname(),
-      lost: withoutZeros({ ...interval.lost, malformed_record: this.#takeMalformed() }),
-      eventsLost: withoutZeros({ ...interval.eventsLost, mapping_ring_full: sidebandLost }),
+      lost: withoutZeros({ ...interval.lost, ...this.#takeLost() }),
+      eventsLost: withoutZeros({
+        ...interval.eventsLost,
+        mapping_ring_full: sidebandLost,
+        resolver_behind: this.#takeUndelivered(),
+      }),
       problems,
       timingMs: withoutZeros(interval.timingMs),
     });
@@ -198,25 +252,37 @@ export class Pipeline {
     return this.#resolver.close();
   }
 
-  #decode(buffer: ArrayBuffer, length: number, into: Aggregator): number {
-    const decoded = decode(buffer, length, into, { threads: this.#building.threads });
+  #decode(
+    buffer: ArrayBuffer,
+    length: number,
+    into: Aggregator,
+    admits?: DecodeOptions['admits'],
+  ): Decoded {
+    const { threads } = this.#building;
+    const decoded = decode(buffer, length, into, { threads, ...(admits && { admits }) });
     this.#samples += decoded.samples;
-    this.#malformed += decoded.malformed;
-    return decoded.forwarded;
+    addCounts(this.#lost, { malformed_record: decoded.malformed });
+    return decoded;
   }
 
   #newProblems(): Record<string, number> {
     const before = this.#problems;
-    this.#problems = this.#stats?.problems ?? before;
+    this.#problems = { ...(this.#stats?.problems ?? before), ...this.#refused };
     const news = Object.entries(this.#problems).map(
       ([reason, count]) => [reason, count - (before[reason] ?? 0)] as const,
     );
     return withoutZeros(Object.fromEntries(news));
   }
 
-  #takeMalformed(): number {
-    const count = this.#malformed;
-    this.#malformed = 0;
+  #takeLost(): Record<string, number> {
+    const lost = this.#lost;
+    this.#lost = {};
+    return lost;
+  }
+
+  #takeUndelivered(): number {
+    const count = this.#undelivered;
+    this.#undelivered = 0;
     return count;
   }
 }

@@ -1,33 +1,30 @@
 /** A profiling run: from the options of a command to profiles. */
 import { hostname } from 'node:os';
-import { loadAddon } from '../capture/addon.ts';
-import { cgroupScope } from '../capture/cgroup.ts';
 import { IntervalClock } from '../capture/interval-clock.ts';
-import { LiveCapture } from '../capture/live.ts';
+import type { LiveCapture } from '../capture/live.ts';
 import { LOST_COUNTERS } from '../capture/record.ts';
 import { ChunkKind, RecordingError, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
-import { DEFAULT_LABELS, idKeys, type WantedKey, wantedKeys } from '../context/wanted-keys.ts';
+import { DEFAULT_LABELS, wantedKeys } from '../context/wanted-keys.ts';
 import type { Profile } from '../profile/model.ts';
 import { thisMachine } from './doctor-machine.ts';
 import { KernelCost } from './kernel-cost.ts';
+import { explained, openKernelSide, RING_BYTES } from './kernel-side.ts';
 import { LiveIntervals } from './live-intervals.ts';
 import type { Snapshot } from './messages.ts';
 import { Pipeline, patienceOf } from './pipeline.ts';
-import { refusal, refuseOtherPids } from './refusal.ts';
+import { refuseOtherPids } from './refusal.ts';
 import { startReplay } from './replay.ts';
+import type { ResolverClientOptions } from './resolver-client.ts';
+import { RetriedWork } from './retried-work.ts';
 
 /** One buffer for all drains, at least as large as a ring, so that one call empties it. */
 const DRAIN_BYTES = 1 << 20;
 const SIDEBAND_BYTES = 256 << 10;
-/** 512 KiB hold 20 deferred samples of a drain interval at 99 Hz and as much again. */
-const RING_BYTES = 512 << 10;
-const TABLE_BYTES = 6 << 20;
 /** Stragglers below the rings' watermark wait no longer than this. */
 const DRAIN_INTERVAL_MS = 200;
 /** In longer intervals names are looked up now and then: memory stays bounded. */
 const COLLECT_INTERVAL_MS = 15_000;
-const LOAD_ATTEMPTS = 5;
 const CPU_CHECK_INTERVAL_MS = 1_000;
 /** A drain that finds this many full buffers in a row lets others run first. */
 const MAX_DRAINS = 8;
@@ -50,14 +47,23 @@ export class LiveProfiler implements Profiler {
   readonly #timers: NodeJS.Timeout[] = [];
   /** Measured for an agent only: others are too short to be worth it. */
   readonly #cost: KernelCost | undefined;
+  readonly #options: ProfilerOptions;
+  readonly #work: RetriedWork;
+  #isCollecting = false;
   #failure: Error | undefined;
   #stopped = false;
 
-  static async start(options: ProfilerOptions): Promise<LiveProfiler> {
+  /** @param resolver its thread; tests have others */
+  static async start(
+    options: ProfilerOptions,
+    resolver: ResolverClientOptions = {},
+  ): Promise<LiveProfiler> {
     refuseOtherPids(thisMachine('/', async () => ''));
     // The resolver's thread loads while this one loads the BPF programs.
-    let fail = (_error: Error): void => {};
-    let save = (_snapshot: Snapshot): void => {};
+    let profiler: LiveProfiler | undefined;
+    const tell = (what: (it: LiveProfiler) => void): void => {
+      if (profiler) what(profiler);
+    };
     const wanted = wantedKeys(options.labels ?? DEFAULT_LABELS);
     const pipeline = new Pipeline({
       threads: options.threads,
@@ -65,17 +71,17 @@ export class LiveProfiler implements Profiler {
       ...(options.labelLimits ? { labelLimits: options.labelLimits } : {}),
       addresses: options.addresses ?? false,
       wanted,
-      onSnapshot: (snapshot) => save(snapshot),
+      onSnapshot: (snapshot) => tell((it) => it.#save(snapshot)),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
-      onFailure: (error) => fail(error),
+      onRestart: (cause, pauseMs) => tell((it) => it.#resolverRestarts(cause, pauseMs)),
+      onRestarted: () => tell((it) => it.#forgetProcesses()),
+      onFailure: (error) => tell((it) => it.#fail(error)),
+      resolver,
     });
     let capture: LiveCapture | undefined;
     try {
-      capture = open(options, wanted);
-      const profiler = new LiveProfiler(capture, pipeline, options);
-      fail = (error) => profiler.#fail(error);
-      save = (snapshot) =>
-        profiler.#record((recording) => recording.writeJson(ChunkKind.Snapshot, snapshot));
+      capture = await openKernelSide(options, wanted);
+      profiler = new LiveProfiler(capture, pipeline, options);
       await pipeline.start({
         maps: capture.maps,
         maxDepth: options.maxDepth,
@@ -98,6 +104,14 @@ export class LiveProfiler implements Profiler {
   private constructor(capture: LiveCapture, pipeline: Pipeline, options: ProfilerOptions) {
     this.#capture = capture;
     this.#pipeline = pipeline;
+    this.#options = options;
+    this.#work = new RetriedWork({
+      onRetry: (work, error) => {
+        const told = `${RETRIED[work as keyof typeof RETRIED]} failed and is tried again: ${error.message}`;
+        options.onWarning?.(`retried ${work} ${error.code}`, { work, code: error.code }, told);
+      },
+      onFailure: (error) => this.#fail(error),
+    });
     this.#buffer = new ArrayBuffer(Math.max(DRAIN_BYTES, options.ringBytes ?? RING_BYTES));
     this.#bytes = new Uint8Array(this.#buffer);
     const clock = new IntervalClock(capture.readClocks);
@@ -125,11 +139,11 @@ export class LiveProfiler implements Profiler {
     this.#timers.push(
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
       setInterval(() => this.#measure(), DRAIN_INTERVAL_MS),
-      setInterval(() => this.#guard(() => this.#capture.followCpus()), CPU_CHECK_INTERVAL_MS),
       setInterval(
-        () => void this.#pipeline.collect().catch((error: Error) => this.#fail(error)),
-        COLLECT_INTERVAL_MS,
+        () => this.#work.attempt('follow_cpus', () => this.#capture.followCpus()),
+        CPU_CHECK_INTERVAL_MS,
       ),
+      setInterval(() => void this.#collect(), COLLECT_INTERVAL_MS),
     );
   }
 
@@ -137,6 +151,7 @@ export class LiveProfiler implements Profiler {
     // The resolver's own count, as of a moment ago.
     void this.#pipeline.settle().catch(() => {});
     const counters = this.#capture.counters();
+    const { isUp, restarts } = this.#pipeline.resolver;
     return {
       samples: this.#pipeline.samples,
       lost: LOST_COUNTERS.reduce((sum, name) => sum + counters[name], 0),
@@ -145,6 +160,8 @@ export class LiveProfiler implements Profiler {
       mapBytes: this.#capture.mapMemory(),
       tableBytes: this.#pipeline.stats?.tableBytes,
       kernelCpuSeconds: this.#cost?.seconds(this.#pipeline.samples),
+      resolver: { isUp, restarts },
+      retried: this.#work.failures,
     };
   }
 
@@ -158,7 +175,8 @@ export class LiveProfiler implements Profiler {
   }
 
   get problems(): readonly string[] {
-    return this.#recordingFailure ? [this.#recordingFailure.message] : [];
+    const problems = [this.#recordingFailure, this.#failure];
+    return problems.flatMap((problem) => (problem ? [problem.message] : []));
   }
 
   hurry(): void {
@@ -167,12 +185,13 @@ export class LiveProfiler implements Profiler {
 
   async flush(): Promise<Profile> {
     this.#tick();
-    this.#check();
+    // The last profile has what could be had.
+    if (this.#failure && !this.#stopped) throw this.#failure;
     const interval = this.#intervals.next();
     if (!this.#stopped) return this.#pipeline.profile({ ...interval, host: undefined });
-    // All is quiet now: what the kernel sent and what arrives must be the same.
+    // All is quiet now: what the kernel sent and what arrives, or is lost, must be the same.
     await this.#pipeline.settle();
-    const unaccounted = this.#intervals.unaccounted(this.#pipeline.samples);
+    const unaccounted = this.#intervals.unaccounted(this.#pipeline.samples + this.#pipeline.lost);
     const lost = { ...interval.lost, unaccounted };
     return this.#pipeline.profile({ ...interval, lost, host: undefined });
   }
@@ -196,12 +215,27 @@ export class LiveProfiler implements Profiler {
     }
   }
 
+  /** One at a time: each holds what was sampled since the one before. */
+  async #collect(): Promise<void> {
+    if (this.#isCollecting) return;
+    this.#isCollecting = true;
+    try {
+      await this.#pipeline.collect();
+    } catch (cause) {
+      this.#fail(cause as Error);
+    } finally {
+      this.#isCollecting = false;
+    }
+  }
+
   #measure(): void {
-    this.#guard(() => this.#cost?.tick(performance.now(), this.#pipeline.samples));
+    this.#work.attempt('measure_cost', () =>
+      this.#cost?.tick(performance.now(), this.#pipeline.samples),
+    );
   }
 
   #tick(): void {
-    this.#guard(() => {
+    this.#work.attempt('drain', () => {
       for (let i = 0; i < MAX_DRAINS; i++) {
         // Samples first: whatever was mapped before one of them is then in the side band.
         const length = this.#capture.drain(this.#bytes);
@@ -230,73 +264,44 @@ export class LiveProfiler implements Profiler {
     }
   }
 
-  /** Errors in timers and callbacks surface at the next flush instead of ending the process. */
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (cause) {
-      this.#fail(cause as Error);
-    }
+  #save(snapshot: Snapshot): void {
+    this.#record((recording) => recording.writeJson(ChunkKind.Snapshot, snapshot));
+  }
+
+  /** The new thread does not know what the old one has written: each process is looked up anew. */
+  #resolverRestarts(cause: Error, pauseMs: number): void {
+    this.#forgetProcesses();
+    const when = pauseMs > 0 ? `in ${pauseMs / 1000} s` : 'now';
+    this.#options.onWarning?.(
+      'resolver restarted',
+      { error: causes(cause) },
+      `the thread that reads programs and names addresses has failed; it starts again ${when}, until then stacks lack their user part`,
+    );
+  }
+
+  #forgetProcesses(): void {
+    this.#work.attempt('forget_processes', () => this.#capture.forgetProcesses());
   }
 
   #fail(error: Error): void {
-    this.#failure ??= error;
-  }
-
-  #check(): void {
-    if (this.#failure) throw this.#failure;
+    if (this.#failure) return;
+    this.#failure = error;
+    this.#options.onFailure?.(error);
   }
 }
 
-function open(options: ProfilerOptions, wanted: readonly WantedKey[]): LiveCapture {
-  const { scope } = options;
-  const addon = loadAddon();
-  const cgroup = scope.cgroupPath === undefined ? undefined : cgroupScope(scope.cgroupPath);
-  try {
-    return patiently(
-      () =>
-        new LiveCapture(addon, {
-          hz: options.hz,
-          maxDepth: options.maxDepth,
-          kernelStacks: options.kernelStacks,
-          pids: scope.pids,
-          followChildren: scope.followChildren,
-          comm: scope.comm,
-          cgroup,
-          excluded: {
-            pids: scope.exclude?.pids ?? [],
-            comms: scope.exclude?.comms ?? [],
-            cgroups: (scope.exclude?.cgroupPaths ?? []).map(cgroupScope),
-          },
-          ringBytes: options.ringBytes ?? RING_BYTES,
-          tableBytes: TABLE_BYTES,
-          copyEverySample: options.copyEverySample ?? false,
-          wantedKeys: wanted.map(({ key }) => key),
-          idKeys: idKeys(wanted),
-        }),
-    );
-  } catch (cause) {
-    throw explained(cause);
-  }
-}
+/** What is tried again, in words. */
+const RETRIED = {
+  follow_cpus: 'looking for CPUs that come and go',
+  measure_cost: 'measuring what sampling costs',
+  drain: 'reading samples from the kernel',
+  forget_processes: 'clearing the table of processes',
+} as const;
 
-/** The verifier gives up with EAGAIN when a signal arrives while it works. */
-function patiently<Result>(load: () => Result): Result {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return load();
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EAGAIN' || attempt === LOAD_ATTEMPTS) {
-        throw cause;
-      }
-    }
-  }
-}
-
-/** What a failure of the kernel side means on this machine. */
-function explained(cause: unknown): unknown {
-  return refusal(
-    cause,
-    thisMachine('/', async () => ''),
-  );
+/** An error and what it stems from, outermost first. */
+function causes(error: unknown): string {
+  const texts: string[] = [];
+  for (let at = error; at instanceof Error && texts.length < 5; at = at.cause)
+    texts.push(at.message);
+  return texts.join(': ');
 }

@@ -11,9 +11,16 @@ import {
 import type { Goroutine } from '../unwind/goroutine-copy.ts';
 import type { Walked } from '../unwind/stack-walk.ts';
 
+export interface WrittenSamples {
+  readonly samples: number;
+  /** Undefined when there are none. */
+  readonly records: Uint8Array<ArrayBuffer> | undefined;
+}
+
 export class RecordWriter {
   #bytes = new Uint8Array(16 * 1024);
   #length = 0;
+  #samples = 0;
 
   /**
    * A finished sample from the deferred record at `at` and its walked user stack.
@@ -57,14 +64,15 @@ export class RecordWriter {
       view.setUint32(copied + i * 8 + 4, walked.exact[i] ? high | EXACT_PC_HIGH : high, true);
     }
     this.#length += length;
+    this.#samples++;
   }
 
-  /** What was written since the last call, as bytes of their own; undefined when nothing was. */
-  take(): Uint8Array<ArrayBuffer> | undefined {
-    if (this.#length === 0) return undefined;
-    const bytes = this.#bytes.slice(0, this.#length);
+  /** What was written since the last call, as bytes of their own. */
+  take(): WrittenSamples {
+    const { length, samples } = { length: this.#length, samples: this.#samples };
     this.#length = 0;
-    return bytes;
+    this.#samples = 0;
+    return { samples, records: samples > 0 ? this.#bytes.slice(0, length) : undefined };
   }
 
   #reserve(length: number): void {

@@ -5,6 +5,7 @@ import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam
 import { wantedKeys } from '../context/wanted-keys.ts';
 import type { Profile } from '../profile/model.ts';
 import { type BootTime, bootTime, nanoseconds, unixTime } from '../units/units.ts';
+import { UNLIMITED } from './backlog.ts';
 import type { Snapshot } from './messages.ts';
 import { Pipeline, patienceOf, periodOf } from './pipeline.ts';
 
@@ -44,6 +45,8 @@ class Replay implements Profiler {
       onFailure: (error) => {
         this.#failure ??= error;
       },
+      // The queue is kept short by waiting for it.
+      resolver: { limits: UNLIMITED },
     });
     this.#ready = this.#pipeline.start({
       maps: undefined,

@@ -1,9 +1,13 @@
-/** The main thread's side of the resolver. */
-import { Worker } from 'node:worker_threads';
+/**
+ * The main thread's side of the resolver. The thread is started again when it fails: what
+ * it was working on is lost and counted, and the new one looks everything up anew.
+ */
 import type { AddressQueries } from '../profile/address-collection.ts';
 import type { Instance } from '../profile/aggregator.ts';
 import type { ProcessInformation } from '../profile/builder.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
+import { addCounts } from '../profile/tally.ts';
+import { Backlog, type BacklogLimits } from './backlog.ts';
 import type {
   FromResolver,
   Resolution,
@@ -13,6 +17,11 @@ import type {
   ToResolver,
   Waiting,
 } from './messages.ts';
+import { ResolverThread, resolverEntry, type ThreadEvents } from './resolver-thread.ts';
+import { RestartPause } from './restart-pause.ts';
+
+/** Why samples that came with a copy of their stack are lost. */
+export type LostReason = 'resolver_restarted' | 'resolver_behind' | 'malformed_record';
 
 export interface ResolverEvents {
   /** Finished samples made of deferred ones. */
@@ -20,7 +29,13 @@ export interface ResolverEvents {
   onSnapshot(snapshot: Snapshot): void;
   /** A resolution takes long. */
   onWaiting(waiting: Waiting): void;
-  /** The thread has died: nothing can be named any more. */
+  /** Samples, with copies of their stacks, that will not come back. */
+  onLost(reason: LostReason, samples: number): void;
+  /** The thread has failed; it starts again in `pauseMs`. What it has told the kernel is to be forgotten. */
+  onRestart(cause: Error, pauseMs: number): void;
+  /** What the kernel may have made of the dead thread's entries since is to be forgotten too. */
+  onRestarted(): void;
+  /** The thread has died and is not started again: nothing can be named any more. */
   onFailure(error: Error): void;
 }
 
@@ -29,78 +44,126 @@ export interface ResolvedQueries {
   readonly processes: readonly (ProcessInformation | undefined)[];
 }
 
-/** Longer than a file of usual size takes to be read. */
-const STOP_MS = 1_000;
+export interface ResolverClientOptions {
+  /** Module of the thread; tests have others. */
+  readonly entry?: URL;
+  readonly limits?: BacklogLimits;
+  /** JavaScript heap of the thread. */
+  readonly heapMib?: number;
+}
 
-interface Asked {
-  resolve(message: FromResolver): void;
+/** A flush waits for a thread that starts again, but no longer than this. */
+const WAIT_FOR_START_MS = 5_000;
+/** A question may itself be what the thread fails at. */
+const MAX_ATTEMPTS = 2;
+
+const NO_STATS: ResolverStats = {
+  processes: 0,
+  binaries: 0,
+  tableBytes: 0,
+  evictedTables: 0,
+  problems: {},
+  sidebandLost: 0,
+};
+
+interface Question {
+  readonly message: Extract<ToResolver, { type: 'resolve' | 'sync' }>;
+  attempts: number;
+  /** Undefined: the thread has failed, there is no answer. */
+  answer(message: FromResolver | undefined): void;
   reject(error: Error): void;
 }
 
-/** The bundle has the thread's entry beside it, the sources in this folder. */
-function entry(): URL {
-  const bundled = !import.meta.url.endsWith('.ts');
-  return new URL(bundled ? './resolver.cjs' : './resolver-worker.ts', import.meta.url);
-}
-
 export class ResolverClient {
-  readonly #worker: Worker;
-  readonly #waiting = new Map<number, Asked>();
+  readonly #events: ResolverEvents;
+  readonly #entry: URL;
+  readonly #backlog: Backlog;
+  readonly #pause = new RestartPause();
+  readonly #questions = new Map<number, Question>();
+  /** Loading, or at work when `#isUp`. */
+  #thread: ResolverThread | undefined;
+  #isUp = false;
+  #restart: NodeJS.Timeout | undefined;
+  /** When it is started again. */
+  #startsAt = 0;
+  #setup: ResolverSetup | undefined;
+  #isHurried = false;
+  #restarts = 0;
   /** By number, as the resolver gave them. */
   #locations: (ResolvedLocation | undefined)[] = [undefined];
-  readonly #ready = Promise.withResolvers<void>();
-  readonly #stopped = Promise.withResolvers<void>();
-  #isStarted = false;
   #nextId = 1;
+  /** News of processes that were not delivered since the last batch that was. */
+  #undelivered = 0;
+  /** Of threads that have failed. */
+  #past = NO_STATS;
+  #current = NO_STATS;
   #failure: Error | undefined;
+  #isClosed = false;
+  readonly #heapMib: number | undefined;
 
   /** Starts the thread; it loads while the caller goes on. */
-  constructor(events: ResolverEvents) {
-    this.#worker = new Worker(entry(), {
-      // It closes descriptors that the addon has opened, which Node has not seen.
-      trackUnmanagedFds: false,
-      // Names and rows are long-lived typed arrays; a small nursery costs nothing and saves 10 MiB.
-      resourceLimits: { maxYoungGenerationSizeMb: 4 },
-    });
-    this.#worker.on('message', (message: FromResolver) => {
-      if (message.type === 'samples') events.onSamples(message.records);
-      else if (message.type === 'snapshot') events.onSnapshot(message.snapshot);
-      else if (message.type === 'waiting') events.onWaiting(message.waiting);
-      else if (message.type === 'ready') this.#ready.resolve();
-      else if (message.type === 'stopped') this.#stopped.resolve();
-      else this.#answer(message);
-    });
-    const fail = (error: Error) => {
-      this.#failure ??= error;
-      for (const { reject } of this.#waiting.values()) reject(error);
-      this.#waiting.clear();
-      this.#ready.reject(error);
-      this.#stopped.resolve();
-      events.onFailure(error);
-    };
-    this.#worker.on('error', (cause) => {
-      fail(new Error('the thread that names addresses has failed', { cause }));
-    });
+  constructor(events: ResolverEvents, { entry, limits, heapMib }: ResolverClientOptions = {}) {
+    this.#events = events;
+    this.#entry = entry ?? resolverEntry();
+    this.#backlog = new Backlog(limits);
+    this.#heapMib = heapMib;
+    this.#thread = this.#load();
   }
 
-  /** Resolves once the thread takes batches. */
-  start(setup: ResolverSetup): Promise<void> {
-    this.#isStarted = true;
-    this.#post({ type: 'start', setup });
-    return this.#ready.promise;
+  /** True while there is a thread at work. */
+  get isUp(): boolean {
+    return this.#isUp;
   }
 
-  /** Process events and deferred samples; both are copied. */
-  batch(records: Uint8Array, sideband: Uint8Array): void {
+  /** How often it was started again. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Figures as of the last answer, over all threads that there were. */
+  get stats(): ResolverStats {
+    return joined(this.#past, this.#current);
+  }
+
+  /** Resolves once the thread takes batches. @throws Error when it fails before */
+  async start(setup: ResolverSetup): Promise<void> {
+    this.#setup = setup;
+    await this.#thread!.start(setup);
+    this.#isUp = true;
+  }
+
+  /** Whether a sample with a copy of its stack may be part of the next batch; true takes the room for it. */
+  admits(pid: number, bytes: number): boolean {
+    return this.#isUp && this.#backlog.admits(pid, bytes);
+  }
+
+  /**
+   * Process events and admitted samples; both are copied.
+   * @param events how many of them are news of processes
+   * @returns false when there is no room, and all of it was dropped
+   */
+  batch(records: Uint8Array, sideband: Uint8Array, events: number): boolean {
+    // A new thread asks the machine itself how things stand.
+    if (!this.#isUp) return true;
+    const bytes = records.length + sideband.length;
+    if (!this.#backlog.hasRoom(bytes)) {
+      this.#undelivered += events;
+      this.#lose('resolver_behind', this.#backlog.drop());
+      return false;
+    }
+    this.#backlog.add(bytes);
     const message = {
       type: 'batch',
       records: records.slice(),
       sideband: sideband.slice(),
+      undelivered: this.#undelivered,
     } as const;
-    this.#post(message, [message.records.buffer, message.sideband.buffer]);
+    this.#undelivered = 0;
+    this.#thread!.post(message, [message.records.buffer, message.sideband.buffer]);
+    return true;
   }
 
-  /** All samples of batches sent before are back when it resolves. */
+  /** All samples of batches sent before are back when it resolves, or lost. */
   sync(): Promise<ResolverStats> {
     return this.#sync(false);
   }
@@ -111,57 +174,167 @@ export class ResolverClient {
   }
 
   async #sync(isTake: boolean): Promise<ResolverStats> {
-    const answer = await this.#ask((id) => ({ type: 'sync', id, isTake }));
-    return (answer as Extract<FromResolver, { type: 'synced' }>).stats;
+    const answer = await this.#ask({ type: 'sync', id: this.#nextId++, isTake });
+    if (answer?.type === 'synced') this.#current = answer.stats;
+    return this.stats;
   }
 
-  /** Once for each take(), in their order. */
+  /** Once for each take(), in their order. Nothing is known when the thread has failed at it. */
   async resolve(queries: AddressQueries, instances: readonly Instance[]): Promise<ResolvedQueries> {
-    const answer = await this.#ask((id) => ({ type: 'resolve', id, queries, instances }));
-    const { locations, firstNew, fresh, processes } = answer as Resolution;
+    const answer = await this.#ask({ type: 'resolve', id: this.#nextId++, queries, instances });
+    if (answer?.type !== 'resolution') {
+      return {
+        locations: Array.from({ length: queries.length }, () => undefined),
+        processes: instances.map(() => undefined),
+      };
+    }
+    return this.#learn(answer);
+  }
+
+  /** From now on names are not waited for long. */
+  hurry(): void {
+    this.#isHurried = true;
+    if (this.#isUp) this.#thread!.post({ type: 'hurry' });
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#restart);
+    await this.#thread?.close();
+  }
+
+  #load(): ResolverThread {
+    const events: ThreadEvents = {
+      onMessage: (message) => this.#receive(message),
+      onEnd: (cause) => this.#ended(cause),
+    };
+    return new ResolverThread(this.#entry, events, this.#heapMib);
+  }
+
+  #receive(message: Parameters<ThreadEvents['onMessage']>[0]): void {
+    switch (message.type) {
+      case 'done':
+        this.#finished(message.records, message.samples);
+        break;
+      case 'snapshot':
+        this.#events.onSnapshot(message.snapshot);
+        break;
+      case 'waiting':
+        this.#events.onWaiting(message.waiting);
+        break;
+      default: {
+        const question = this.#questions.get(message.id);
+        this.#questions.delete(message.id);
+        question?.answer(message);
+      }
+    }
+  }
+
+  /** Batches are finished in their order. */
+  #finished(records: Uint8Array<ArrayBuffer> | undefined, samples: number): void {
+    // Those that contradict themselves do not come back.
+    this.#lose('malformed_record', this.#backlog.finish() - samples);
+    if (records) this.#events.onSamples(records);
+  }
+
+  #lose(reason: LostReason, samples: number): void {
+    if (samples > 0) this.#events.onLost(reason, samples);
+  }
+
+  #learn({ locations, firstNew, fresh, processes }: Resolution): ResolvedQueries {
     // The resolver numbers from 1 again when it has forgotten all.
     if (firstNew < this.#locations.length) this.#locations = [undefined];
     this.#locations.push(...fresh);
     return { locations: Array.from(locations, (number) => this.#locations[number]), processes };
   }
 
-  /** From now on names are not waited for long. */
-  hurry(): void {
-    this.#post({ type: 'hurry' });
-  }
-
-  /** Ends the thread once it has closed its files, which would stay open without it; busy, it is not waited for long. */
-  async close(): Promise<void> {
-    if (this.#isStarted && !this.#failure) {
-      this.#post({ type: 'stop' });
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise((resolve) => {
-        timer = setTimeout(resolve, STOP_MS);
-      });
-      await Promise.race([this.#stopped.promise, late]);
-      clearTimeout(timer);
-    }
-    await this.#worker.terminate();
-  }
-
-  #ask(make: (id: number) => ToResolver): Promise<FromResolver> {
-    return new Promise((resolve, reject) => {
+  #ask(message: Question['message']): Promise<FromResolver | undefined> {
+    return new Promise((answer, reject) => {
       if (this.#failure) {
         reject(this.#failure);
         return;
       }
-      const id = this.#nextId++;
-      this.#waiting.set(id, { resolve, reject });
-      this.#post(make(id));
+      const question = { message, attempts: 0, answer, reject };
+      if (this.#isUp) {
+        this.#questions.set(message.id, question);
+        this.#pose(question);
+      } else if (message.type === 'resolve' && this.#startsSoon()) {
+        this.#questions.set(message.id, question);
+      } else {
+        answer(undefined);
+      }
     });
   }
 
-  #answer(message: FromResolver & { readonly id: number }): void {
-    this.#waiting.get(message.id)?.resolve(message);
-    this.#waiting.delete(message.id);
+  #pose(question: Question): void {
+    question.attempts++;
+    this.#thread!.post(question.message);
   }
 
-  #post(message: ToResolver, transfer: ArrayBuffer[] = []): void {
-    this.#worker.postMessage(message, transfer);
+  #startsSoon(): boolean {
+    return this.#startsAt - performance.now() <= WAIT_FOR_START_MS;
   }
+
+  #ended(cause: Error): void {
+    const wasUp = this.#isUp;
+    this.#thread = undefined;
+    this.#isUp = false;
+    // A replay's answers of the machine are used up; and what never ran does not run now.
+    if ((!wasUp && this.#restarts === 0) || !this.#setup?.maps) {
+      this.#fail(cause);
+      return;
+    }
+    this.#restarts++;
+    this.#lose('resolver_restarted', this.#backlog.clear());
+    this.#undelivered = 0;
+    this.#past = { ...this.stats, processes: 0, binaries: 0, tableBytes: 0 };
+    this.#current = NO_STATS;
+    this.#locations = [undefined];
+    const pauseMs = this.#pause.failed();
+    this.#startsAt = performance.now() + pauseMs;
+    this.#events.onRestart(cause, pauseMs);
+    for (const [id, { message, attempts, answer }] of this.#questions) {
+      const mayAskAgain = message.type === 'resolve' && attempts < MAX_ATTEMPTS;
+      if (mayAskAgain && this.#startsSoon()) continue;
+      this.#questions.delete(id);
+      answer(undefined);
+    }
+    this.#restart = setTimeout(() => void this.#startAgain(this.#setup!), pauseMs);
+  }
+
+  async #startAgain(setup: ResolverSetup): Promise<void> {
+    const thread = this.#load();
+    this.#thread = thread;
+    try {
+      await thread.start(setup);
+    } catch {
+      // Its end was told.
+      return;
+    }
+    if (this.#isClosed) return;
+    this.#events.onRestarted();
+    this.#isUp = true;
+    if (this.#isHurried) thread.post({ type: 'hurry' });
+    for (const question of this.#questions.values()) this.#pose(question);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#questions.values()) reject(error);
+    this.#questions.clear();
+    this.#events.onFailure(error);
+  }
+}
+
+/** Counts of both; what is there now is the newer one's. */
+function joined(past: ResolverStats, current: ResolverStats): ResolverStats {
+  const problems = { ...past.problems };
+  addCounts(problems, current.problems);
+  return {
+    ...current,
+    evictedTables: past.evictedTables + current.evictedTables,
+    sidebandLost: past.sidebandLost + current.sidebandLost,
+    problems,
+  };
 }

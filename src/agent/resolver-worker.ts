@@ -181,8 +181,9 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         parseKernelCode(message.sideband, ({ start, size, name }) =>
           kernelNames.loaded.add(start, size, name),
         );
-        const records = resolver.batch(message.records, message.sideband);
-        if (records) send({ type: 'samples', records }, [records.buffer]);
+        const { records, sideband, undelivered } = message;
+        const written = resolver.batch(records, sideband, undelivered);
+        send({ type: 'done', ...written }, written.records ? [written.records.buffer] : []);
         lookLater();
         break;
       }

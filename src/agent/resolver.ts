@@ -43,7 +43,7 @@ import { Binary, type SharedByBinaries } from './binary.ts';
 import { GoLayouts } from './go-layouts.ts';
 import type { ResolverStats } from './messages.ts';
 import { type PlacedBinary, ProcessCarriers } from './process-carriers.ts';
-import { RecordWriter } from './record-writer.ts';
+import { RecordWriter, type WrittenSamples } from './record-writer.ts';
 
 export interface ResolverOptions {
   readonly host: ProcessHost;
@@ -154,14 +154,17 @@ export class Resolver {
     this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
   }
 
-  /** Applies a batch; returns the samples made of its deferred ones, undefined when there were none. */
-  batch(records: Uint8Array, sideband: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  /**
+   * Applies a batch; returns the samples made of its deferred ones.
+   * @param undelivered news that should have come before it
+   */
+  batch(records: Uint8Array, sideband: Uint8Array, undelivered = 0): WrittenSamples {
     this.#store.settle();
     this.#kernel.settle(this.#now);
     const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
     const { events, lost } = readBatch(view, sideband);
     this.#sidebandLost += lost;
-    if (lost > 0) this.tracker.distrust();
+    if (lost + undelivered > 0) this.tracker.distrust();
     for (const event of events) this.#apply(event, view);
     for (const process of this.#changed) {
       if (process.ended === undefined) this.#publish(process);

@@ -64,6 +64,8 @@ export class SelfObservation {
       rssBytes: process.memoryUsage.rss(),
       mapBytes: counts?.mapBytes,
       hz: counts ? hz : 0,
+      resolverRestarts: counts?.resolver?.restarts,
+      retried: counts?.retried ?? {},
       exporters,
     });
   }

@@ -22,7 +22,8 @@ test('finished samples are counted, all else moves to the front in its order', (
   const expected = Buffer.concat([fork, deferred, exit]);
   assert.deepEqual(decoded, {
     samples: 4,
-    deferred: 1,
+    refused: 0,
+    events: 2,
     forwarded: expected.length,
     malformed: 0,
   });
@@ -67,7 +68,7 @@ test('a record that lies about its length or its addresses ends the buffer, what
     const decoded = decode(buffer, length, into, options);
     assert.deepEqual(
       decoded,
-      { samples: 1, deferred: 0, forwarded: 64, malformed: 1 },
+      { samples: 1, refused: 0, events: 1, forwarded: 64, malformed: 1 },
       `${at} = ${value}`,
     );
     assert.equal(into.drain().samples, 1);

@@ -6,10 +6,12 @@ const word = (offset: number): number => offset >> 2;
 const firstAddress = word(Sample.size);
 
 export interface Decoded {
-  /** Finished samples met. */
+  /** Samples counted: finished ones, and those that were not deferred after all. */
   readonly samples: number;
-  /** Deferred samples among what goes to the resolver. */
-  readonly deferred: number;
+  /** Of these, deferred ones for which there was no room. */
+  readonly refused: number;
+  /** Records other than samples among what goes to the resolver. */
+  readonly events: number;
   /** Bytes of records for the resolver, moved to the front of the buffer. */
   readonly forwarded: number;
   /** 1 when a record contradicted itself: the rest of the buffer was given up. */
@@ -19,6 +21,8 @@ export interface Decoded {
 export interface DecodeOptions {
   /** Count threads of one process apart, by name. */
   readonly threads: boolean;
+  /** Whether there is room for a deferred sample; otherwise it is counted as it is, without its copied stack. */
+  admits?(pid: number, bytes: number): boolean;
 }
 
 /**
@@ -34,30 +38,35 @@ export function decode(
   const words = new Uint32Array(buffer);
   const bytes = new Uint8Array(buffer);
   let samples = 0;
-  let deferred = 0;
+  let refused = 0;
+  let events = 0;
   let forwarded = 0;
   for (let at = 0; at < length; ) {
     const first = at >> 2;
     const size = at + Header.size <= length ? words[first + word(Header.length)]! : 0;
     const padded = Math.ceil(size / 8) * 8;
     if (size < Header.size || at + padded > length) {
-      return { samples, deferred, forwarded, malformed: 1 };
+      return { samples, refused, events, forwarded, malformed: 1 };
     }
     const type = words[first + word(Header.type)]! & 0xffff;
-    if (type === RecordType.Sample) {
+    const isDeferred = type === RecordType.Deferred;
+    const isRefused =
+      isDeferred && options.admits?.(words[first + word(Header.pid)]!, padded) === false;
+    if (type === RecordType.Sample || isRefused) {
       if (size < Sample.size || size < sampleSize(words, first)) {
-        return { samples, deferred, forwarded, malformed: 1 };
+        return { samples, refused, events, forwarded, malformed: 1 };
       }
       addSample(words, first, aggregator, options.threads);
       samples++;
+      if (isRefused) refused++;
     } else {
-      if (type === RecordType.Deferred) deferred++;
+      if (!isDeferred) events++;
       if (forwarded !== at) bytes.copyWithin(forwarded, at, at + padded);
       forwarded += padded;
     }
     at += padded;
   }
-  return { samples, deferred, forwarded, malformed: 0 };
+  return { samples, refused, events, forwarded, malformed: 0 };
 }
 
 /** Bytes that a sample needs for the addresses and labels that it says to have. */

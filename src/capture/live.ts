@@ -110,6 +110,11 @@ export class LiveCapture {
     for (const comm of excluded.comms) this.#add('ft_excluded_comms', commBytes(comm));
   }
 
+  /** No process is known any more: the next sample of each is deferred. */
+  forgetProcesses(): void {
+    this.#addon.mapClear(this.#sampler.mapDescriptor('ft_processes'));
+  }
+
   get maps(): TableMaps {
     return {
       processes: this.#sampler.mapDescriptor('ft_processes'),

@@ -103,6 +103,8 @@ export class Agent {
   readonly #observation: SelfObservation;
   #profiler: Profiler | undefined;
   #isRunning = true;
+  /** Why it cannot go on. */
+  readonly #failures: Error[] = [];
   /** Changes that wait for their turn between two profiles. */
   #changed: string[] = [];
   #wake = (): void => {};
@@ -190,26 +192,47 @@ export class Agent {
     this.#delivery.tryNow();
   }
 
-  /** Resolves when it was told to stop and all is put away. */
+  /** It cannot go on: what was sampled is delivered, then run() rejects. */
+  fail(error: Error): void {
+    this.#failures.push(error);
+    this.#isRunning = false;
+    this.#wake();
+  }
+
+  /** Resolves when it was told to stop and all is put away. @throws CommandError when it could not go on */
   async run(): Promise<void> {
     checkTargets(this.#config);
     await this.#deliverTo(this.#config);
     // Before sampling: a port in use should be known first.
     const viewer = await this.#serve();
     try {
-      this.#profiler = await this.#surroundings.startProfiler(profilerOptions(this.#config));
+      this.#profiler = await this.#startProfiler();
       this.#log.info(`sampling at ${this.#config.capture.hz} Hz; open ${viewer.url}`);
       this.#observation.health.sampling();
+      this.#observation.health.followResolver(
+        () => this.#profiler?.counts().resolver?.isUp !== false,
+      );
       this.#reloader?.start();
       await this.#flushUntilStopped();
-      this.#log.info(`${await this.#stopped}: stopping`);
+      const [failure] = this.#failures;
+      if (failure) this.#log.error({ error: textOf(failure) }, 'the agent cannot go on: stopping');
+      else this.#log.info(`${await this.#stopped}: stopping`);
       this.#observation.health.stopping();
       this.#keep(await this.#profiler.stop());
+      if (failure) throw new CommandError(`the agent could not go on: ${textOf(failure)}`);
     } finally {
       this.#reloader?.stop();
       await this.#endDelivery();
       await viewer.close();
     }
+  }
+
+  #startProfiler(): Promise<Profiler> {
+    return this.#surroundings.startProfiler({
+      ...profilerOptions(this.#config),
+      onWarning: (cause, fields, message) => this.#observation.warn(cause, fields, message),
+      onFailure: (error) => this.fail(error),
+    });
   }
 
   async #serve(): Promise<Viewer> {
@@ -253,7 +276,9 @@ export class Agent {
         next = isAnew ? latest : Math.min(next, latest);
         continue;
       }
-      this.#keep(await this.#profiler!.flush());
+      const profile = await this.#profiler!.flush().catch((error: Error) => this.fail(error));
+      if (!profile) return;
+      this.#keep(profile);
       // After a pause longer than the interval (a stopped machine), do not catch up.
       step = Math.min(this.#config.profile.interval, step * 2);
       next = Math.max(next + step, performance.now());
@@ -380,21 +405,23 @@ export class Agent {
     const last = await this.#profiler!.stop();
     this.#profiler = undefined;
     this.#keep(last);
-    const { startProfiler } = this.#surroundings;
     try {
-      this.#profiler = await startProfiler(profilerOptions(this.#config));
+      this.#profiler = await this.#startProfiler();
     } catch (error) {
       this.#log.error(`cannot sample so: ${reasonOf(error)}; sampling goes on as before`);
       const { capture, symbols } = before;
       const { labels, maxLabelSets, maxLabelBytes } = before.profile;
       const profile = { ...this.#config.profile, labels, maxLabelSets, maxLabelBytes };
       this.#config = { ...this.#config, capture, symbols, profile };
-      this.#profiler = await startProfiler(profilerOptions(this.#config));
+      this.#profiler = await this.#startProfiler();
     }
     this.#log.info(`sampling at ${this.#config.capture.hz} Hz`);
     return true;
   }
 }
+
+/** Not foreseen: the stack is what a bug report needs. */
+const textOf = (error: Error): string => error.stack ?? error.message;
 
 /** @throws CommandError when something to be sampled is not there */
 function checkTargets({ capture }: Config): void {

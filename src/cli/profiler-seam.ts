@@ -42,6 +42,13 @@ export interface ProfilerOptions {
   /** Profiles follow one another: names that take time may come with a later one. */
   readonly steady?: boolean;
   onWaiting?(waiting: Waiting): void;
+  /**
+   * Something went wrong and is tried again.
+   * @param cause tells such things apart: stable, without numbers
+   */
+  onWarning?(cause: string, fields: object, message: string): void;
+  /** It cannot go on: flush() throws from now on, stop() gives the profile of what there is. */
+  onFailure?(error: Error): void;
 }
 
 /** Where debug information comes from that is not on the machine. */
@@ -72,6 +79,10 @@ export interface LiveCounts {
   readonly tableBytes?: number | undefined;
   /** CPU time of our BPF programs; undefined where it is not measured. */
   readonly kernelCpuSeconds?: number | undefined;
+  /** The thread that reads programs and names addresses. */
+  readonly resolver?: { readonly isUp: boolean; readonly restarts: number };
+  /** Work that failed for want of something and was done again, by its name. */
+  readonly retried?: Readonly<Record<string, number>>;
 }
 
 export interface Profiler {

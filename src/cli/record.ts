@@ -2,6 +2,7 @@
 import { closeSync, openSync, statSync } from 'node:fs';
 import { cgroupScope } from '../capture/cgroup.ts';
 import type { Profile } from '../profile/model.ts';
+import { RepeatedWarnings } from '../telemetry/repeated-warnings.ts';
 import type { Command, Surroundings } from './command.ts';
 import { CommandError, EXIT_DONE, EXIT_FAILED, reasonOf, UsageError } from './errors.ts';
 import { FORMAT_NAMES, FORMATS } from './format.ts';
@@ -210,16 +211,20 @@ function profilerOptions({ values }: RecordLine, pids: readonly number[]): Profi
   };
 }
 
-type Ending = 'command' | 'duration' | 'signal';
+/** The same warning is told once in this time. */
+const WARNING_INTERVAL_MS = 10_000;
+
+type Ending = 'command' | 'duration' | 'signal' | 'failure';
 
 /** Waits until the recording is over, for whichever reason comes first. */
 async function untilOver(
   duration: number | undefined,
   command: LaunchedCommand | undefined,
   stopped: Promise<NodeJS.Signals>,
+  failed: Promise<Error>,
 ): Promise<Ending> {
   let timer: NodeJS.Timeout | undefined;
-  const reasons: Promise<Ending>[] = [stopped.then(() => 'signal')];
+  const reasons: Promise<Ending>[] = [stopped.then(() => 'signal'), failed.then(() => 'failure')];
   if (command) reasons.push(command.ended.then(() => 'command'));
   if (duration !== undefined)
     reasons.push(
@@ -285,10 +290,17 @@ async function sample(
   const { stderr } = surroundings;
   const signals = watchSignals(surroundings);
   let hideProgress = () => {};
+  const failed = Promise.withResolvers<Error>();
+  const warnings = new RepeatedWarnings({ intervalMs: WARNING_INTERVAL_MS });
   const work = async (): Promise<Profile> => {
     const options: ProfilerOptions = {
       ...profilerOptions(line, command ? [command.pid] : line.values.pid),
       onWaiting: (waiting) => void stderr.write(`flametap: ${waitingText(waiting)}\n`),
+      onWarning: (cause, _fields, message) => {
+        if (warnings.happened(cause) !== undefined)
+          void stderr.write(`flametap: ${message}\n`).catch(() => undefined);
+      },
+      onFailure: failed.resolve,
     };
     const profiler: Profiler = await surroundings.startProfiler(options);
     void signals.first.then(() => profiler.hurry?.());
@@ -301,9 +313,10 @@ async function sample(
     await stderr.write(`flametap: sampling at ${options.hz} Hz, ${until}\n`);
     hideProgress = showProgress(stderr, () => profiler.counts(), duration);
     command?.release();
-    const ending = await untilOver(duration, command, signals.first);
+    const ending = await untilOver(duration, command, signals.first, failed.promise);
     if (command && ending === 'signal') await endCommand(command, await signals.first);
-    if (command && ending === 'duration') await endCommand(command, 'SIGTERM');
+    if (command && (ending === 'duration' || ending === 'failure'))
+      await endCommand(command, 'SIGTERM');
     hideProgress();
     if (command)
       await stderr.write(`flametap: ${line.command?.[0]} ${endText(await command.ended)}\n`);

@@ -40,6 +40,14 @@ const trailer = 16;
 
 const decoder = new TextDecoder();
 
+/** How many records there are, of whatever kind. */
+export function countRecords(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let count = 0;
+  for (let at = 0; at + 8 <= bytes.length; count++) at += Math.max(8, view.getUint16(at + 6, true));
+  return count;
+}
+
 /**
  * Reads whole perf records as the addon hands them out. Returns how many
  * records the kernel says it lost; malformed ones end the parse and count as one.

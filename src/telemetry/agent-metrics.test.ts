@@ -14,6 +14,8 @@ const nothing: Readings = {
   rssBytes: 0,
   mapBytes: undefined,
   hz: 0,
+  resolverRestarts: undefined,
+  retried: {},
   exporters: [],
 };
 const everything: Readings = {
@@ -24,6 +26,8 @@ const everything: Readings = {
   rssBytes: 6e7,
   mapBytes: 8e6,
   hz: 99,
+  resolverRestarts: 2,
+  retried: { drain: 3 },
   exporters: [reading('pyroscope'), reading('files "a"\n')],
 };
 
@@ -83,6 +87,8 @@ test('every name of the design is there, with its labels and type', () => {
     flametap_cpu_seconds_total: 'where',
     flametap_memory_bytes: 'where',
     flametap_sampling_hz: '',
+    flametap_resolver_restarts_total: '',
+    flametap_retries_total: 'work',
     flametap_exporter_queue_size: 'exporter',
     flametap_exporter_queue_bytes: 'exporter',
     flametap_exporter_queue_capacity: 'exporter',

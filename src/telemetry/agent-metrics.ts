@@ -20,6 +20,10 @@ export interface Readings {
   readonly mapBytes: number | undefined;
   /** Per CPU; 0 = not sampling. */
   readonly hz: number;
+  /** How often the thread that reads programs and names addresses was started again. */
+  readonly resolverRestarts: number | undefined;
+  /** Work that failed for want of something and was done again, by its name. */
+  readonly retried: Readonly<Record<string, number>>;
   readonly exporters: readonly ExporterReading[];
 }
 
@@ -29,8 +33,13 @@ export interface BuildInfo {
   readonly runtime: string;
 }
 
-/** From the kernel side: samples that left no record, and records that were not whole. */
-const LOST_REASONS = [...LOST_COUNTERS, 'malformed_record'];
+/** Samples that left no record, records that were not whole, and what the resolver's thread did not give back. */
+const LOST_REASONS = [
+  ...LOST_COUNTERS,
+  'malformed_record',
+  'resolver_behind',
+  'resolver_restarted',
+];
 /** Of time without samples; setting the clock is none. */
 const UNSAMPLED_REASONS = ['cpu_returned', 'cpu_unwatched', 'late_timer', 'suspended', 'throttled'];
 /** Ends at which a stack is whole. */
@@ -47,7 +56,7 @@ export class AgentMetrics {
   readonly #lost = zeros(LOST_REASONS);
   readonly #unwindErrors = zeros(END_REASONS.filter((reason) => !WHOLE_ENDS.has(reason)));
   readonly #frames = new Map<FrameType, { named: number; unnamed: number }>();
-  readonly #eventsLost = zeros(['event_ring_full', 'mapping_ring_full']);
+  readonly #eventsLost = zeros(['event_ring_full', 'mapping_ring_full', 'resolver_behind']);
   readonly #labelsLost = zeros(['labels_overflow']);
   readonly #timingMs = zeros([...UNSAMPLED_REASONS, 'clock_set']);
   #profiles = 0;
@@ -211,6 +220,18 @@ function* readingFamilies(readings: Readings): Iterable<Family> {
     help: 'Samples per second and CPU; 0 while nothing is sampled.',
     type: 'gauge',
     samples: [{ value: readings.hz }],
+  };
+  yield {
+    name: 'flametap_resolver_restarts_total',
+    help: 'How often the thread that reads programs and names addresses failed and was started again.',
+    type: 'counter',
+    samples: known({}, readings.resolverRestarts),
+  };
+  yield {
+    name: 'flametap_retries_total',
+    help: 'Work that failed because the machine lacked something (descriptors, memory) and was done again.',
+    type: 'counter',
+    samples: byLabel('work', readings.retried),
   };
 }
 

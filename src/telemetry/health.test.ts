@@ -17,6 +17,19 @@ test('ready comes with the first profile, once exporters are open', () => {
   assert.ok(health.live.ok, 'a restart would not help');
 });
 
+test('without names it is not ready, but alive', () => {
+  const health = new Health(10_000, () => 0);
+  let isUp = false;
+  health.followResolver(() => isUp);
+  health.sampling();
+  health.exportersOpen();
+  health.flushed();
+  assert.match(health.ready.words, /thread that reads programs has failed/);
+  assert.ok(!health.ready.ok && health.live.ok);
+  isUp = true;
+  assert.ok(health.ready.ok);
+});
+
 test('when profiles stop coming it is neither ready nor alive, until they come again', () => {
   let now = 0;
   const health = new Health(30_000, () => now);

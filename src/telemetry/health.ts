@@ -18,6 +18,7 @@ export class Health {
   #since: number;
   #exporters = false;
   #faults: () => readonly string[] = () => [];
+  #resolver = (): boolean => true;
 
   /** @param now milliseconds of a clock that only goes forward */
   constructor(intervalMs: number, now: () => number = () => performance.now()) {
@@ -49,6 +50,11 @@ export class Health {
     this.#faults = faults;
   }
 
+  /** @param isUp whether there is somebody who reads programs and names addresses */
+  followResolver(isUp: () => boolean): void {
+    this.#resolver = isUp;
+  }
+
   stopping(): void {
     this.#state = 'stopping';
   }
@@ -69,6 +75,8 @@ export class Health {
     if (this.#lastFlush === undefined) return no('no profile has been made yet');
     const faults = this.#faults();
     if (faults.length > 0) return no(`profiles wait: ${faults.join('; ')}`);
+    if (!this.#resolver())
+      return no('the thread that reads programs has failed and is started again');
     return this.live;
   }
 }

@@ -44,6 +44,8 @@ function everything(): string {
     rssBytes: 2 ** 40,
     mapBytes: 1,
     hz: 99,
+    resolverRestarts: 1,
+    retried: { drain: 2 },
     exporters: [
       { exporter: 'otlp', ...exporter },
       { exporter: 'a "b" \\ c\nd é', ...exporter },
