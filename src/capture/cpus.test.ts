@@ -141,6 +141,14 @@ test('whoever looks late, or is kept waiting while looking, sees no gap', () => 
   assert.deepEqual(machine.unsampled(), {});
 });
 
+test('what is not sampled in the last moments counts too', () => {
+  const machine = new Machine(0, 1, 2);
+  machine.wait(200).offline(1).online(1).offline(2).wait(500);
+  machine.follower.pause();
+  assert.deepEqual(machine.sampled(), []);
+  assert.deepEqual(machine.unsampled(), { cpu_returned: 500 });
+});
+
 test('after a pause nothing is sampled until it is followed again', () => {
   const machine = new Machine(0, 1);
   machine.follower.pause();

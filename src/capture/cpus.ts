@@ -83,9 +83,12 @@ export class CpuFollower {
     if (failure !== undefined) throw failure;
   }
 
-  /** Ends sampling. */
+  /** Ends sampling, after a last look. */
   pause(): void {
-    for (const cpu of this.#watched.keys()) this.#forget(cpu);
+    const online = new Set(this.#events.online());
+    for (const cpu of this.#watched.keys()) {
+      if (!online.has(cpu) || this.#check(cpu)) this.#forget(cpu);
+    }
     this.#online = undefined;
   }
 

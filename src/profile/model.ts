@@ -88,7 +88,7 @@ export interface Process {
 
 /** What became of every sample; all counts are samples unless said otherwise. */
 export interface Tally {
-  /** Ticks in scope that the kernel side took up. taken = exported + sum of lost. */
+  /** Ticks in scope, with those that never reached the sampler where they are known. taken = exported + sum of lost. */
   readonly taken: number;
   /** Samples that are in the profile. */
   readonly exported: number;

@@ -124,7 +124,7 @@ export class AgentMetrics {
   *#sampleFamilies(): Iterable<Family> {
     yield {
       name: 'flametap_samples_total',
-      help: 'Samples that the kernel side took up, by what became of them: in a profile with their whole stack, in a profile with a part of it, or lost.',
+      help: 'Samples, by what became of them: in a profile with their whole stack, in a profile with a part of it, or lost.',
       type: 'counter',
       samples: byLabel('outcome', {
         whole: this.#exported - this.#truncated,

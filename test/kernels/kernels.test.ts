@@ -189,6 +189,11 @@ function cpusComeBack(guest: GuestResult): void {
   assert.ok(tally.timing_ms.cpu_returned! > 0, JSON.stringify(tally));
 }
 
+function settingTheClockIsTold(guest: GuestResult): void {
+  const { tally } = hotplugOf(guest);
+  assert.ok(Math.abs(tally.timing_ms.clock_set! - 3_600_000) < 5_000, JSON.stringify(tally));
+}
+
 // About 100 ticks: a standard deviation of 5 %.
 function swallowedTicksCount(guest: GuestResult): void {
   const { samples, tally } = hotplugOf(guest);
@@ -244,6 +249,9 @@ void suite('kernels', { concurrency: 2 }, () => {
       );
       await context.test(`${release}: a CPU that was away for a moment is sampled again`, () =>
         cpusComeBack(guest),
+      );
+      await context.test(`${release}: that the clock was set is told, and by how much`, () =>
+        settingTheClockIsTold(guest),
       );
       await context.test(`${release}: ticks inside other BPF programs count`, () =>
         swallowedTicksCount(guest),
