@@ -121,7 +121,7 @@ export function readProcess(pid: number): ProcessReading {
 }
 
 /** Bytes of all BPF maps that a process has descriptors of, each counted once. */
-function mapMemory(pid: number): number {
+export function mapMemory(pid: number): number {
   const sizes = new Map<string, number>();
   for (const descriptor of readdirSync(`/proc/${pid}/fdinfo`)) {
     try {

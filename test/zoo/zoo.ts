@@ -1,0 +1,180 @@
+/** The zoo: ordinary loads, an agent that watches them, and tricks, one at a time and all at once. */
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type RunningAgent, startAgent } from '../harness/agent.ts';
+import { pause } from '../harness/record.ts';
+import { type Caged, Cages, commandOf, NOBODY, sweepMaps } from './cage.ts';
+import { OrdinaryLoads } from './ordinary.ts';
+import { installPrograms } from './programs.ts';
+import type { Surroundings, Trick } from './tricks.ts';
+import { startTicks, type Watched, watch } from './watch.ts';
+
+export interface Plan {
+  readonly tricks: readonly Trick[];
+  /** Between profiles. */
+  readonly intervalSeconds: number;
+  /** Before anything counts: files are read, tables are built. */
+  readonly warmUpSeconds: number;
+  /** Of each calm and each trick. */
+  readonly windowSeconds: number;
+  /** After a trick has begun and after it has ended. */
+  readonly settleSeconds: number;
+  /** With every trick at once; 0 = not. */
+  readonly togetherSeconds: number;
+  /** Tricks one by one. */
+  readonly isOneByOne: boolean;
+}
+
+/** A while of the run. */
+export interface Phase extends Watched {
+  /** `calm`, the name of a trick, or `all`. */
+  readonly name: string;
+  /** Tricks that were not running at the end, with their words. */
+  readonly failures: readonly string[];
+}
+
+export interface Run {
+  readonly phases: readonly Phase[];
+  /** Of OTLP requests. */
+  readonly profiles: string;
+  readonly loads: OrdinaryLoads;
+  readonly agent: RunningAgent;
+  /** Why the agent did not live through it; undefined when it did. */
+  readonly death: string | undefined;
+  readonly exitCode: number | null;
+}
+
+const CALM = 'calm';
+/** A tenth of the share of a usual thread. */
+const CROWD_NICE = 10;
+/** Tricks between two calms. */
+const TRICKS_AT_ONCE = 5;
+const SECRET_NAME = 'zoo_secret_of_root';
+
+export class Zoo {
+  readonly folder = mkdtempSync(join(tmpdir(), 'zoo-'));
+  readonly #plan: Plan;
+  readonly #tell: (line: string) => void;
+  readonly #phases: Phase[] = [];
+  readonly #cages = new Cages();
+  #folders = 0;
+
+  /** @param tell gets a line for each phase as it ends */
+  constructor(plan: Plan, tell: (line: string) => void) {
+    this.#plan = plan;
+    this.#tell = tell;
+  }
+
+  async run(): Promise<Run> {
+    const { folder } = this;
+    chmodSync(folder, 0o755);
+    const programs = join(folder, 'programs');
+    const profiles = join(folder, 'profiles');
+    mkdirSync(programs);
+    installPrograms(programs);
+    const secretMap = join(folder, 'secret.map');
+    writeFileSync(secretMap, `100000000000 1000 ${SECRET_NAME}\n`, { mode: 0o600 });
+    const loads = new OrdinaryLoads(this.#cages, programs, folder, this.#seconds());
+    const agent = await startAgent(folder, {
+      profile: { interval: `${this.#plan.intervalSeconds}s` },
+      // What is kept for the page would grow all the time.
+      viewer: { listen: '127.0.0.1:0', retention: '1m', max_bytes: '16MiB' },
+      exporters: [{ files: { directory: profiles, format: 'otlp' } }],
+    });
+    const started = startTicks(agent.pid);
+    const surroundings: Surroundings = {
+      folder: programs,
+      port: Number(new URL(agent.url).port),
+      secretMap,
+      victimPid: loads.victim.pid,
+    };
+    let death: string | undefined;
+    try {
+      await pause(this.#plan.warmUpSeconds * 1000);
+      await this.#all(agent.pid, surroundings);
+      loads.check();
+      if (startTicks(agent.pid) !== started) death = 'another process has its pid';
+    } catch (error) {
+      death = (error as Error).message;
+    }
+    await this.#cages.stopAll();
+    loads.clean();
+    sweepMaps();
+    const exitCode = await agent.stop();
+    writeFileSync(
+      join(folder, 'agent.log'),
+      agent.log.map((line) => JSON.stringify(line)).join('\n'),
+    );
+    return { phases: this.#phases, profiles, loads, agent, death, exitCode };
+  }
+
+  /** Removes all that was written. */
+  clean(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async #all(agent: number, surroundings: Surroundings): Promise<void> {
+    const { tricks, isOneByOne, togetherSeconds } = this.#plan;
+    await this.#calm(agent);
+    for (const [at, trick] of isOneByOne ? tricks.entries() : []) {
+      await this.#with([trick], agent, surroundings, trick.name, this.#plan.windowSeconds);
+      if (at % TRICKS_AT_ONCE === TRICKS_AT_ONCE - 1) await this.#calm(agent);
+    }
+    if (togetherSeconds === 0) return;
+    await this.#with(tricks, agent, surroundings, 'all', togetherSeconds);
+    await this.#calm(agent);
+  }
+
+  async #calm(agent: number): Promise<void> {
+    this.#add({ name: CALM, failures: [], ...(await watch(agent, this.#plan.windowSeconds)) });
+  }
+
+  async #with(
+    tricks: readonly Trick[],
+    agent: number,
+    surroundings: Surroundings,
+    name: string,
+    seconds: number,
+  ): Promise<void> {
+    const { settleSeconds } = this.#plan;
+    const caged: Caged[] = [];
+    // What they do to the agent is of interest, not that 60 busy threads leave it no CPU.
+    const nice = tricks.length > 1 ? CROWD_NICE : 0;
+    try {
+      for (const trick of tricks) {
+        const cwd = join(this.folder, `cage-${this.#folders++}`);
+        const user = trick.asRoot ? undefined : NOBODY;
+        mkdirSync(cwd);
+        if (user !== undefined) chownSync(cwd, user, user);
+        const command = commandOf(trick, surroundings, Math.ceil(seconds + 2 * settleSeconds + 30));
+        caged.push(this.#cages.start(command, { cwd, user, nice }));
+      }
+      await pause(settleSeconds * 1000);
+      const watched = await watch(agent, seconds);
+      const failures = caged.flatMap(({ failure }) => failure ?? []);
+      this.#add({ name, failures, ...watched });
+    } finally {
+      await Promise.all(caged.map((one) => this.#cages.stop(one)));
+      sweepMaps();
+    }
+    await pause(settleSeconds * 1000);
+  }
+
+  #add(phase: Phase): void {
+    this.#phases.push(phase);
+    const { name, cpu, memory, failures } = phase;
+    const words = [`${(cpu * 100).toFixed(2)} % of a CPU`, `${(memory / 2 ** 20).toFixed(0)} MiB`];
+    this.#tell(`${name}: ${[...words, ...failures].join(', ')}`);
+  }
+
+  /** Longer than the whole run: the loads end by themselves. */
+  #seconds(): number {
+    const { tricks, warmUpSeconds, windowSeconds, settleSeconds, togetherSeconds } = this.#plan;
+    const each = windowSeconds * 1.5 + 2 * settleSeconds;
+    return Math.ceil(120 + warmUpSeconds + tricks.length * each + togetherSeconds * 2);
+  }
+}
+
+/** Names that may be in no profile: what only root may read, and what others wrote of a process. */
+export const FORBIDDEN = new RegExp(`${SECRET_NAME}|^zoo_foreign_`);
