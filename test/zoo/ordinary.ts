@@ -16,7 +16,7 @@ interface Truth {
   readonly digits?: readonly string[];
 }
 
-const library = /\b(libc|ld-linux|libm|libstdc|libgcc|libpthread|libdl)[-.\w]*so|^\[vdso\]$/;
+const library = /\b(libc|ld-linux|libm|libstdc\+\+|libgcc|libpthread|libdl)[-.\w]*so|^\[vdso\]$/;
 const GO_PACKAGE =
   /^(runtime|internal|context|sync|syscall|time|os|reflect)\b|^type:|^_rt0_|^gosave|^main\.(main|serve)/;
 
