@@ -54,10 +54,19 @@ export function settingsOf(exporter: ExporterConfig): ExporterSettings {
 }
 
 function filesOf(exporter: FilesExporter, attributes: Attributes): Destination {
-  const { name, directory, format, maxBytes, maxAge } = exporter;
+  const { name, directory, format, mode, maxBytes, maxAge } = exporter;
   const maxAgeMs = maxAge === 0 ? Number.POSITIVE_INFINITY : maxAge;
   const otlp = { attributes };
-  return filesDestination({ name, directory, format, otlp, maxBytes, maxAgeMs, now: Date.now });
+  return filesDestination({
+    name,
+    directory,
+    format,
+    otlp,
+    mode,
+    maxBytes,
+    maxAgeMs,
+    now: Date.now,
+  });
 }
 
 function otlpOf(exporter: OtlpExporter, attributes: Attributes): Destination {

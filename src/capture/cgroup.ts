@@ -1,5 +1,6 @@
 /** A cgroup as the kernel's sampler filters by it. */
 import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { systemReason } from '../units/system-reason.ts';
 
 export interface CgroupScope {
   /** Inode of its folder in the unified hierarchy. */
@@ -26,7 +27,10 @@ export function cgroupScope(path: string): CgroupScope {
   try {
     real = realpathSync(path);
   } catch (cause) {
-    throw new Error(`cannot read cgroup ${path}`, { cause });
+    throw new Error(
+      `there is no cgroup ${path} (${systemReason(cause)}); systemd-cgls shows which there are`,
+      { cause },
+    );
   }
   const mount = mounts
     .filter((point) => real === point || real.startsWith(`${point}/`))

@@ -8,7 +8,7 @@ import type { Loaded } from '../config/load.ts';
 import { problemText } from '../config/problem.ts';
 import { Reloader } from '../config/reload.ts';
 import type { Config } from '../config/schema.ts';
-import { makeFolder } from '../export/profile-folder.ts';
+import { makeFolder, PRIVATE } from '../export/profile-folder.ts';
 import { withoutAddresses } from '../profile/address-layout.ts';
 import type { Profile } from '../profile/model.ts';
 import type { Viewer } from '../viewer/server.ts';
@@ -329,7 +329,8 @@ export class Agent {
     const { writePprof } = this.#sources;
     if (writePprof !== undefined) await tryFolder(writePprof, '--write-pprof');
     for (const [i, exporter] of config.exporters.entries())
-      if (exporter.kind === 'files') await tryFolder(exporter.directory, `exporters.${i}.files`);
+      if (exporter.kind === 'files')
+        await tryFolder(exporter.directory, `exporters.${i}.files.directory`, exporter.mode);
     const exporters =
       writePprof === undefined
         ? config.exporters
@@ -437,14 +438,18 @@ function checkTargets({ capture }: Config): void {
 }
 
 /** Makes the folder and tries it. @param asked the option or key it comes from. @throws CommandError */
-async function tryFolder(path: string, asked: string): Promise<void> {
+async function tryFolder(path: string, asked: string, mode?: number): Promise<void> {
   try {
-    await makeFolder(resolve(path));
+    await makeFolder(resolve(path), mode);
   } catch (error) {
     throw new CommandError(`${asked}: cannot make ${path}: ${reasonOf(error)}`);
   }
-  const trial = await openOutput(join(path, 'flametap-trial'));
-  await trial.abandon();
+  try {
+    const trial = await openOutput(join(path, 'flametap-trial'));
+    await trial.abandon();
+  } catch (error) {
+    throw new CommandError(`${asked}: ${reasonOf(error)}`);
+  }
 }
 
 /** What --write-pprof stands for: nothing is removed. */
@@ -455,5 +460,6 @@ const pprofExporter = (directory: string): ExporterConfig => ({
   format: 'pprof',
   maxBytes: Number.POSITIVE_INFINITY,
   maxAge: 0,
+  mode: PRIVATE,
   addresses: false,
 });

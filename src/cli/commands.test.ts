@@ -459,8 +459,8 @@ test('a receiver that is not there holds up nothing, and what it should have got
 
 test('an address that others can reach needs a token', async () => {
   const { code, stderr } = await run(['agent', '--listen', '0.0.0.0:0']);
-  assert.equal(code, 1);
-  assert.match(stderr, /cannot serve the page: 0\.0\.0\.0:0 can be reached by others/);
+  assert.equal(code, 2);
+  assert.match(stderr, /--listen: others can reach 0\.0\.0\.0:0: .*FLAMETAP_TOKEN/);
 });
 
 test('a port in use ends the agent with 1 before sampling', async () => {

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
+  chownSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -95,4 +97,40 @@ test('a reader that has gone away is an error, not a crash', async () => {
     write: () => Promise.reject(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })),
   });
   await assert.rejects(output.write(['x']), { name: 'CommandError' });
+});
+
+test('a profile is for its owner alone, unless it is said otherwise, whatever was there', async (context) => {
+  const before = process.umask(0);
+  context.after(() => process.umask(before));
+  const path = join(folder, 'private');
+  const mode = () => statSync(path).mode & 0o777;
+  writeFileSync(path, 'old', { mode: 0o666 });
+  await (await openOutput(path)).write(['new']);
+  assert.equal(mode(), 0o600);
+  process.umask(0o077);
+  await (await openOutput(path, 0o644)).write(['new']);
+  assert.equal(mode(), 0o644);
+});
+
+test('what sudo writes into a folder of its caller belongs to the caller, and nothing else does', async (context) => {
+  if (process.geteuid?.() !== 0) return context.skip('needs root');
+  Object.assign(process.env, { SUDO_UID: '12345', SUDO_GID: '54321' });
+  context.after(() => {
+    delete process.env.SUDO_UID;
+    delete process.env.SUDO_GID;
+  });
+  const theirs = join(folder, 'theirs');
+  mkdirSync(theirs);
+  chownSync(theirs, 12345, 54321);
+  const inTheirs = join(theirs, 'file');
+  await (await openOutput(inTheirs)).write(['x']);
+  const inOurs = join(folder, 'ours');
+  await (await openOutput(inOurs)).write(['x']);
+  const owner = (path: string) => [
+    statSync(path).uid,
+    statSync(path).gid,
+    statSync(path).mode & 0o777,
+  ];
+  assert.deepEqual(owner(inTheirs), [12345, 54321, 0o600]);
+  assert.deepEqual(owner(inOurs), [0, process.getgid!(), 0o600]);
 });

@@ -17,6 +17,9 @@ import { basename, dirname, join } from 'node:path';
 import type { Terminal } from './command.ts';
 import { CommandError, errorCode, reasonOf } from './errors.ts';
 
+/** A profile tells names of programs of others: it is its owner's, unless told otherwise. */
+const PRIVATE = 0o600;
+
 type Pieces = Iterable<Uint8Array | string>;
 
 export interface Output {
@@ -73,17 +76,20 @@ async function openSpecial(path: string): Promise<Output> {
 }
 
 /** @param name as the user wrote it */
-async function openRegular(path: string, name: string): Promise<Output> {
+async function openRegular(path: string, name: string, mode: number): Promise<Output> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   const remove = () => unlink(temporary).catch(() => undefined);
   let handle: FileHandle;
   try {
     // Exclusive: in a folder that others can write to, a planted link is not followed.
-    handle = await open(temporary, 'wx', 0o666);
+    handle = await open(temporary, 'wx', PRIVATE);
   } catch (error) {
     throw cannotWrite(name, error);
   }
   try {
+    // Whatever the umask says.
+    if (mode !== PRIVATE) await handle.chmod(mode);
+    await giveBack(handle, dirname(path));
     // A file system without a free block fails only at the write, after all the sampling.
     const space = await statfs(dirname(path));
     if (space.blocks > 0 && space.bavail === 0)
@@ -112,18 +118,31 @@ async function openRegular(path: string, name: string): Promise<Output> {
   };
 }
 
-/** @throws CommandError when the path cannot be written, as far as can be known now */
-export async function openOutput(path: string): Promise<Output> {
+/**
+ * To the folder's owner when that is who called sudo, who could read it all the same: else
+ * `sudo flametap record` would leave a file that `go tool pprof` cannot open.
+ */
+async function giveBack(handle: FileHandle, folder: string): Promise<void> {
+  const { SUDO_UID: uid = '', SUDO_GID: gid = '' } = process.env;
+  if (process.geteuid?.() !== 0 || !/^[1-9]\d{0,9}$/.test(uid) || !/^\d{1,10}$/.test(gid)) return;
+  if ((await stat(folder)).uid === Number(uid)) await handle.chown(Number(uid), Number(gid));
+}
+
+/**
+ * @param mode of the file, whatever one of that name had
+ * @throws CommandError when the path cannot be written, as far as can be known now
+ */
+export async function openOutput(path: string, mode = PRIVATE): Promise<Output> {
   try {
     const found = await stat(path);
     if (found.isDirectory()) throw Object.assign(new Error('directory'), { code: 'EISDIR' });
     if (!found.isFile()) return await openSpecial(path);
     // Through a link, the file it points to is replaced, not the link.
-    return await openRegular(await realpath(path), path);
+    return await openRegular(await realpath(path), path, mode);
   } catch (error) {
     if (error instanceof CommandError) throw error;
     if (errorCode(error) !== 'ENOENT') throw cannotWrite(path, error);
-    return openRegular(path, path);
+    return openRegular(path, path, mode);
   }
 }
 

@@ -1,6 +1,5 @@
 /** `flametap record`: one profile, then exit. */
 import { closeSync, openSync, statSync } from 'node:fs';
-import { cgroupScope } from '../capture/cgroup.ts';
 import type { Profile } from '../profile/model.ts';
 import { RepeatedWarnings } from '../telemetry/repeated-warnings.ts';
 import type { Command, Surroundings } from './command.ts';
@@ -14,6 +13,7 @@ import { type Output, openOutput, streamOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
 import { problemsText, showProgress, tallyText, timingText, waitingText } from './progress.ts';
 import { formatDuration, formatSize, oneOf, parseDuration, wholeNumber } from './quantity.ts';
+import { checkTargets, missingTarget } from './record-targets.ts';
 import { MAX_DEPTH, samplingOptions } from './sampling-options.ts';
 
 const DEFAULT_DURATION = '10s';
@@ -50,6 +50,7 @@ const options = {
     'FILE',
     'where to; - is standard output (default flametap.pb.gz, .folded, .json, .html, .otlp)',
   ),
+  mode: defaulted('MODE', parseMode, '600', 'who may read the file, as for chmod: 600, 640, 644'),
   'save-records': text('FILE', 'also keep the raw records, for --replay'),
   replay: text('FILE', 'make the profile from saved records instead of sampling'),
 };
@@ -121,6 +122,12 @@ const manual: Manual = {
   ],
 };
 
+function parseMode(mode: string): number {
+  if (!/^0?6[0246]{2}$/.test(mode))
+    throw new UsageError(`'${mode}' is no mode of a file: write 600, 640 or 644`);
+  return Number.parseInt(mode, 8);
+}
+
 function parseComm(name: string): string {
   if (Buffer.byteLength(name) > LONGEST_COMM)
     throw new UsageError(
@@ -158,27 +165,11 @@ function checkLine({ values, given, words, command }: RecordLine): void {
   }
 }
 
-/** @throws CommandError when what is asked for is not there */
-function checkTargets({ values }: RecordLine): void {
-  for (const pid of values.pid) {
-    try {
-      statSync(`/proc/${pid}`);
-    } catch {
-      throw new CommandError(`--pid: no process ${pid}`);
-    }
-  }
-  const { cgroup, replay, 'save-records': records } = values;
-  if (cgroup !== undefined) checkCgroup(cgroup);
+/** @throws CommandError when a file cannot be opened */
+function checkRecords({ values }: RecordLine): void {
+  const { replay, 'save-records': records } = values;
   if (replay !== undefined) tryOpen('--replay', replay, 'r');
   if (records !== undefined) tryOpen('--save-records', records, 'w');
-}
-
-function checkCgroup(path: string): void {
-  try {
-    cgroupScope(path);
-  } catch (error) {
-    throw new CommandError(`--cgroup: ${reasonOf(error)}`);
-  }
 }
 
 function tryOpen(option: string, path: string, mode: 'r' | 'w'): void {
@@ -186,7 +177,7 @@ function tryOpen(option: string, path: string, mode: 'r' | 'w'): void {
   // Opening a FIFO would wait for its other end.
   if (found && !found.isFile()) throw new CommandError(`${option}: ${path} is not a file`);
   try {
-    closeSync(openSync(path, mode));
+    closeSync(openSync(path, mode, 0o600));
   } catch (error) {
     throw new CommandError(`${option}: cannot open ${path}: ${reasonOf(error)}`);
   }
@@ -273,7 +264,7 @@ async function openDestination(
 ): Promise<Output> {
   const format = FORMATS[values.format];
   const path = values.output ?? (values['go-pgo'] ? GO_PGO_FILE : format.file);
-  if (path !== '-') return openOutput(path);
+  if (path !== '-') return openOutput(path, values.mode);
   if (format.binary && surroundings.stdout.isTTY)
     throw new UsageError(
       `--output -: ${values.format} is binary and standard output is a terminal; write to a file or a pipe, or choose --format folded`,
@@ -348,18 +339,23 @@ function encode({ values }: RecordLine, profile: Profile) {
 async function run(args: readonly string[], surroundings: Surroundings): Promise<number> {
   const line = parseLine(options, args);
   checkLine(line);
-  checkTargets(line);
+  checkTargets(line.values);
+  checkRecords(line);
   const { stderr } = surroundings;
+  const missing = missingTarget(line.values);
+  if (missing !== undefined) await stderr.write(`flametap: ${missing}; waiting for one\n`);
   const output = await openDestination(line, surroundings);
   try {
     const toStream = line.values.output === '-';
     const command = line.command ? startCommand(line.command, toStream) : undefined;
     const problems: string[] = [];
     const profile = await sample(line, surroundings, command, problems);
+    const nobody = profile.tally.taken === 0 ? missingTarget(line.values) : undefined;
+    if (nobody !== undefined) throw new CommandError(`${nobody}; nothing was sampled or written`);
     const { pieces, remarks } = encode(line, profile);
     const size = await output.write(pieces);
     const { taken, exported } = profile.tally;
-    const nothing = taken === 0 ? ': nothing in scope used the CPU' : '';
+    const nothing = taken === 0 ? ': what was chosen did not use the CPU' : '';
     await stderr.write(`flametap: ${tallyText(profile.tally)}${nothing}\n`);
     await stderr.write(
       `flametap: written to ${output.name} (${line.values.format}, ${formatSize(size)})\n`,

@@ -55,7 +55,12 @@ function refusal(status: number, body: Uint8Array, url: URL): string {
 
 /** fetch() hides what happened. */
 const causeOf = (error: unknown): string =>
-  error instanceof Error && error.cause instanceof Error ? reasonOf(error.cause) : reasonOf(error);
+  error instanceof Error && error.cause instanceof Error
+    ? inWords(reasonOf(error.cause))
+    : reasonOf(error);
+
+const inWords = (reason: string): string =>
+  reason.replace(/^connect ECONNREFUSED .*/, 'nobody listens there');
 
 /** @throws CommandError for a file that cannot be read or is no profile */
 export async function storeOf(files: readonly string[]): Promise<ProfileStore> {

@@ -199,8 +199,8 @@ export class Draft {
     }
     const type = typeof tree.value as 'string' | 'number' | 'boolean';
     if (!kind.accepts.includes(type)) {
-      const hint =
-        kind.accepts.includes('string') && type !== 'string' ? '; write it in quotes' : '';
+      const isText = kind.accepts.includes('string') && type !== 'string';
+      const hint = isText && fits(kind, String(tree.value)) ? '; write it in quotes' : '';
       this.problem(origin, path, `is a ${type}, not ${kind.allowed}${hint}`);
       return undefined;
     }
@@ -378,6 +378,16 @@ function step(place: Place, name: string): Place | { place: Place; key: Key } | 
 
 const fullPath = ({ base, path }: Place, name?: string): string =>
   base + [...path, ...(name === undefined ? [] : [name])].join('.');
+
+function fits(kind: Kind<unknown>, text: string): boolean {
+  try {
+    kind.read(text);
+    return true;
+  } catch (error) {
+    if (error instanceof Unfit) return false;
+    throw error;
+  }
+}
 
 /** `{ comm: nginx }` as comm=nginx; undefined when it is no map of one scalar. */
 function pairText(tree: Tree): string | undefined {

@@ -2,6 +2,7 @@
 import {
   duration,
   endpoint,
+  fileMode,
   neededWebAddress,
   oneOf,
   path,
@@ -134,6 +135,7 @@ export const files = section('into files', {
     'of all files; the oldest is removed when there is more',
   ),
   max_age: single(duration('1s', '8760h', 'kept'), 0, 'older files are removed'),
+  mode: single(fileMode, 0o600, 'who may read the files, and enter a folder that is made for them'),
   addresses,
 });
 

@@ -136,26 +136,61 @@ export const path = (empty?: string): Kind<string> =>
     (value) => value.startsWith('/') || (value === '' && empty !== undefined),
   );
 
-export const address: Kind<string> = text(
-  'HOST:PORT, such as 127.0.0.1:7099 or [::1]:7099',
+const hostAndPort: Kind<string> = text(
+  'HOST:PORT, such as 127.0.0.1:7099 or [::1]:7099, or a PORT of 127.0.0.1',
   (value) => {
     const match = /^(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):(\d{1,5})$/.exec(value);
     return match !== null && Number(match[1]) <= 65_535;
   },
 );
 
+/** Permissions of a file, in octal digits as chmod(1) takes them; YAML reads them as a number. */
+export const fileMode: Kind<number> = {
+  allowed: 'a mode of a file that the agent may write and nobody runs, such as 600, 640 or 644',
+  accepts: ['number', 'string'],
+  read: (text) => {
+    if (!/^0?6[0246]{2}$/.test(text)) throw unfit(text, fileMode.allowed);
+    return Number.parseInt(text, 8);
+  },
+  write: (value) => Number(value.toString(8)),
+};
+
+/** A port alone is one that this machine reaches, and no other does. */
+export const address: Kind<string> = {
+  ...hostAndPort,
+  accepts: ['string', 'number'],
+  read: (value) => hostAndPort.read(/^\d{1,5}$/.test(value) ? `127.0.0.1:${value}` : value),
+};
+
 const isWebAddress = (value: string): boolean => {
   const url = URL.parse(value);
   return url !== null && /^https?:$/.test(url.protocol) && /^https?:\/\/[^/\s]+/i.test(value);
 };
 
-export const webAddress: Kind<string> = text('an http:// or https:// URL', isWebAddress);
+export const webAddress: Kind<string> = withScheme(
+  text('an http:// or https:// URL', isWebAddress),
+);
 
 /** '' is found missing later, when all is known. */
-export const neededWebAddress: Kind<string> = text(
-  'an http:// or https:// URL',
-  (value) => value === '' || isWebAddress(value),
+export const neededWebAddress: Kind<string> = withScheme(
+  text('an http:// or https:// URL', (value) => value === '' || isWebAddress(value)),
 );
+
+/** Says what `pyroscope:4040` lacks. */
+function withScheme(kind: Kind<string>): Kind<string> {
+  return {
+    ...kind,
+    read: (value) => {
+      try {
+        return kind.read(value);
+      } catch (error) {
+        if (!(error instanceof Unfit) || !/^[A-Za-z0-9._-]+(:\d+)?(\/\S*)?$/.test(value))
+          throw error;
+        throw new Unfit(`${error.message}: write http://${value}`);
+      }
+    },
+  };
+}
 
 /** Of an OTLP receiver: a URL, or for gRPC also HOST:PORT. */
 export const endpoint: Kind<string> = text(

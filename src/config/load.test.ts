@@ -316,3 +316,32 @@ test('misspelt variables are told, those of Kubernetes are not', () => {
     "FLAMETAP_CAPTURE_HX: is not known; did you mean 'FLAMETAP_CAPTURE_HZ'?",
   ]);
 });
+
+test('a port alone is one of this machine, as a number and as a text; what others reach needs a token', () => {
+  const listen = (text: string): string => {
+    const file = join(folder, 'listen.yaml');
+    writeFileSync(file, `viewer: { listen: ${text} }\n`);
+    return loadConfig({ file, environment: {}, sets: [] }).config.viewer.listen;
+  };
+  assert.equal(listen('7100'), '127.0.0.1:7100');
+  assert.equal(listen('"7100"'), '127.0.0.1:7100');
+  assert.equal(listen('"[::1]:7100"'), '[::1]:7100');
+  assert.throws(() => listen('70000'), /'127\.0\.0\.1:70000' is not HOST:PORT/);
+  assert.throws(() => listen('true'), /is a boolean, not HOST:PORT[^;]*$/, 'quotes would not help');
+  assert.throws(() => listen('"0.0.0.0:7100"'), /viewer\.listen: others can reach.*FLAMETAP_TOKEN/);
+  const sets = ['viewer.listen=0.0.0.0:7100'];
+  const environment = { FLAMETAP_TOKEN: 'sixteen-characters' };
+  assert.deepEqual(loadConfig({ file: undefined, environment, sets }).warnings, []);
+});
+
+test('what a URL lacks is said', () => {
+  assert.throws(
+    () =>
+      loadConfig({
+        file: undefined,
+        environment: {},
+        sets: ['exporters.0.pyroscope.url=pyroscope:4040'],
+      }),
+    /'pyroscope:4040' is not an http:\/\/ or https:\/\/ URL: write http:\/\/pyroscope:4040/,
+  );
+});

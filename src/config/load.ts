@@ -1,6 +1,7 @@
 /** The configuration from all its sources: defaults < file < environment < --set < options. */
 import { readFileSync, statSync } from 'node:fs';
 import { suggestion } from '../cli/suggestion.ts';
+import { isLoopback } from '../units/loopback.ts';
 import { build } from './build.ts';
 import { MAX_BYTES, readYaml } from './document.ts';
 import { Draft } from './draft.ts';
@@ -8,6 +9,7 @@ import { EXPORTER_KINDS, exporterSchemas } from './exporter-schema.ts';
 import { addOtelEnvironment } from './otel-environment.ts';
 import { ConfigError, type ConfigProblem, DEFAULT, type Origin, problemText } from './problem.ts';
 import { type Config, schema } from './schema.ts';
+import { secretWarnings } from './secret-warnings.ts';
 import { keysOf, variableOf } from './setting.ts';
 
 export interface Sources {
@@ -47,8 +49,30 @@ export function loadConfig(sources: Sources): Loaded {
   for (const { option, path, text } of sources.options ?? [])
     draft.addText(path, text, { from: 'option', option });
   const built = build(draft);
+  checkPage(draft, built, sources.environment);
   if (draft.problems.length > 0) throw new ConfigError(draft.problems);
-  return { ...built, warnings: draft.warnings.map(problemText) };
+  return {
+    ...built,
+    warnings: [...draft.warnings, ...secretWarnings(built, sources)].map(problemText),
+  };
+}
+
+/** The agent would not start. */
+function checkPage(
+  draft: Draft,
+  { config, origins }: Pick<Loaded, 'config' | 'origins'>,
+  environment: Sources['environment'],
+): void {
+  const { listen, ...rest } = config.viewer;
+  const host = listen.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  const hasToken =
+    Boolean(environment.FLAMETAP_TOKEN) || ('tokenFile' in rest && rest.tokenFile !== '');
+  if (isLoopback(host) || hasToken) return;
+  draft.problem(
+    origins.get('viewer.listen') ?? DEFAULT,
+    'viewer.listen',
+    `others can reach ${listen}: give the page a token of at least 16 characters in the variable FLAMETAP_TOKEN, or listen on 127.0.0.1`,
+  );
 }
 
 /** @returns the text, or what is wrong with the file */

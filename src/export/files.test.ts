@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -21,6 +23,7 @@ import { encodeOtlp } from '../profile/otlp.ts';
 import { encodePprof } from '../profile/pprof.ts';
 import { unixTime } from '../units/units.ts';
 import { type FilesSettings, filesDestination } from './files.ts';
+import type { Outcome } from './transport.ts';
 
 const START_MS = Date.parse('2026-11-21T11:55:10.123Z');
 const signal = new AbortController().signal;
@@ -52,6 +55,12 @@ async function write(profile: Profile, changes: Partial<FilesSettings> = {}) {
   const destination = filesDestination(settings(changes));
   const [request] = [...destination.encode(profile)];
   return destination.transport.send(request!, signal);
+}
+
+function mendable(outcome: Outcome, reason: RegExp): void {
+  assert.ok(outcome.kind === 'retry' && outcome.fault === 'local_file', JSON.stringify(outcome));
+  assert.match(outcome.reason, reason);
+  assert.match(outcome.mend ?? '', /\{directory\}/);
 }
 
 const delivered = { kind: 'delivered', rejected: 0, message: '' };
@@ -147,7 +156,7 @@ test('a folder that cannot be written is worth another attempt, and works once i
   const blocked = join(folder, 'file');
   writeFileSync(blocked, '');
   const refused = await write(profileAt(START_MS), { directory: blocked });
-  assert.deepEqual(refused, { kind: 'retry', reason: 'ENOTDIR' });
+  mendable(refused, /^a part of the path is not a directory$/);
   rmSync(blocked);
   const deep = { directory: join(blocked, 'deep', 'er') };
   assert.deepEqual(await write(profileAt(START_MS), deep), delivered);
@@ -162,7 +171,7 @@ test('a full disk is worth another attempt, and leaves nothing half-written', as
   try {
     const hog = join(folder, 'hog');
     writeFileSync(hog, Buffer.alloc(64 * 1024));
-    assert.deepEqual(await write(profileAt(START_MS)), { kind: 'retry', reason: 'ENOSPC' });
+    mendable(await write(profileAt(START_MS)), /^no space left on the device$/);
     assert.deepEqual(readdirSync(folder), ['hog']);
     rmSync(hog);
     assert.deepEqual(await write(profileAt(START_MS)), delivered);
@@ -190,4 +199,33 @@ test('no write begins after the agent has given up', async () => {
   const outcome = await destination.transport.send(request!, AbortSignal.abort());
   assert.deepEqual(outcome, { kind: 'retry', reason: 'cancelled' });
   assert.deepEqual(readdirSync(folder), []);
+});
+
+test('files are private, and so are folders made for them, unless the mode says otherwise', async (context) => {
+  const before = process.umask(0);
+  context.after(() => process.umask(before));
+  const modeOf = (path: string) => statSync(path).mode & 0o777;
+  for (const [mode, file, made] of [
+    [undefined, 0o600, 0o700],
+    [0o640, 0o640, 0o750],
+    [0o644, 0o644, 0o755],
+  ] as const) {
+    for (const umask of [0, 0o077]) {
+      process.umask(umask);
+      const above = join(folder, `${mode}-${umask}`);
+      const directory = join(above, 'below');
+      const changes = mode === undefined ? { directory } : { directory, mode };
+      assert.deepEqual(await write(profileAt(START_MS), changes), delivered);
+      assert.equal(modeOf(above), made);
+      assert.equal(modeOf(directory), made);
+      const [name] = readdirSync(directory);
+      assert.equal(modeOf(join(directory, name!)), file);
+    }
+  }
+});
+
+test('a folder that is there keeps its mode', async () => {
+  chmodSync(folder, 0o755);
+  assert.deepEqual(await write(profileAt(START_MS)), delivered);
+  assert.equal(statSync(folder).mode & 0o777, 0o755);
 });

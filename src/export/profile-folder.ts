@@ -2,11 +2,13 @@
  * A folder that holds the newest profiles, within a number of bytes and an age.
  * Whatever else is in it is left alone and does not count.
  */
-import { lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type FileFormat, fileName, isTemporary, startOf, temporaryName } from './file-name.ts';
 
 export interface FolderLimits {
+  /** Of the files; those who may read them may also look into a folder that is made for them. */
+  readonly mode?: number;
   /** Of all files of ours together; Infinity = none. */
   readonly maxBytes: number;
   /** Since the start of a profile; Infinity = none. */
@@ -24,6 +26,9 @@ interface KeptFile {
   readonly bytes: number;
 }
 
+/** Profiles tell the names of programs and where their code lies. */
+export const PRIVATE = 0o600;
+
 /** Writing takes seconds; what is older was left by an agent that was killed. */
 const ABANDONED_MS = 600_000;
 const MAX_REPETITIONS = 1000;
@@ -32,6 +37,7 @@ export class ProfileFolder {
   readonly #directory: string;
   readonly #limits: FolderLimits;
   readonly #now: () => number;
+  readonly #mode: number;
   /** One file after the other, so that two cannot take the same name or room. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -40,6 +46,7 @@ export class ProfileFolder {
     this.#directory = directory;
     this.#limits = limits;
     this.#now = now;
+    this.#mode = limits.mode ?? PRIVATE;
   }
 
   /**
@@ -58,7 +65,7 @@ export class ProfileFolder {
       throw new TooLargeError(
         `${content.length} bytes, but the folder may hold ${this.#limits.maxBytes}`,
       );
-    await makeFolder(this.#directory);
+    await makeFolder(this.#directory, this.#mode);
     const name = await this.#freeName(content, startMs, format);
     if (name !== undefined) {
       await this.#makeRoom(content.length);
@@ -117,9 +124,11 @@ export class ProfileFolder {
     // Left by a killed agent with the same pid, as in a container.
     await removeFile(temporary);
     // Exclusive: in a folder that others can write to, a planted link is not followed.
-    const handle = await open(temporary, 'wx', 0o666);
+    const handle = await open(temporary, 'wx', PRIVATE);
     try {
       try {
+        // Whatever the umask says.
+        if (this.#mode !== PRIVATE) await handle.chmod(this.#mode);
         await handle.writeFile(content);
         await handle.sync();
       } finally {
@@ -133,17 +142,27 @@ export class ProfileFolder {
   }
 }
 
-/** With those above it. Node's own `recursive` never ends where nothing can be made, as in /proc. */
-export async function makeFolder(path: string): Promise<void> {
+/**
+ * With those above it, each on the disk when it returns; what is there already stays as it is. Node's own
+ * `recursive` never ends where nothing can be made, as in /proc.
+ * @param mode of the files: a folder is entered by those who may read them
+ */
+export async function makeFolder(path: string, mode = PRIVATE): Promise<void> {
   try {
-    await mkdir(path);
+    await makeOne(path, mode);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return;
     if (code !== 'ENOENT' || dirname(path) === path) throw error;
-    await makeFolder(dirname(path));
-    await mkdir(path);
+    await makeFolder(dirname(path), mode);
+    await makeOne(path, mode);
   }
+}
+
+async function makeOne(path: string, mode: number): Promise<void> {
+  await mkdir(path, 0o700);
+  if (mode !== PRIVATE) await chmod(path, 0o700 | ((mode & 0o444) >> 2) | (mode & 0o077));
+  await syncFolder(dirname(path));
 }
 
 /** Makes a rename in the folder last. */

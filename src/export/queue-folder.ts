@@ -89,9 +89,20 @@ function makeFolder(path: string): void {
   makeFolder(dirname(path));
   try {
     mkdirSync(path, { mode: 0o700 });
+    syncFolder(dirname(path));
   } catch (cause) {
     // Another agent may have been faster.
     if (!existsSync(path)) throw cause;
+  }
+}
+
+/** What is synced into a folder is lost with the folder, unless that is on the disk, too. */
+function syncFolder(path: string): void {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

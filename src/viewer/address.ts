@@ -1,5 +1,8 @@
 /** Where the viewer listens, and which Host headers may reach it. */
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv6 } from 'node:net';
+import { isLoopback } from '../units/loopback.ts';
+
+export { isLoopback };
 
 export class ViewerError extends Error {
   override readonly name = 'ViewerError';
@@ -26,13 +29,6 @@ export function listenAddress(
     );
   }
   return { host, port, loopback: isLoopback(host) };
-}
-
-/** Only names that cannot lead anywhere else: every browser resolves localhost itself. */
-export function isLoopback(host: string): boolean {
-  const name = host.toLowerCase();
-  if (name === 'localhost' || name === '::1') return true;
-  return isIPv4(name) && name.startsWith('127.');
 }
 
 /**

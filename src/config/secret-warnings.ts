@@ -1,0 +1,84 @@
+/** What others may see of secrets: in the list of processes, or in files that they can read. */
+import { statSync } from 'node:fs';
+import { systemReason } from '../units/system-reason.ts';
+import { exporterSchemas } from './exporter-schema.ts';
+import type { Sources } from './load.ts';
+import type { ConfigProblem, Origin } from './problem.ts';
+import type { Config } from './schema.ts';
+import { camelCase, type Key, keysOf } from './setting.ts';
+
+interface Built {
+  readonly config: Config;
+  readonly origins: ReadonlyMap<string, Origin>;
+}
+
+/** Keys of files that hold secrets. */
+const SECRET_FILES = /(^|\.)(password_file|bearer_token_file|key_file)$/;
+const OTHER_FILES = /(^|\.)(ca_file|cert_file)$/;
+const READABLE_BY_ALL = 0o004;
+const READABLE_BY_GROUP = 0o040;
+
+/** None of these keeps the agent from starting: a secret may be renewed, or come later. */
+export function secretWarnings(
+  { config, origins }: Built,
+  sources: Pick<Sources, 'file'>,
+): ConfigProblem[] {
+  const warnings: ConfigProblem[] = [];
+  let isInFile = false;
+  for (const [i, exporter] of config.exporters.entries()) {
+    const base = ['exporters', String(i), exporter.kind];
+    for (const [path, key] of keysOf(exporterSchemas[exporter.kind], base)) {
+      const name = path.join('.');
+      const value = valueAt(exporter, path.slice(base.length));
+      const origin = origins.get(name);
+      if (isSecret(key)) {
+        const all = key.is === 'table' ? below(origins, name) : origin ? [origin] : [];
+        if (all.some(({ from }) => from === 'file')) isInFile = true;
+        const set = all.find(({ from }) => from === 'set');
+        if (set) warnings.push({ origin: set, key: name, message: SEEN });
+      } else if (typeof value === 'string' && value !== '' && origin) {
+        const what = SECRET_FILES.test(name)
+          ? fileWarning(value, true)
+          : OTHER_FILES.test(name)
+            ? fileWarning(value, false)
+            : undefined;
+        if (what !== undefined) warnings.push({ origin, key: name, message: what });
+      }
+    }
+  }
+  const { file } = sources;
+  const what = isInFile && file !== undefined ? fileWarning(file, true) : undefined;
+  if (what !== undefined) warnings.push({ origin: { from: 'default' }, key: file!, message: what });
+  return warnings;
+}
+
+const SEEN =
+  'is a secret, and the list of processes shows it to everybody: put it into the file of --config, a variable, or a file of its own';
+
+const isSecret = (key: Key): boolean => key.is !== 'list' && key.secret;
+
+/** Of the entries of a table. */
+const below = (origins: ReadonlyMap<string, Origin>, path: string): Origin[] =>
+  [...origins].flatMap(([key, origin]) => (key.startsWith(`${path}.`) ? [origin] : []));
+
+function valueAt(exporter: object, path: readonly string[]): unknown {
+  return path.reduce(
+    (value: unknown, name) => (value as Readonly<Record<string, unknown>>)[camelCase(name)],
+    exporter,
+  );
+}
+
+function fileWarning(path: string, isSecretFile: boolean): string | undefined {
+  try {
+    const { mode, gid } = statSync(path);
+    if (!isSecretFile) return undefined;
+    if ((mode & READABLE_BY_ALL) !== 0)
+      return `${path} holds a secret that every user of this machine can read: chmod 600 ${path}`;
+    const isOtherGroup = gid !== 0 && gid !== process.getegid?.();
+    if ((mode & READABLE_BY_GROUP) !== 0 && isOtherGroup)
+      return `${path} holds a secret that group ${gid} can read: chmod 600 ${path}, unless that is meant`;
+    return undefined;
+  } catch (error) {
+    return `${path}: ${systemReason(error)}; profiles wait until it is there`;
+  }
+}
