@@ -1,6 +1,6 @@
 /** One file over HTTP from a server that need not be friendly: everything has a limit. */
-import { get as getHttp, type IncomingMessage } from 'node:http';
-import { get as getHttps } from 'node:https';
+import { get as getHttp, Agent as HttpAgent, type IncomingMessage } from 'node:http';
+import { get as getHttps, Agent as HttpsAgent } from 'node:https';
 
 export interface FetchLimits {
   readonly bytes: number;
@@ -130,12 +130,18 @@ function redirected(from: URL, location: string | undefined): URL {
 
 function request(url: URL, limits: FetchLimits, deadline: Deadline): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const get = url.protocol === 'https:' ? getHttps : getHttp;
     deadline.step(limits.connectMs);
     const { signal } = deadline;
-    const sent = get(url, { headers: HEADERS, signal, agent: false }, resolve);
+    // HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as Node obeys them; the connection is for this request alone.
+    const proxies = { proxyEnv: process.env };
+    const sent =
+      url.protocol === 'https:'
+        ? getHttps(url, { headers: HEADERS, signal, agent: new HttpsAgent(proxies) }, resolve)
+        : getHttp(url, { headers: HEADERS, signal, agent: new HttpAgent(proxies) }, resolve);
     sent.once('socket', (socket) => {
-      socket.once('connect', () => deadline.step(limits.idleMs));
+      // A tunnel stands already when its socket comes.
+      if (socket.connecting) socket.once('connect', () => deadline.step(limits.idleMs));
+      else deadline.step(limits.idleMs);
     });
     sent.on('error', reject);
   });
