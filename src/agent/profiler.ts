@@ -26,6 +26,11 @@ const DRAIN_INTERVAL_MS = 200;
 /** In longer intervals names are looked up now and then: memory stays bounded. */
 const COLLECT_INTERVAL_MS = 15_000;
 const CPU_CHECK_INTERVAL_MS = 1_000;
+/**
+ * Of one CPU that came online, while the others are sampled: somebody has lowered
+ * kernel.perf_event_max_sample_rate or denied the system call since the start.
+ */
+const EVENT_REFUSALS = ['EACCES', 'EINVAL', 'EPERM'] as const;
 /** A drain that finds this many full buffers in a row lets others run first. */
 const MAX_DRAINS = 8;
 
@@ -140,7 +145,8 @@ export class LiveProfiler implements Profiler {
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
       setInterval(() => this.#measure(), DRAIN_INTERVAL_MS),
       setInterval(
-        () => this.#work.attempt('follow_cpus', () => this.#capture.followCpus()),
+        () =>
+          this.#work.attempt('follow_cpus', () => this.#capture.followCpus(), EVENT_REFUSALS),
         CPU_CHECK_INTERVAL_MS,
       ),
       setInterval(() => void this.#collect(), COLLECT_INTERVAL_MS),

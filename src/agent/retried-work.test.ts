@@ -22,7 +22,9 @@ test('what passes is counted and told; what is wrong with us is a failure', () =
   assert.deepEqual(work.failures, { follow_cpus: 6, drain: 1 });
   assert.equal(told.length, 7);
   assert.deepEqual(failures, []);
+  work.attempt('follow_cpus', failing('EINVAL'), ['EINVAL']);
+  assert.deepEqual(work.failures, { follow_cpus: 7, drain: 1 });
   for (const code of ['EBADF', 'EINVAL', undefined]) work.attempt('drain', failing(code));
   assert.equal(failures.length, 3);
-  assert.deepEqual(work.failures, { follow_cpus: 6, drain: 1 });
+  assert.deepEqual(work.failures, { follow_cpus: 7, drain: 1 });
 });

@@ -36,13 +36,17 @@ export class RetriedWork {
     return Object.fromEntries(this.#failures);
   }
 
-  /** Never throws. @param name of the work, for counters */
-  attempt(name: string, work: () => void): void {
+  /**
+   * Never throws.
+   * @param name of the work, for counters
+   * @param also codes that pass for this work, beside those that always do
+   */
+  attempt(name: string, work: () => void, also: readonly string[] = []): void {
     try {
       work();
     } catch (cause) {
       const error = cause as NodeJS.ErrnoException;
-      if (!PASSING.has(error.code ?? '')) {
+      if (!PASSING.has(error.code ?? '') && !also.includes(error.code ?? '')) {
         this.#events.onFailure(error);
         return;
       }
