@@ -6,8 +6,6 @@
 #include <linux/perf_event.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cstdarg>
@@ -17,6 +15,7 @@
 
 #include "arguments.h"
 #include "errors.h"
+#include "events.h"
 #include "signals.h"
 
 namespace flametap {
@@ -52,10 +51,6 @@ class LogCapture {
   std::string* outer_;
   std::string text_;
 };
-
-long PerfEventOpen(perf_event_attr* attributes, int pid, int cpu) {
-  return syscall(SYS_perf_event_open, attributes, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-}
 
 constexpr size_t kSidebandPages = 16;
 // NR_CPUS of the largest kernel configurations.
@@ -246,38 +241,12 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   EnsureRing(env, cpu);
 
   // The side band first: a mapping made before the first sample must be known.
-  perf_event_attr side = {};
-  side.size = sizeof(side);
-  side.type = PERF_TYPE_SOFTWARE;
-  side.config = PERF_COUNT_SW_DUMMY;
-  side.mmap = 1;
-  side.mmap2 = 1;
-  side.comm = 1;
-  side.comm_exec = 1;
-  side.ksymbol = 1;
-  side.sample_id_all = 1;
-  side.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
-  side.use_clockid = 1;
-  side.clockid = CLOCK_MONOTONIC;
-  side.watermark = 1;
-  side.wakeup_watermark = 1u << 30;  // never: it is read with the samples
   Watched watched;
-  Descriptor dummy(static_cast<int>(PerfEventOpen(&side, -1, static_cast<int>(cpu))));
-  if (!dummy.valid()) throw SystemError(env, "perf_event_open (mappings)" + where, errno);
-  watched.sideband = std::make_unique<PerfRing>(std::move(dummy), kSidebandPages);
+  Descriptor mappings = OpenMappings(cpu);
+  if (!mappings.valid()) throw SystemError(env, "perf_event_open (mappings)" + where, errno);
+  watched.sideband = std::make_unique<PerfRing>(std::move(mappings), kSidebandPages);
   if (!watched.sideband->ok()) throw SystemError(env, "map the side-band ring" + where, errno);
-
-  perf_event_attr tick = {};
-  tick.size = sizeof(tick);
-  tick.type = PERF_TYPE_SOFTWARE;
-  tick.config = PERF_COUNT_SW_CPU_CLOCK;
-  tick.freq = 1;
-  tick.sample_freq = hz;
-  // Also because an idle CPU has no scheduler tick: the kernel would throttle the
-  // event after max_samples_per_tick ticks, and with it the first busy moments.
-  tick.exclude_idle = 1;
-  tick.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED;
-  watched.event = Descriptor(static_cast<int>(PerfEventOpen(&tick, -1, static_cast<int>(cpu))));
+  watched.event = OpenTicks(cpu, hz);
   if (!watched.event.valid()) throw SystemError(env, "perf_event_open (cpu-clock)" + where, errno);
   bpf_program* program = bpf_object__find_program_by_name(object_.get(), "ft_sample");
   if (!program) throw SystemError(env, "no BPF program ft_sample", ENOENT);

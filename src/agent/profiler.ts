@@ -145,8 +145,7 @@ export class LiveProfiler implements Profiler {
       setInterval(() => this.#tick(), DRAIN_INTERVAL_MS),
       setInterval(() => this.#measure(), DRAIN_INTERVAL_MS),
       setInterval(
-        () =>
-          this.#work.attempt('follow_cpus', () => this.#capture.followCpus(), EVENT_REFUSALS),
+        () => this.#work.attempt('follow_cpus', () => this.#capture.followCpus(), EVENT_REFUSALS),
         CPU_CHECK_INTERVAL_MS,
       ),
       setInterval(() => void this.#collect(), COLLECT_INTERVAL_MS),
