@@ -127,5 +127,7 @@ export type FromResolver =
     }
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'waiting'; readonly waiting: Waiting }
+  /** Of Node itself. */
+  | { readonly type: 'warning'; readonly name: string; readonly message: string }
   | Resolution
   | { readonly type: 'synced'; readonly id: number; readonly stats: ResolverStats };

@@ -38,6 +38,8 @@ export interface PipelineOptions {
   readonly wanted: readonly WantedKey[];
   onSnapshot(snapshot: Snapshot): void;
   onWaiting?(waiting: Waiting): void;
+  /** Node warns of something in another thread. */
+  onWarning?(name: string, message: string): void;
   /** The resolver's thread has failed and starts again: what it has told the kernel is to be forgotten. */
   onRestart?(cause: Error, pauseMs: number): void;
   /** And once more, before the new one tells it anything. */
@@ -101,6 +103,7 @@ export class Pipeline {
       onSamples: (records) => this.#decode(records.buffer, records.length, this.#returned),
       onSnapshot: options.onSnapshot,
       onWaiting: (waiting) => options.onWaiting?.(waiting),
+      onWarning: (name, message) => options.onWarning?.(name, message),
       onLost: (reason, samples) => {
         addCounts(this.#lost, { [reason]: samples });
         this.#lostInAll += samples;

@@ -78,6 +78,8 @@ export class LiveProfiler implements Profiler {
       wanted,
       onSnapshot: (snapshot) => tell((it) => it.#save(snapshot)),
       ...(options.onWaiting ? { onWaiting: options.onWaiting } : {}),
+      onWarning: (name, message) =>
+        options.onWarning?.(`node ${name}`, { name }, `Node.js warns: ${message}`),
       onRestart: (cause, pauseMs) => tell((it) => it.#resolverRestarts(cause, pauseMs)),
       onRestarted: () => tell((it) => it.#forgetProcesses()),
       onFailure: (error) => tell((it) => it.#fail(error)),

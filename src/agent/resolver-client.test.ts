@@ -48,6 +48,7 @@ async function started(context: TestContext, options: ResolverClientOptions = {}
       onSamples() {},
       onSnapshot() {},
       onWaiting() {},
+      onWarning() {},
       onLost: (reason, samples) => {
         lost[reason] = (lost[reason] ?? 0) + samples;
       },

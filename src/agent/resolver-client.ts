@@ -29,6 +29,8 @@ export interface ResolverEvents {
   onSnapshot(snapshot: Snapshot): void;
   /** A resolution takes long. */
   onWaiting(waiting: Waiting): void;
+  /** Node warns of something. */
+  onWarning(name: string, message: string): void;
   /** Samples, with copies of their stacks, that will not come back. */
   onLost(reason: LostReason, samples: number): void;
   /** The thread has failed; it starts again in `pauseMs`. What it has told the kernel is to be forgotten. */
@@ -219,6 +221,9 @@ export class ResolverClient {
         break;
       case 'snapshot':
         this.#events.onSnapshot(message.snapshot);
+        break;
+      case 'warning':
+        this.#events.onWarning(message.name, message.message);
         break;
       case 'waiting':
         this.#events.onWaiting(message.waiting);

@@ -32,6 +32,8 @@ export class ResolverThread {
     this.#worker = new Worker(entry, {
       // It closes descriptors that the addon has opened, which Node has not seen.
       trackUnmanagedFds: false,
+      // They are sent as messages.
+      execArgv: ['--no-warnings'],
       // A small nursery costs nothing and saves 10 MiB.
       resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: 4 },
     });

@@ -97,6 +97,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const send = (message: FromResolver, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
   if (setup.maps) hurry();
+  process.on('warning', ({ name, message }) => send({ type: 'warning', name, message }));
   const addon = loadAddon();
   const monotonicNow = monotonicClock();
   const live = new LiveHost(addon);

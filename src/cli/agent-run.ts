@@ -172,7 +172,7 @@ export class Agent {
   ): Promise<Agent> {
     const loaded = sources.load();
     // Loaded here: `record` and `doctor` need neither.
-    const [{ createLog }, { ProfileStore }, { Delivery }] = await Promise.all([
+    const [{ createLog, logWarnings }, { ProfileStore }, { Delivery }] = await Promise.all([
       import('./log.ts'),
       import('../viewer/store.ts'),
       import('../agent/delivery.ts'),
@@ -180,6 +180,7 @@ export class Agent {
     const makeDelivery = (events: DeliveryEvents) => new Delivery(events);
     const { viewer, log: logged } = loaded.config;
     const log = createLog(surroundings.stderr.isTTY, logged.level);
+    logWarnings(log);
     for (const warning of loaded.warnings) log.warn(warning);
     const store = new ProfileStore({ retentionMs: viewer.retention, maxBytes: viewer.maxBytes });
     return new Agent(surroundings, sources, stopped, { loaded, log, store, makeDelivery });
@@ -224,6 +225,7 @@ export class Agent {
       this.#reloader?.stop();
       await this.#endDelivery();
       await viewer.close();
+      await this.#log.end();
     }
   }
 

@@ -11,6 +11,9 @@ import { CommandError, EXIT_DONE, UsageError } from './errors.ts';
 import { EXIT_CODES, type Manual } from './manual.ts';
 import { defaulted, flag, type ParsedLine, parseLine, text } from './options.ts';
 
+/** After an error that nobody expected, for the last profile and its delivery. */
+const LAST_WORK_MS = 15_000;
+
 const { capture, profile, viewer } = schema.children;
 
 /** An option that stands for a key: the schema says what it allows, so that is not asked here. */
@@ -126,10 +129,22 @@ async function run(args: readonly string[], surroundings: Surroundings): Promise
     if (count === 1) stopped.resolve(signal);
     else impatient.reject(new CommandError('stopped at once; the last profile is lost'));
   });
+  let last: NodeJS.Timeout | undefined;
+  const unguard = surroundings.onUncaught((error) => {
+    // What is left in order delivers what there is; it may not be enough for that.
+    last ??= setTimeout(() => impatient.reject(error), LAST_WORK_MS);
+    if (agent) agent.fail(error);
+    else impatient.reject(error);
+  });
   try {
-    agent = await Agent.create(surroundings, sources, stopped.promise);
+    agent = await Promise.race([
+      Agent.create(surroundings, sources, stopped.promise),
+      impatient.promise,
+    ]);
     await Promise.race([agent.run(), impatient.promise]);
   } finally {
+    clearTimeout(last);
+    unguard();
     unwatch();
   }
   return EXIT_DONE;

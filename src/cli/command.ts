@@ -17,6 +17,8 @@ export interface Surroundings {
   readonly startProfiler: StartProfiler;
   /** Calls back at SIGINT, SIGTERM and SIGHUP until the returned function is called. */
   onStopSignal(listener: (signal: NodeJS.Signals) => void): () => void;
+  /** Calls back at errors that nobody has caught, which otherwise end the process at once. */
+  onUncaught(listener: (error: Error) => void): () => void;
 }
 
 export interface Command {

@@ -7,7 +7,7 @@ import { dispatch } from './dispatch.ts';
 import { doctorCommand } from './doctor.ts';
 import { findRoot } from './installation.ts';
 import { recordCommand } from './record.ts';
-import { onStopSignal, terminal } from './terminal.ts';
+import { onStopSignal, onUncaught, terminal } from './terminal.ts';
 import { viewCommand } from './view.ts';
 
 // A bundle in CommonJS has no await at its top.
@@ -20,6 +20,7 @@ void dispatch(
     stderr: terminal(process.stderr),
     startProfiler,
     onStopSignal,
+    onUncaught,
   },
 ).then((code) => {
   // What a command gave up on (a worker, a socket) must not keep the process.

@@ -13,7 +13,7 @@ import { doctorCommand } from './doctor.ts';
 import { findRoot } from './installation.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
 import { recordCommand } from './record.ts';
-import { onStopSignal, terminal } from './terminal.ts';
+import { onStopSignal, onUncaught, terminal } from './terminal.ts';
 import { viewCommand } from './view.ts';
 
 const behaviour = process.env.FLAMETAP_STAND_IN ?? '';
@@ -91,6 +91,14 @@ async function startProfiler(options: ProfilerOptions): Promise<Profiler> {
   if (behaviour === 'machine') throw new MachineError('perf events are denied', 'perf');
   if (behaviour === 'bug') throw new TypeError('a bug');
   if (behaviour === 'print') process.stderr.write(`options ${JSON.stringify(options)}\n`);
+  if (behaviour === 'throw')
+    setTimeout(() => {
+      throw new Error('nobody expected this');
+    }, 100);
+  if (behaviour === 'fail')
+    setTimeout(() => options.onFailure?.(new Error('the rings are gone')), 100);
+  if (behaviour === 'warn')
+    process.emitWarning('a name is an address', { type: 'DeprecationWarning', code: 'DEP0123' });
   const stop = async () => {
     if (behaviour === 'slow') await wait(60_000);
     return profileOf(options, 7);
@@ -112,6 +120,7 @@ process.exit(
       stderr: terminal(process.stderr),
       startProfiler,
       onStopSignal,
+      onUncaught,
     },
   ),
 );

@@ -35,3 +35,9 @@ export const onStopSignal: Surroundings['onStopSignal'] = (listener) => {
     for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
   };
 };
+
+export const onUncaught: Surroundings['onUncaught'] = (listener) => {
+  // A rejection that nobody handles becomes one of these.
+  process.on('uncaughtException', listener);
+  return () => void process.off('uncaughtException', listener);
+};

@@ -54,6 +54,7 @@ async function run(args: readonly string[], isTTY = false, onSaid = (_said: stri
     stdout: terminal('stdout'),
     stderr: terminal('stderr'),
     startProfiler: () => Promise.reject(new Error('view samples nothing')),
+    onUncaught: () => () => undefined,
     onStopSignal: (listener) => {
       stop = () => listener('SIGINT');
       return () => {};
