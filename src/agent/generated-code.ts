@@ -72,9 +72,7 @@ export class GeneratedCode {
       if (!this.#next && !this.#lacksPages(flush)) return;
       this.#next ??= this.#makeScan(this.#pages(flush));
       if (!this.#next.readOn(fd, size, time.isShort)) return;
-      this.#current = this.#next;
-      this.#next = undefined;
-      this.#isWhole = true;
+      this.#replace(this.#next);
     }
   }
 
@@ -101,6 +99,17 @@ export class GeneratedCode {
     return undefined;
   }
 
+  #replace(next: CodeScan): void {
+    // Counts never fall: with other pages there may be room for what was forgotten before.
+    for (const [reason, count] of this.#current?.problems ?? []) {
+      const less = count - (next.problems.get(reason) ?? 0);
+      if (less > 0) this.#count(reason, less);
+    }
+    this.#current = next;
+    this.#next = undefined;
+    this.#isWhole = true;
+  }
+
   #lacksPages(flush: number): boolean {
     for (const page of this.#current?.sources ?? []) this.want(page, flush);
     for (const [page, wanted] of this.#wanted) {
@@ -123,7 +132,7 @@ export class GeneratedCode {
     for (const [reason, count] of problems) this.#past.set(reason, count);
   }
 
-  #count(reason: string): void {
-    this.#past.set(reason, (this.#past.get(reason) ?? 0) + 1);
+  #count(reason: string, count = 1): void {
+    this.#past.set(reason, (this.#past.get(reason) ?? 0) + count);
   }
 }

@@ -155,6 +155,25 @@ test('more pages than are kept: the latest ones', () => {
   growing.close();
 });
 
+test('what was counted stays counted when the file is gone through with other pages', () => {
+  // One page with more names than there is room for.
+  const crowded = Array.from(
+    { length: 4096 },
+    (_, at) => `${(PLACE + at).toString(16)} 1 ${at}${'n'.repeat(700)}\n`,
+  );
+  const growing = new Follower('counts.map', `nonsense\n${crowded.join('')}`);
+  let before = 0;
+  for (let flush = 0; flush < 40; flush++) {
+    growing.names(flush < 2 ? [0] : [0x1_0000 + flush * 256]);
+    const sum = [...growing.code.problems.values()].reduce((all, count) => all + count, 0);
+    assert.ok(sum >= before, `${sum} after ${before}`);
+    before = sum;
+  }
+  const { line_malformed, entries_forgotten = 0 } = growing.problems();
+  assert.deepEqual([line_malformed, entries_forgotten > 1000], [1, true]);
+  growing.close();
+});
+
 test('a file without a page that is asked for', () => {
   const scan = new PerfMapScan(CodePages.of(new Set()), newChunk());
   const growing = new Follower('none.map', lines(0, 1000, 'f'));

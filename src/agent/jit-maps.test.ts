@@ -104,11 +104,13 @@ test('without a dump the perf map is read, also what comes later', async () => {
   const pid = await startNode('--perf-basic-prof');
   const file = `/tmp/perf-${pid}.map`;
   try {
+    const process = processOf(pid);
+    // It would write over what is appended here.
+    await stop();
     const lines = readFileSync(file, 'latin1').split('\n');
     const line = lines.findLast((text) => text.includes('flametapTarget'))!;
     const jit = new JitMaps(host);
     jit.refresh();
-    const process = processOf(pid);
     const address = processAddress(Number.parseInt(line, 16));
     assert.equal(jit.lookup(process, address)?.line.name, 'flametapTarget');
     writeFileSync(file, '7000 10 appended\nnonsense\n', { flag: 'a' });
@@ -121,8 +123,7 @@ test('without a dump the perf map is read, also what comes later', async () => {
     for (let flush = 0; flush < 40; flush++) jit.refresh();
     assert.deepEqual(Object.fromEntries(jit.problems), problems);
   } finally {
-    await stop();
-    rmSync(file);
+    rmSync(file, { force: true });
   }
 });
 

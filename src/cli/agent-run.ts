@@ -33,6 +33,10 @@ const PASSING_PROBLEMS: ReadonlySet<string> = new Set([
   'debug_info_not_waited_for',
   'debug_info_resting',
   'debuginfod_pending',
+  'perf_map_addresses_behind',
+  'perf_map_read_again',
+  'jitdump_addresses_behind',
+  'jitdump_read_again',
 ]);
 
 export interface AgentSources {
