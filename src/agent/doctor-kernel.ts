@@ -84,7 +84,7 @@ function sampleRate(machine: Machine) {
   return rate > DEFAULT_HZ
     ? ok(`${rate} per second`)
     : warn(
-        `${rate} per second: samples will be throttled`,
+        `${rate} per second: the kernel refuses to sample more often`,
         'sudo sysctl -w kernel.perf_event_max_sample_rate=100000',
       );
 }
