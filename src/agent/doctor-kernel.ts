@@ -1,19 +1,22 @@
 /** What the kernel is and has switched on. */
 import { type Check, check, missing, ok, warn } from './doctor-check.ts';
-import { holds, kernelAtLeast, type Machine, readNumber } from './doctor-machine.ts';
+import { checkDifferences } from './doctor-differences.ts';
+import { kernelAtLeast, type Machine, readNumber } from './doctor-machine.ts';
 
 const BTF = '/sys/kernel/btf/vmlinux';
 /** The rate we ask for by default; below it the kernel throttles us from the start. */
 const DEFAULT_HZ = 99;
 
 export function checkKernel(machine: Machine): Check[] {
+  const bytes = machine.readBytes(BTF);
+  const types = bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   return [
     check('architecture', 'Architecture', architecture(machine)),
     check('kernel', 'Kernel version', version(machine)),
     check('btf', 'Kernel types (BTF)', btf(machine)),
-    check('ring-buffer', 'BPF ring buffers', ringBuffer(machine)),
+    check('ring-buffer', 'BPF ring buffers', ringBuffer(machine, types)),
     check('lockdown', 'Kernel lockdown', lockdown(machine)),
-    check('memlock', 'Locked memory', memlock(machine)),
+    ...checkDifferences(machine, types),
     check('sample-rate', 'Sampling rate limit', sampleRate(machine)),
     check('perf-cpu-time', 'Sampling time limit', cpuTime(machine)),
     check('cgroup', 'Cgroup version', cgroup(machine)),
@@ -43,13 +46,12 @@ function btf(machine: Machine) {
       );
 }
 
-function ringBuffer(machine: Machine) {
-  const types = machine.readBytes(BTF);
+function ringBuffer(machine: Machine, types: Buffer | undefined) {
   if (types === undefined)
     return kernelAtLeast(machine, 5, 8)
       ? ok('since Linux 5.8')
       : missing('needs Linux 5.8', 'boot Linux 5.10 or later');
-  return Buffer.from(types.buffer, types.byteOffset, types.length).includes('BPF_MAP_TYPE_RINGBUF')
+  return types.includes('BPF_MAP_TYPE_RINGBUF')
     ? ok('known to this kernel')
     : missing('this kernel has none', 'boot Linux 5.10 or later');
 }
@@ -62,16 +64,6 @@ function lockdown(machine: Machine) {
       'boot with lockdown=integrity, or with Secure Boot off',
     );
   return ok(mode ?? 'none');
-}
-
-function memlock(machine: Machine) {
-  // Commit d5299b67dd59 ("bpf: Memcg-based memory accounting") ended the limit in 5.11.
-  if (kernelAtLeast(machine, 5, 11))
-    return ok('BPF memory is not limited by it from Linux 5.11 on');
-  const soft = /^Max locked memory\s+(\S+)/m.exec(machine.read('/proc/self/limits') ?? '')?.[1];
-  return soft === 'unlimited' || holds(machine, 'SYS_RESOURCE')
-    ? ok('unlimited, or may be raised')
-    : missing(`limited to ${soft ?? 'an unknown number of'} bytes`, 'ulimit -l unlimited');
 }
 
 function sampleRate(machine: Machine) {

@@ -20,7 +20,7 @@ const healthyFiles: Readonly<Record<string, string>> = {
   '/proc/self/uid_map': '         0          0 4294967295\n',
   '/proc/self/limits':
     'Max locked memory         8388608              8388608              bytes\n',
-  '/proc/kallsyms': 'ffffffff81000000 T _text\n',
+  '/proc/kallsyms': 'ffffffff81000000 T _text\nffffffff81000010 t anon_vma_name_alloc\n',
   '/proc/meminfo': 'MemTotal: 8000000 kB\nMemAvailable:    4000000 kB\n',
   '/proc/1/auxv': 'x',
   '/proc/1/comm': 'init\n',
@@ -28,10 +28,11 @@ const healthyFiles: Readonly<Record<string, string>> = {
   '/proc/2/comm': 'kthreadd\n',
   '/proc/2/cmdline': '',
   '/sys/bus/event_source/devices/kprobe/type': '6\n',
-  '/sys/kernel/btf/vmlinux': 'BTF BPF_MAP_TYPE_RINGBUF',
+  '/sys/kernel/btf/vmlinux': 'BTF BPF_MAP_TYPE_RINGBUF BPF_FUNC_task_pt_regs',
   '/sys/kernel/security/lockdown': '[none] integrity confidentiality\n',
   '/sys/fs/cgroup/cgroup.controllers': 'cpu memory\n',
   '/sys/devices/system/cpu/online': '0-3\n',
+  '/sys/devices/system/cpu/possible': '0-3\n',
   '/opt/flametap/build/flametap.node': '',
   '/opt/flametap/build/flametap.bpf.o': '',
 };
@@ -165,10 +166,18 @@ const warnings: [string, Difference, RegExp][] = [
   ['seccomp', { files: { '/proc/self/status': status(ALL_CAPABILITIES, 2) } }, /filter is active/],
   [
     'kernel-names',
-    { files: { '/proc/kallsyms': '0000000000000000 T _text\n' } },
+    {
+      files: {
+        '/proc/kallsyms': '0000000000000000 T _text\n0000000000000000 t anon_vma_name_alloc\n',
+      },
+    },
     /addresses are hidden/,
   ],
-  ['kernel-names', { files: { '/proc/kallsyms': undefined } }, /not readable/],
+  [
+    'memory-names',
+    { files: { '/proc/kallsyms': 'ffffffff81000000 T _text\n' } },
+    /gives anonymous memory none/,
+  ],
   ['process-maps', { files: without(19) }, /CAP_SYS_PTRACE is missing/],
   [
     'process-maps',
@@ -191,20 +200,58 @@ for (const [id, difference, detail] of warnings)
     assert.equal((await diagnose(machineWith(difference))).ok, true);
   });
 
+const OLD_KERNEL = { '/proc/sys/kernel/osrelease': '5.10.0-32-amd64\n' };
+const limits = (bytes: string) => ({
+  '/proc/self/limits': `Max locked memory         ${bytes}              ${bytes}              bytes\n`,
+});
+
 test('locked memory matters before Linux 5.11 only, and not to who may raise it', async () => {
-  const old = { '/proc/sys/kernel/osrelease': '5.10.0-32-amd64\n' };
-  assert.deepEqual(await notInOrder({ files: old }), []);
-  const found = await notInOrder({ files: { ...old, ...without(24) } });
+  assert.deepEqual(await notInOrder({ files: OLD_KERNEL }), []);
+  const limited = { ...OLD_KERNEL, ...without(24) };
+  const found = await notInOrder({ files: limited });
   assert.deepEqual(
-    found.map((one) => [one.id, one.fix]),
-    [['memlock', 'ulimit -l unlimited']],
+    found.map(({ id, state }) => [id, state]),
+    [['memlock', 'missing']],
   );
+  // 12 MiB and 1 MiB for each of four CPUs.
+  assert.match(found[0]!.detail, /^limited to 8388608 bytes, .* up to 16 MiB of BPF memory/);
+  assert.match(found[0]!.fix, /ulimit -l unlimited .*LimitMEMLOCK=infinity.*CAP_SYS_RESOURCE/);
+  for (const enough of ['unlimited', String(16 << 20)])
+    assert.deepEqual(await notInOrder({ files: { ...limited, ...limits(enough) } }), []);
   assert.deepEqual(await notInOrder({ files: without(24) }), []);
+});
+
+test('user registers are taken otherwise before Linux 5.15, wrongly under KASAN', async () => {
+  const old = { '/sys/kernel/btf/vmlinux': 'BTF BPF_MAP_TYPE_RINGBUF' };
+  const { checks } = await diagnose(machineWith({ files: old }));
+  const registers = checks.find(({ id }) => id === 'user-registers');
+  assert.equal(registers?.state, 'ok');
+  assert.match(registers.detail, /top of the kernel’s stack, as before Linux 5\.15/);
+  const names = `${healthyFiles['/proc/kallsyms']}ffffffff81000020 T __asan_loadN\n`;
+  assert.deepEqual(await notInOrder({ files: { '/proc/kallsyms': names } }), []);
+  const found = await notInOrder({ files: { ...old, '/proc/kallsyms': names } });
+  assert.deepEqual(
+    found.map(({ id, state }) => [id, state]),
+    [['user-registers', 'warn']],
+  );
 });
 
 test('CAP_SYS_ADMIN alone stands for the finer capabilities, as in the kernel', async () => {
   const found = await notInOrder({ files: without(38, 39, 40) });
   assert.deepEqual(found, []);
+});
+
+test('a kernel whose names cannot be read is asked for none', async () => {
+  const found = await notInOrder({ files: { '/proc/kallsyms': undefined } });
+  assert.deepEqual(
+    found.map(({ id, state }) => [id, state]),
+    [
+      ['memory-names', 'warn'],
+      ['kernel-names', 'warn'],
+    ],
+  );
+  assert.match(found[0]!.detail, /not known/);
+  assert.match(found[1]!.detail, /not readable/);
 });
 
 test('another profiler is seen by its perf events or its BPF programs, ourselves are not', async () => {

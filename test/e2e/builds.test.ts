@@ -60,7 +60,10 @@ for (const [name, variant] of Object.entries(VARIANTS)) {
       shapes.push(shapeOf(root, [{ any: /^(?!main )/, min: 1, max: 6 }]));
     }
     const counts = expectShapes(samples, shapes);
-    assert.ok(counts.complete[0]! > 0.5 * counts.total, 'the leaf is hardly ever seen');
+    assert.ok(
+      counts.complete[0]! > 0.5 * counts.total,
+      `${counts.complete[0]!} of ${counts.total}: the leaf is hardly ever seen`,
+    );
     expectNames(samples);
     expectCount(recording, report);
     expectTally(recording);

@@ -44,8 +44,14 @@ test('C++', async () => {
     (n) => new RegExp(`^(unsigned long )?shapes::Level<${n}>::down\\b`),
   );
   const chain = [/^main$/, /^shapes::apply\b/, /lambda|_M_invoke/, ...levels];
-  assert.ok(withSequence(samples, chain) > 0.05 * total, 'templates through a lambda');
-  assert.ok(withSequence(samples, [/^main$/, /^shapes::sorted\b/]) > 0.1 * total, 'std::sort');
+  assert.ok(
+    withSequence(samples, chain) > 0.05 * total,
+    `${withSequence(samples, chain)} of ${total}: templates through a lambda`,
+  );
+  assert.ok(
+    withSequence(samples, [/^main$/, /^shapes::sorted\b/]) > 0.1 * total,
+    `${withSequence(samples, [/^main$/, /^shapes::sorted\b/])} of ${total}: std::sort`,
+  );
   const thrown = [/^main$/, /^shapes::Thrower::work\b/, /throw_deep/, /__cxa_throw|_Unwind_/];
   assert.ok(withSequence(samples, thrown) > 0, 'inside a throw');
   expectNames(samples);
@@ -64,11 +70,20 @@ test('Rust', async () => {
     /std::sys|std::thread|thread_start/,
     /^crab::spend$/,
   ];
-  assert.ok(withSequence(samples, whole) >= 0.995 * spending, 'down to the root of the thread');
+  assert.ok(
+    withSequence(samples, whole) >= 0.995 * spending,
+    `${withSequence(samples, whole)} of ${spending}: down to the root of the thread`,
+  );
   const step = [/^crab::spend$/, /^crab::generic/, /crab::Mixer<.*>.*::step$/, /^crab::grind$/];
-  assert.ok(withSequence(samples, step) > 0.2 * spending, 'generics');
+  assert.ok(
+    withSequence(samples, step) > 0.2 * spending,
+    `${withSequence(samples, step)} of ${spending}: generics`,
+  );
   const closure = [/^crab::through_closure$/, /closure/, /^crab::generic/];
-  assert.ok(withSequence(samples, closure) > 0.2 * spending, 'closures');
+  assert.ok(
+    withSequence(samples, closure) > 0.2 * spending,
+    `${withSequence(samples, closure)} of ${spending}: closures`,
+  );
   for (const { stack } of samples) {
     for (const { name } of stack) assert.doesNotMatch(name, /17h[0-9a-f]{16}E?$|^_R/);
   }
@@ -98,7 +113,10 @@ test('Go', async () => {
   const recursing = samples.filter((sample) =>
     sample.stack.some((frame) => frame.name === 'main.leaf'),
   );
-  assert.ok(countOf(recursing) > 0.2 * total, 'main.leaf is hardly ever seen');
+  assert.ok(
+    countOf(recursing) > 0.2 * total,
+    `${countOf(recursing)} of ${total}: main.leaf is hardly ever seen`,
+  );
   const expected = [
     'runtime.goexit',
     'main.worker',

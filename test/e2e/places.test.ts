@@ -39,7 +39,10 @@ async function expectWhole(pid: number): Promise<void> {
   const samples = ofPid(recording, pid);
   assert.equal(countOf(samples), countOf(recording.samples), 'only the process asked for');
   const counts = expectShapes(samples, [shape]);
-  assert.ok(counts.complete[0]! > 0.5 * counts.total, 'the leaf is hardly ever seen');
+  assert.ok(
+    counts.complete[0]! > 0.5 * counts.total,
+    `${counts.complete[0]!} of ${counts.total}: the leaf is hardly ever seen`,
+  );
   expectNames(samples);
   expectTally(recording);
   process.kill(pid, 'SIGKILL');

@@ -22,7 +22,7 @@ const commands: readonly (readonly string[])[] = [
 for (const [name, ...args] of commands) {
   // Both would run for ever, with profiles that are empty.
   test(`${name} refuses another pid namespace and says what mends it`, async () => {
-    const { code, stderr } = await execute([...CONTAINER, CLI, name!, ...args], {}, 60_000);
+    const { code, stderr } = await execute([...CONTAINER, CLI, name!, ...args]);
     assert.equal(code, 3, stderr);
     assert.match(stderr, /Pid namespace: pid:\[\d+\], not the initial one.*--pid=host.*hostPID/);
     assert.deepEqual(readdirSync(folder), []);
@@ -30,7 +30,7 @@ for (const [name, ...args] of commands) {
 
   test(`${name} refuses a /proc that shows other pids than the kernel counts by`, async () => {
     const wrapped = [...STALE_PROC, mountThen, 'sh', CLI, name!, ...args];
-    const { code, stderr } = await execute(wrapped, {}, 60_000);
+    const { code, stderr } = await execute(wrapped);
     assert.equal(code, 3, stderr);
     assert.match(stderr, /Pid namespace: not known: .*; mount -t proc proc \/proc/);
     assert.deepEqual(readdirSync(folder), []);

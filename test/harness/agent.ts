@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CLI } from './record.ts';
 
-const START_MS = 30_000;
+const START_MS = 120_000;
 
 /** A line of its log. */
 export interface LogLine {

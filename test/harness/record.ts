@@ -52,12 +52,12 @@ export interface Finished {
 
 /**
  * Runs a command to its end. Never rejects for an exit code.
- * @param timeout milliseconds until it is killed
+ * @param timeout milliseconds until it is killed: the limit of a test, less what tells it why
  */
 export function execute(
   command: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  timeout = 120_000,
+  timeout = 500_000,
 ): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(command[0]!, command.slice(1), {
@@ -73,7 +73,10 @@ export function execute(
       stderr += chunk.toString();
     });
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
+    child.on('close', (code, signal) => {
+      if (child.killed) stderr += `\n${command[0]} did not end within ${timeout} ms: ${signal}`;
+      resolve({ code, stdout, stderr });
+    });
   });
 }
 

@@ -46,6 +46,19 @@ kill $!
 step hotplug /flametap/flametap record --format json --output /out/hotplug.json -- \
   /bin/sh /test/hotplug.sh
 
+# The capabilities that the README names and no others, with the perf_event_paranoid that Debian
+# sets; then also without the right to lock more memory than systemd once gave.
+least() (
+  ulimit -l 64
+  capabilities=$1
+  shift
+  inspect only $capabilities "$@"
+)
+cat /proc/sys/kernel/perf_event_paranoid >/out/paranoid
+step doctor-least least 2,19,24,34,38,39,40 /flametap/flametap doctor --json
+step record-memlock least 2,19,34,38,39,40 /flametap/flametap record --duration 1s \
+  --output /tmp/none
+
 mount -t tmpfs none /sys/kernel/btf
 step doctor-no-btf /flametap/flametap doctor --json
 step record-no-btf /flametap/flametap record --duration 1s --output /tmp/none

@@ -11,6 +11,8 @@
  *   inspect nice COMMAND  runs it below others; busybox need not have nice
  *   inspect pin CPU COMMAND
  *                         runs it on that CPU only
+ *   inspect only CAPABILITY,... COMMAND
+ *                         runs it with no other capabilities than those of these numbers
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -165,6 +168,20 @@ static int pin(int cpu, char **command)
 	return perror(*command), 1;
 }
 
+/* Root gets at exec what the bounding set holds. */
+static int only(const char *list, char **command)
+{
+	unsigned long long kept = 0;
+	for (char *end; *list; list = *end ? end + 1 : end)
+		kept |= 1ULL << (strtoul(list, &end, 10) & 63);
+	for (unsigned long number = 0; prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++) {
+		if (!(kept >> number & 1) && prctl(PR_CAPBSET_DROP, number, 0, 0, 0))
+			return perror("PR_CAPBSET_DROP"), 1;
+	}
+	execv(command[0], command);
+	return perror(command[0]), 1;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 2 && !strcmp(argv[1], "load"))
@@ -179,6 +196,8 @@ int main(int argc, char **argv)
 		return rings();
 	if (argc > 3 && !strcmp(argv[1], "pin"))
 		return pin(atoi(argv[2]), argv + 3);
-	fprintf(stderr, "usage: inspect load OBJECT [NAME=VALUE]... | inspect runs | inspect sent | inspect rings | inspect nice COMMAND | inspect pin CPU COMMAND\n");
+	if (argc > 3 && !strcmp(argv[1], "only"))
+		return only(argv[2], argv + 3);
+	fprintf(stderr, "usage: inspect load OBJECT [NAME=VALUE]... | runs | sent | rings | nice COMMAND | pin CPU COMMAND | only CAPABILITY,... COMMAND\n");
 	return 2;
 }

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import type { Check } from '../../src/agent/doctor-check.ts';
 import { ChunkKind, readRecording } from '../../src/capture/recording.ts';
 import {
   hasShape,
@@ -98,6 +99,37 @@ function doctorIsContent(guest: GuestResult): void {
   assert.equal(checks.find(({ id }) => id === 'trial')?.state, 'ok');
   assert.equal(checks.find(({ id }) => id === 'lockdown')?.detail, 'integrity');
   assert.equal(checks.find(({ id }) => id === 'process-contexts')?.state, 'ok');
+}
+
+const isFrom = (release: string, [major, minor]: readonly [number, number]): boolean => {
+  const [ours, oursMinor] = release.split('.').map(Number) as [number, number];
+  return ours > major || (ours === major && oursMinor >= minor);
+};
+
+// What one kernel has and another has not, and what an operator has to do about it.
+function doctorKnowsTheDifferences(guest: GuestResult): void {
+  const { checks } = JSON.parse(guest.read('doctor.out')) as { checks: Check[] };
+  const found = (id: string) => checks.find((one) => one.id === id)!;
+  const { release } = guest;
+  assert.match(
+    found('user-registers').detail,
+    isFrom(release, [5, 15]) ? /^its registers are asked/ : /top of the kernel’s stack/,
+  );
+  const isNamed = Number(guest.read('memory-names')) > 0;
+  assert.equal(found('memory-names').state, isNamed ? 'ok' : 'warn');
+  assert.match(
+    found('memlock').detail,
+    isFrom(release, [5, 11]) ? /cgroup’s memory limit/ : /may be raised/,
+  );
+  assert.match(found('perf').detail, new RegExp(`is ${guest.read('paranoid').trim()}\\)$`));
+
+  // As the README has it, without root's other powers.
+  assert.equal(guest.code('doctor-least'), 0, guest.read('doctor-least.out'));
+  const memlock = guest.code('record-memlock');
+  const said = guest.read('record-memlock.err');
+  assert.equal(memlock, isFrom(release, [5, 11]) ? 0 : 3, said);
+  if (memlock === 3)
+    assert.match(said, /^flametap: Locked memory: limited to 65536 bytes, .*CAP_SYS_RESOURCE$/m);
 }
 
 // perf_event on every CPU; exec, exit and fork by the kernel's own count of runs.
@@ -235,6 +267,9 @@ void suite('kernels', { concurrency: 2 }, () => {
         verifies(guest, inner),
       );
       await context.test(`${release}: the doctor is content`, () => doctorIsContent(guest));
+      await context.test(`${release}: the doctor says in what it differs`, () =>
+        doctorKnowsTheDifferences(guest),
+      );
       await context.test(`${release}: every program runs`, () => programsRan(guest));
       await context.test(`${release}: both sides unwind, nothing is lost`, () => bothUnwind(guest));
       await context.test(`${release}: user stacks are whole`, () => userStacksAreWhole(guest));
