@@ -67,6 +67,7 @@ struct task_struct {
 
 struct hrtimer {
 	s64 _softexpires;
+	void *function;
 } PRESERVE;
 
 struct hw_perf_event {

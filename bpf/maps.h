@@ -198,9 +198,7 @@ struct ft_scratch {
 	/* The verifier bounds a place and a length apart: there is room for both. */
 	u8 labels[FT_LABEL_BYTES + 1024];
 	u64 last_wakeup;
-	u64 timer; /* of this CPU's event, as known in this generation of events */
-	u32 generation;
-	u32 awaited; /* the timer announced a tick in scope; 0 = the sampler took it up */
+	u64 awaited; /* the timer announced a tick in scope; 0 = the sampler took it up */
 };
 
 struct {

@@ -5,23 +5,24 @@
 
 #include "process.h"
 
-struct ft_sampler_id {
-	u32 program;    /* the id of ft_sample, by which its events are told from those of others */
-	u32 generation; /* another one whenever a CPU gets a new event */
-};
-
+/* [0]: the id of ft_sample, by which its events are told from those of others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, u32);
-	__type(value, struct ft_sampler_id);
+	__type(value, u32);
 	__uint(max_entries, 1);
 } ft_sampler SEC(".maps");
 
-/* Most timers are no event's: what stands there leads nowhere, and no id comes of it. */
-static __always_inline int belongs_to(struct hrtimer *timer, u32 program) {
+/* What timers of events call, perf_swevent_hrtimer: learnt from the first of ours. */
+u64 ft_tick_function = 0;
+
+/* Where it is no event's timer what stands there leads nowhere, and no id comes of it. */
+static __always_inline int is_ours(struct hrtimer *timer) {
 	struct perf_event *event = (void *)timer - bpf_core_field_offset(struct hw_perf_event, hrtimer) -
 	                           bpf_core_field_offset(struct perf_event, hw);
-	return BPF_CORE_READ(event, prog, aux, id) == program;
+	u32 zero = 0;
+	u32 *id = bpf_map_lookup_elem(&ft_sampler, &zero);
+	return id && BPF_CORE_READ(event, prog, aux, id) == *id;
 }
 
 /*
@@ -29,22 +30,20 @@ static __always_inline int belongs_to(struct hrtimer *timer, u32 program) {
  * bpf_overflow_handler leaves it out, and counts nothing, while another program
  * or a system call on a map has raised bpf_prog_active on this CPU. Programs of
  * this type do not heed that count. Other timers pass here too, about as many as
- * the scheduler has ticks: they cost two lookups.
+ * the scheduler has ticks: they cost one comparison.
  */
 SEC("tp_btf/hrtimer_expire_entry")
 int BPF_PROG(ft_timer, struct hrtimer *timer) {
-	u32 zero = 0;
-	struct ft_sampler_id *id = bpf_map_lookup_elem(&ft_sampler, &zero);
-	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
-	if (!s || !id)
+	u64 function = (u64)timer->function;
+	if (ft_tick_function && function != ft_tick_function)
 		return 0;
-	if (s->generation != id->generation) {
-		if (!belongs_to(timer, id->program))
-			return 0;
-		s->timer = (u64)timer;
-		s->generation = id->generation;
-	}
-	if (s->timer != (u64)timer)
+	if (!is_ours(timer))
+		return 0;
+	if (!ft_tick_function)
+		ft_tick_function = function;
+	u32 zero = 0;
+	struct ft_scratch *s = bpf_map_lookup_elem(&ft_scratches, &zero);
+	if (!s)
 		return 0;
 	/* The sampler did not come to the last one. */
 	if (s->awaited)

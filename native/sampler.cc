@@ -108,6 +108,7 @@ Sampler::Sampler(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Sampler>(inf
   }
   Configure(env, config);
   Load(env);
+  Introduce(env);
   epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.valid()) throw SystemError(env, "epoll_create1", errno);
   rings_.resize(cpus_);
@@ -169,44 +170,45 @@ void Sampler::Load(Napi::Env env) {
   }
 }
 
-// Tells the programs which events are ours, and that some are new.
-void Sampler::IntroduceEvents(Napi::Env env) {
+// Tells the programs by what our events are known.
+void Sampler::Introduce(Napi::Env env) {
   bpf_program* program = bpf_object__find_program_by_name(object_.get(), "ft_sample");
   bpf_map* map = bpf_object__find_map_by_name(object_.get(), "ft_sampler");
   if (!program || !map) throw SystemError(env, "no BPF program ft_sample", ENOENT);
   bpf_prog_info details = {};
   uint32_t length = sizeof(details);
   const uint32_t zero = 0;
-  if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &details, &length)) {
-    throw SystemError(env, "ask for the sampler's id", errno);
-  }
-  const uint32_t value[2] = {details.id, ++generation_};
-  if (bpf_map_update_elem(bpf_map__fd(map), &zero, value, 0)) {
-    throw SystemError(env, "introduce the sampler's events", errno);
+  if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &details, &length) ||
+      bpf_map_update_elem(bpf_map__fd(map), &zero, &details.id, 0)) {
+    throw SystemError(env, "introduce the sampler", errno);
   }
 }
 
 // The first one also serves, one place behind the last CPU, CPUs that have none yet.
 void Sampler::EnsureRing(Napi::Env env, uint32_t cpu) {
-  if (rings_[cpu]) return;
-  Descriptor map(bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ft_ring", 0, 0, ring_bytes_, nullptr));
-  if (!map.valid()) throw SystemError(env, "create a BPF ring buffer", errno);
-  const int fd = map.get();
-  auto ring = std::make_unique<BpfRing>(std::move(map), ring_bytes_);
-  if (!ring->ok()) throw SystemError(env, "map a BPF ring buffer", errno);
-  epoll_event event = {};
-  event.events = EPOLLIN;
-  event.data.u32 = cpu;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event)) {
-    throw SystemError(env, "watch a BPF ring buffer", errno);
-  }
   const int outer = bpf_map__fd(bpf_object__find_map_by_name(object_.get(), "ft_rings"));
-  if (bpf_map_update_elem(outer, &cpu, &fd, 0) ||
-      (!has_common_ring_ && bpf_map_update_elem(outer, &cpus_, &fd, 0))) {
-    throw SystemError(env, "install a BPF ring buffer", errno);
+  if (!rings_[cpu]) {
+    Descriptor map(bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ft_ring", 0, 0, ring_bytes_, nullptr));
+    if (!map.valid()) throw SystemError(env, "create a BPF ring buffer", errno);
+    const int fd = map.get();
+    auto ring = std::make_unique<BpfRing>(std::move(map), ring_bytes_);
+    if (!ring->ok()) throw SystemError(env, "map a BPF ring buffer", errno);
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    event.data.u32 = cpu;
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event)) {
+      throw SystemError(env, "watch a BPF ring buffer", errno);
+    }
+    if (bpf_map_update_elem(outer, &cpu, &fd, 0)) {
+      throw SystemError(env, "install a BPF ring buffer", errno);
+    }
+    rings_[cpu] = std::move(ring);
+  }
+  const int common = rings_[cpu]->fd();
+  if (!has_common_ring_ && bpf_map_update_elem(outer, &cpus_, &common, 0)) {
+    throw SystemError(env, "install the common BPF ring buffer", errno);
   }
   has_common_ring_ = true;
-  rings_[cpu] = std::move(ring);
 }
 
 void Sampler::AttachProgram(Napi::Env env, bpf_program* program, const std::string& log) {
@@ -253,7 +255,6 @@ Napi::Value Sampler::Watch(const Napi::CallbackInfo& info) {
   if (ioctl(watched.event.get(), PERF_EVENT_IOC_SET_BPF, bpf_program__fd(program))) {
     throw SystemError(env, "attach the sampler" + where, errno);
   }
-  IntroduceEvents(env);
   watched_[cpu] = std::move(watched);
   return env.Undefined();
 }

@@ -40,7 +40,7 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
 
   void Configure(Napi::Env env, const Napi::Object& config);
   void Load(Napi::Env env);
-  void IntroduceEvents(Napi::Env env);
+  void Introduce(Napi::Env env);
   void EnsureRing(Napi::Env env, uint32_t cpu);
   void AttachProgram(Napi::Env env, bpf_program* program, const std::string& log);
   void StopPolling();
@@ -70,7 +70,6 @@ class Sampler : public Napi::ObjectWrap<Sampler> {
   Descriptor run_stats_;
   uint32_t cpus_ = 0;
   uint32_t ring_bytes_ = 0;
-  uint32_t generation_ = 0;
   bool has_common_ring_ = false;
   size_t next_ring_ = 0;
   uv_poll_t* poll_ = nullptr;
