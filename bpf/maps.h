@@ -19,6 +19,9 @@ const volatile u64 ft_defer_wakeup_ns = 20 * 1000 * 1000;
  * instead of 64, and then none. */
 const volatile u32 ft_large_copies_below = 128 * 1024;
 const volatile u32 ft_copies_below = 256 * 1024;
+/* And from which on samples are lost: the rest is for exec, exit and fork, without
+ * which later samples are misread. */
+const volatile u32 ft_samples_below = 448 * 1024;
 /* Truth mode: also send every sample unwound here as a deferred copy. */
 const volatile u32 ft_copy_every_sample = 0;
 /* Wanted keys with smaller numbers are those of ids. */

@@ -60,7 +60,14 @@ static __always_inline void send_event(struct ft_process_event *event, u16 type)
 	event->header.type = type;
 	event->header.cpu = cpu;
 	event->header.time_ns = bpf_ktime_get_ns();
-	if (!ring || bpf_ringbuf_output(ring, event, sizeof(*event), BPF_RB_NO_WAKEUP))
+	if (!ring) {
+		count(FT_COUNTER_EVENT_RING_FULL, 1);
+		return;
+	}
+	/* A storm of short processes has few samples that would wake the reader. */
+	u64 flags = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= ft_watermark ? BPF_RB_FORCE_WAKEUP
+	                                                                       : BPF_RB_NO_WAKEUP;
+	if (bpf_ringbuf_output(ring, event, sizeof(*event), flags))
 		count(FT_COUNTER_EVENT_RING_FULL, 1);
 }
 
@@ -125,6 +132,7 @@ int BPF_PROG(ft_fork, struct task_struct *parent, struct task_struct *child) {
 		if (copy.identity.exec_id == event.parent_exec_id &&
 		    copy.identity.start_ns == event.parent_start_ns) {
 			copy.identity = event.header.process;
+			copy.used_ns = 0;
 			if (bpf_map_update_elem(&ft_processes, &child_pid, &copy, BPF_ANY))
 				count(FT_COUNTER_PROCESS_MAP_FULL, 1);
 		}

@@ -73,7 +73,8 @@ enum ft_record_type {
 	X(FRAME_POINTER, frame_pointer_end) /* frame-pointer chain ended */          \
 	X(UNREADABLE_FILE, unreadable_file) /* binary could not be read or parsed */ \
 	X(GO_SWITCH, go_stack_switch)       /* Go stack switch not followable */     \
-	X(GONE, process_gone)               /* process left before being read */
+	X(GONE, process_gone)               /* process left before being read */     \
+	X(NOT_FOLLOWED, not_followed)       /* its process costs too much for now */
 
 enum ft_end {
 #define X(name, text) FT_END_##name,
@@ -305,6 +306,11 @@ struct ft_process {
 	struct ft_tls thread_context; /* otel_thread_ctx_v1 */
 	struct ft_tls custom_labels;  /* custom_labels_current_set */
 	struct ft_tls node_context;   /* what `node` says */
+	/* CLOCK_MONOTONIC; until then what has to be unwound in user space is sent as it
+	 * is, without a copy of the stack. */
+	ft_u64 copies_from_ns;
+	/* Written by the kernel side: its last sample. A forked child has none yet. */
+	ft_u64 used_ns;
 };
 
 enum ft_mapping_kind {

@@ -9,9 +9,8 @@
 #include "timer.h"
 #include "unwind.h"
 
-static __always_inline u64 wakeup_flags(struct ft_scratch *s, void *ring, u64 now, int deferred) {
-	if (bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= ft_watermark ||
-	    (deferred && now - s->last_wakeup >= ft_defer_wakeup_ns)) {
+static __always_inline u64 wakeup_flags(struct ft_scratch *s, u64 waiting, u64 now, int deferred) {
+	if (waiting >= ft_watermark || (deferred && now - s->last_wakeup >= ft_defer_wakeup_ns)) {
 		s->last_wakeup = now;
 		return BPF_RB_FORCE_WAKEUP;
 	}
@@ -43,8 +42,9 @@ static __always_inline void send_unwound(struct ft_scratch *s, void *ring) {
 	s->sample.header.length = length;
 	s->sample.user_count = s->count;
 	s->sample.layout = s->process.layout;
-	if (bpf_ringbuf_output(
-	        ring, &s->sample, length, wakeup_flags(s, ring, s->sample.header.time_ns, 0))) {
+	u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	u64 flags = wakeup_flags(s, waiting, s->sample.header.time_ns, 0);
+	if (waiting >= ft_samples_below || bpf_ringbuf_output(ring, &s->sample, length, flags)) {
 		count(FT_COUNTER_RING_FULL, 1);
 		return;
 	}
@@ -152,7 +152,7 @@ static __always_inline u32 fill_deferred(struct ft_scratch *s, struct ft_sample 
 static __always_inline int send_deferred(
     struct ft_scratch *s, struct task_struct *task, void *ring, int copy_only) {
 	u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-	u64 flags = wakeup_flags(s, ring, s->sample.header.time_ns, !copy_only);
+	u64 flags = wakeup_flags(s, waiting, s->sample.header.time_ns, !copy_only);
 	if (waiting < ft_large_copies_below && !is_shallow(task, s->regs.rsp)) {
 		struct ft_sample *large = bpf_ringbuf_reserve(ring, DEFERRED_BYTES(COPY_LARGE), 0);
 		if (large) {
@@ -190,6 +190,8 @@ static __always_inline u32 unwind_user(struct ft_scratch *s) {
 		s->process.layout = 0;
 		return FT_END_NO_PROCESS;
 	}
+	/* Room is made at the cost of those whose last sample is oldest. */
+	known->used_ns = s->sample.header.time_ns;
 	s->pc = s->regs.rip;
 	s->sp = s->regs.rsp;
 	s->bp = s->regs.rbp;
@@ -319,10 +321,15 @@ int ft_sample(struct ft_perf_context *ctx) {
 			s->sample.context = read_context(s);
 		}
 	}
+	int is_deferred = end == FT_END_NO_PROCESS || end == FT_END_NO_TABLE || end == FT_END_COMPLEX ||
+	                  end == FT_END_NO_MAPPING;
+	if (is_deferred && end != FT_END_NO_PROCESS && s->sample.header.time_ns < s->process.copies_from_ns) {
+		is_deferred = 0;
+		end = FT_END_NOT_FOLLOWED;
+	}
 	s->sample.label_bytes = s->label_bytes;
 	s->sample.end = end;
-	if (end == FT_END_NO_PROCESS || end == FT_END_NO_TABLE || end == FT_END_COMPLEX ||
-	    end == FT_END_NO_MAPPING) {
+	if (is_deferred) {
 		if (!send_deferred(s, task, ring, 0)) {
 			count(FT_COUNTER_DEFERRED, 1);
 			return 0;

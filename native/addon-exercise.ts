@@ -117,6 +117,7 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
     const good: [string, object, unknown[]][] = [
       ['mapUpdate', addon, [tables, key, new Uint8Array(8)]],
       ['mapDelete', addon, [sampler.mapDescriptor('ft_processes'), key]],
+      ['mapEntries', addon, [sampler.mapDescriptor('ft_processes')]],
       ['arrayWrite', addon, [tables, 8, new Uint8Array(8)]],
       ['readMemory', addon, [process.pid, 4096, new Uint8Array(8)]],
       ['openInRoot', addon, [process.pid, '/nowhere']],
@@ -165,6 +166,8 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
     addon.mapUpdate(processes, process7, new Uint8Array(ProcessValue.size));
     addon.mapClear(processes);
     assert.equal(addon.mapDelete(processes, process7), false);
+    for (const map of [tables, 2, -1]) assert.throws(() => addon.mapEntries(map), Error);
+    assert.equal(addon.mapEntries(processes).length, 0);
     assert.throws(() => sampler.drain(new Uint8Array(RING_BYTES - 1)), RangeError);
     for (const property of ['object', 'cpus', 'ringBytes', 'config', 'entries']) {
       for (const value of [undefined, null, -1, Number.NaN, 'x', [1], {}, Symbol('s')]) {

@@ -80,6 +80,36 @@ Napi::Value MapClear(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+// mapEntries(fd): Uint8Array of a hash map's keys and values in turns, in no order. What
+// comes and goes meanwhile may be in it or not.
+Napi::Value MapEntries(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const int fd = DescriptorNumber(info[0]);
+  const bpf_map_info shape = Shape(env, fd);
+  if (shape.type != BPF_MAP_TYPE_HASH) {
+    throw Napi::TypeError::New(env, "only the entries of a hash map can be listed");
+  }
+  // A few more: each CPU may hold one that takes another's place.
+  uint32_t count = shape.max_entries + 256;
+  std::vector<uint8_t> keys(static_cast<size_t>(count) * shape.key_size);
+  std::vector<uint8_t> values(static_cast<size_t>(count) * shape.value_size);
+  uint32_t next = 0;
+  DECLARE_LIBBPF_OPTS(bpf_map_batch_opts, options);
+  // With room for all there is, one call reaches the end and says ENOENT.
+  if (bpf_map_lookup_batch(fd, nullptr, &next, keys.data(), values.data(), &count, &options) &&
+      errno != ENOENT) {
+    throw SystemError(env, "list the entries of a BPF map", errno);
+  }
+  const size_t width = shape.key_size + shape.value_size;
+  Napi::Uint8Array entries = Napi::Uint8Array::New(env, width * count);
+  for (size_t i = 0; i < count; i++) {
+    uint8_t* entry = entries.Data() + i * width;
+    std::memcpy(entry, keys.data() + i * shape.key_size, shape.key_size);
+    std::memcpy(entry + shape.key_size, values.data() + i * shape.value_size, shape.value_size);
+  }
+  return entries;
+}
+
 // arrayWrite(fd, byteOffset, data: Uint8Array): into a BPF_F_MMAPABLE array.
 // The mapping lasts only for the copy: mapped pages count in RSS.
 Napi::Value ArrayWrite(const Napi::CallbackInfo& info) {
@@ -111,6 +141,7 @@ void InitMaps(Napi::Env env, Napi::Object exports) {
   exports.Set("mapUpdate", Napi::Function::New<MapUpdate>(env, "mapUpdate"));
   exports.Set("mapDelete", Napi::Function::New<MapDelete>(env, "mapDelete"));
   exports.Set("mapClear", Napi::Function::New<MapClear>(env, "mapClear"));
+  exports.Set("mapEntries", Napi::Function::New<MapEntries>(env, "mapEntries"));
   exports.Set("arrayWrite", Napi::Function::New<ArrayWrite>(env, "arrayWrite"));
 }
 

@@ -84,6 +84,8 @@ const STRUCTS = {
       threadContext: 'thread_context',
       customLabels: 'custom_labels',
       nodeContext: 'node_context',
+      copiesFrom: 'copies_from_ns',
+      used: 'used_ns',
     },
   ],
   NodeLayoutValue: [

@@ -52,6 +52,7 @@ function kernelEntry(made: Instance): Uint8Array {
   const writer: MapWriter = {
     write() {},
     remove() {},
+    entries: () => new Uint8Array(),
     put(_map, key, value) {
       assert.equal(key, made.pid);
       entry = value.slice();

@@ -60,7 +60,10 @@ export class LiveIntervals {
       duration,
       period: periodOf(this.#hz),
       lost,
-      eventsLost: { event_ring_full: counters.event_ring_full - before.event_ring_full },
+      eventsLost: {
+        event_ring_full: counters.event_ring_full - before.event_ring_full,
+        process_map_full: counters.process_map_full - before.process_map_full,
+      },
       timingMs: {
         ...Object.fromEntries(missed),
         suspended: Math.round(suspended / 1e6),

@@ -57,17 +57,30 @@ export interface ContextSnapshot {
   readonly text: string;
 }
 
+/** What is known of a batch beside its records. */
+export interface Delivery {
+  /** All records until this time (monotonic nanoseconds) are in this batch or in one before; undefined in a replay. */
+  readonly drainedUntil: number | undefined;
+  /** Records of exec, exit and fork that were lost since the batch before. */
+  readonly eventsLost: number;
+}
+
+/** What was not delivered with a batch, or before it. */
+export interface BatchNews {
+  /** News of processes that were dropped since the batch before for want of room. */
+  readonly undelivered: number;
+  readonly delivery: Delivery | undefined;
+}
+
 export type ToResolver =
   | { readonly type: 'start'; readonly setup: ResolverSetup }
-  | {
+  | ({
       readonly type: 'batch';
       /** Records other than finished samples, as bpf/record.h has them. */
       readonly records: Uint8Array<ArrayBuffer>;
       /** perf records of the side band. */
       readonly sideband: Uint8Array<ArrayBuffer>;
-      /** News of processes that were dropped since the batch before for want of room. */
-      readonly undelivered: number;
-    }
+    } & BatchNews)
   | {
       readonly type: 'resolve';
       readonly id: number;

@@ -22,7 +22,8 @@ import {
 import type { Binary } from './binary.ts';
 import type { DebugInfoFile } from './debug-info-file.ts';
 import type { JitMaps } from './jit-maps.ts';
-import { isGeneratedCode, type Resolver } from './resolver.ts';
+import { isGeneratedCode } from './process-publisher.ts';
+import type { Resolver } from './resolver.ts';
 
 /** Locations remembered on both threads; beyond it both begin anew. */
 const MAX_LOCATIONS = 1 << 18;

@@ -16,7 +16,14 @@ import type { Profile } from '../profile/model.ts';
 import { type LabelLimits, USUAL_LABEL_LIMITS } from '../profile/profile-tables.ts';
 import { addCounts } from '../profile/tally.ts';
 import { type Nanoseconds, nanoseconds, type UnixTime } from '../units/units.ts';
-import type { Patience, ResolverSetup, ResolverStats, Snapshot, Waiting } from './messages.ts';
+import type {
+  Delivery,
+  Patience,
+  ResolverSetup,
+  ResolverStats,
+  Snapshot,
+  Waiting,
+} from './messages.ts';
 import {
   ResolverClient,
   type ResolverClientOptions,
@@ -146,7 +153,7 @@ export class Pipeline {
   }
 
   /** @param buffer drained records, changed in place. */
-  consume(buffer: ArrayBuffer, length: number, sideband: Uint8Array): void {
+  consume(buffer: ArrayBuffer, length: number, sideband: Uint8Array, delivery?: Delivery): void {
     const { isUp } = this.#resolver;
     const { forwarded, events, refused } = this.#decode(
       buffer,
@@ -156,9 +163,11 @@ export class Pipeline {
     );
     const reason = isUp ? 'stack_copy_resolver_behind' : 'stack_copy_resolver_restarting';
     this.#refused[reason] += refused;
-    if (forwarded === 0 && sideband.length === 0) return;
+    const lost = delivery?.eventsLost ?? 0;
+    if (forwarded === 0 && sideband.length === 0 && lost === 0) return;
     const news = events + countRecords(sideband);
-    const isSent = this.#resolver.batch(new Uint8Array(buffer, 0, forwarded), sideband, news);
+    const records = new Uint8Array(buffer, 0, forwarded);
+    const isSent = this.#resolver.batch(records, sideband, news, delivery);
     if (!isSent) this.#undelivered += news;
   }
 

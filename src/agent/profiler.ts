@@ -6,12 +6,13 @@ import { LOST_COUNTERS } from '../capture/record.ts';
 import { ChunkKind, RecordingError, RecordingWriter } from '../capture/recording.ts';
 import type { LiveCounts, Profiler, ProfilerOptions } from '../cli/profiler-seam.ts';
 import { DEFAULT_LABELS, wantedKeys } from '../context/wanted-keys.ts';
+import { machineClock } from '../process/time-namespace.ts';
 import type { Profile } from '../profile/model.ts';
 import { thisMachine } from './doctor-machine.ts';
 import { KernelCost } from './kernel-cost.ts';
 import { explained, openKernelSide, RING_BYTES } from './kernel-side.ts';
 import { LiveIntervals } from './live-intervals.ts';
-import type { Snapshot } from './messages.ts';
+import type { Delivery, Snapshot } from './messages.ts';
 import { Pipeline, patienceOf } from './pipeline.ts';
 import { refuseOtherPids } from './refusal.ts';
 import { startReplay } from './replay.ts';
@@ -20,6 +21,8 @@ import { RetriedWork } from './retried-work.ts';
 
 /** One buffer for all drains, at least as large as a ring, so that one call empties it. */
 const DRAIN_BYTES = 1 << 20;
+/** More than any: 64 KiB of stack, 1,151 addresses, labels. */
+const LARGEST_RECORD = 128 << 10;
 const SIDEBAND_BYTES = 256 << 10;
 /** Stragglers below the rings' watermark wait no longer than this. */
 const DRAIN_INTERVAL_MS = 200;
@@ -50,6 +53,9 @@ export class LiveProfiler implements Profiler {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #sideband = new Uint8Array(SIDEBAND_BYTES);
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #clock = machineClock();
+  #drainedUntil = 0;
+  #eventsLost = 0;
   /** Measured for an agent only: others are too short to be worth it. */
   readonly #cost: KernelCost | undefined;
   readonly #options: ProfilerOptions;
@@ -245,17 +251,29 @@ export class LiveProfiler implements Profiler {
     this.#work.attempt('drain', () => {
       for (let i = 0; i < MAX_DRAINS; i++) {
         // Samples first: whatever was mapped before one of them is then in the side band.
+        const begun = this.#clock();
         const length = this.#capture.drain(this.#bytes);
         const side = this.#capture.drainSideband(this.#sideband);
-        if (length === 0 && side === 0) return;
+        const delivery = this.#delivery(begun, length);
+        if (length === 0 && side === 0 && delivery.eventsLost === 0) return;
         const sideband = this.#sideband.subarray(0, side);
         this.#record((recording) => {
           if (side > 0) recording.write(ChunkKind.Sideband, sideband);
           if (length > 0) recording.write(ChunkKind.Records, this.#bytes.subarray(0, length));
         });
-        this.#pipeline.consume(this.#buffer, length, sideband);
+        this.#pipeline.consume(this.#buffer, length, sideband, delivery);
       }
     });
+  }
+
+  /** Read after the drain: of what was lost before a record of it, this one tells or one before. */
+  #delivery(begun: number, length: number): Delivery {
+    // Not full to the brim, it has emptied all rings.
+    if (length <= this.#bytes.length - LARGEST_RECORD) this.#drainedUntil = begun;
+    const lost = this.#capture.counters().event_ring_full;
+    const eventsLost = lost - this.#eventsLost;
+    this.#eventsLost = lost;
+    return { drainedUntil: this.#drainedUntil, eventsLost };
   }
 
   /** A full disk costs the recording, not the profile. */

@@ -9,6 +9,7 @@ import type { ResolvedLocation } from '../profile/profile-tables.ts';
 import { addCounts } from '../profile/tally.ts';
 import { Backlog, type BacklogLimits } from './backlog.ts';
 import type {
+  Delivery,
   FromResolver,
   Resolution,
   ResolverSetup,
@@ -144,12 +145,12 @@ export class ResolverClient {
    * @param events how many of them are news of processes
    * @returns false when there is no room, and all of it was dropped
    */
-  batch(records: Uint8Array, sideband: Uint8Array, events: number): boolean {
+  batch(records: Uint8Array, sideband: Uint8Array, events: number, delivery?: Delivery): boolean {
     // A new thread asks the machine itself how things stand.
     if (!this.#isUp) return true;
     const bytes = records.length + sideband.length;
     if (!this.#backlog.hasRoom(bytes)) {
-      this.#undelivered += events;
+      this.#undelivered += events + (delivery?.eventsLost ?? 0);
       this.#lose('resolver_behind', this.#backlog.drop());
       return false;
     }
@@ -159,6 +160,7 @@ export class ResolverClient {
       records: records.slice(),
       sideband: sideband.slice(),
       undelivered: this.#undelivered,
+      delivery,
     } as const;
     this.#undelivered = 0;
     this.#thread!.post(message, [message.records.buffer, message.sideband.buffer]);

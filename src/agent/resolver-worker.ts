@@ -7,7 +7,7 @@ import { type ContextSource, LiveContexts } from '../context/context-source.ts';
 import { ProcessContexts } from '../context/process-contexts.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { parseKernelCode } from '../process/kernel-sideband.ts';
-import { ownClockOffsets } from '../process/time-namespace.ts';
+import { machineClock } from '../process/time-namespace.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { type KernelFiles, KernelNames } from '../symbolize/kernel-names.ts';
 import { KernelMapWriter } from '../unwind/map-writer.ts';
@@ -71,12 +71,6 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
-/** As records carry it, whatever the time namespace. */
-function monotonicClock(): () => number {
-  const { monotonic } = ownClockOffsets();
-  return () => Number(process.hrtime.bigint() - monotonic);
-}
-
 function threadCpu(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) * 1000;
@@ -99,7 +93,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   if (setup.maps) hurry();
   process.on('warning', ({ name, message }) => send({ type: 'warning', name, message }));
   const addon = loadAddon();
-  const monotonicNow = monotonicClock();
+  const monotonicNow = machineClock();
   const live = new LiveHost(addon);
   let host: ProcessHost = live;
   let contexts: ContextSource = new LiveContexts(live, monotonicNow);
@@ -124,6 +118,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
     maxDepth: setup.maxDepth,
     monotonicNow,
+    cpuTime: threadCpu,
     hasServers: setup.symbols
       ? setup.symbols.debuginfodUrls.length > 0
       : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
@@ -182,8 +177,8 @@ function run(port: MessagePort, setup: ResolverSetup): void {
         parseKernelCode(message.sideband, ({ start, size, name }) =>
           kernelNames.loaded.add(start, size, name),
         );
-        const { records, sideband, undelivered } = message;
-        const written = resolver.batch(records, sideband, undelivered);
+        const { records, sideband } = message;
+        const written = resolver.batch(records, sideband, message);
         send({ type: 'done', ...written }, written.records ? [written.records.buffer] : []);
         lookLater();
         break;

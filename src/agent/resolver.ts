@@ -7,13 +7,11 @@ import {
   GoCopy,
   Header,
   MAX_USER_FRAMES,
-  MappingKind,
   REGISTER_COUNT,
   Sample,
   StackCopy as StackField,
 } from '../capture/record.ts';
 import { readWord } from '../capture/word.ts';
-import { noCarriers } from '../context/carrier-layout.ts';
 import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
@@ -28,21 +26,18 @@ import type { Demangler } from '../symbolize/demangle.ts';
 import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
 import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
 import { copiedGoroutine, type Goroutine } from '../unwind/goroutine-copy.ts';
-import {
-  type GoLayout,
-  type KernelMapping,
-  KernelProcesses,
-  notGo,
-  unknownGo,
-} from '../unwind/kernel-processes.ts';
+import { KernelProcesses } from '../unwind/kernel-processes.ts';
 import { type MapWriter, nowhere, type TableMaps } from '../unwind/map-writer.ts';
 import { type CodePlace, type StackCopy, StackWalker, type Walked } from '../unwind/stack-walk.ts';
 import { TableStore } from '../unwind/table-store.ts';
 import { type BatchEvent, readBatch } from './batch.ts';
 import { Binary, type SharedByBinaries } from './binary.ts';
 import { GoLayouts } from './go-layouts.ts';
-import type { ResolverStats } from './messages.ts';
-import { type PlacedBinary, ProcessCarriers } from './process-carriers.ts';
+import { LossRepair } from './loss-repair.ts';
+import type { BatchNews, ResolverStats } from './messages.ts';
+import { ProcessCarriers } from './process-carriers.ts';
+import { ProcessCosts } from './process-costs.ts';
+import { isGeneratedCode, ProcessPublisher } from './process-publisher.ts';
 import { RecordWriter, type WrittenSamples } from './record-writer.ts';
 
 export interface ResolverOptions {
@@ -56,6 +51,8 @@ export interface ResolverOptions {
   readonly hasServers: boolean;
   /** CLOCK_MONOTONIC in nanoseconds, as records carry it. */
   readonly monotonicNow?: () => number;
+  /** CPU time of this thread, nanoseconds; without it processes may cost what they like. */
+  readonly cpuTime?: () => number;
   /** Milliseconds that never go back. */
   readonly clock?: () => number;
 }
@@ -77,8 +74,8 @@ const UNKNOWN_PROCESS = GO_STATES.indexOf('unknown_process');
 /** Of Go tables, all binaries together: what one flush looks up in several large services. */
 const GO_PAGE_BYTES = 8 << 20;
 
-/** `ft_files` element without regions: a file that nobody has opened yet. */
-const UNOPENED_FILE = 0;
+/** Milliseconds of CPU time that a record of a new mapping takes, on both threads. */
+const MAPPING_MS = 0.01;
 
 /** A mapping list that samples name by its number. */
 interface Layout {
@@ -99,7 +96,6 @@ export class Resolver {
   readonly #files: OpenFiles;
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
-  readonly #goLayouts: GoLayouts;
   readonly #carriers: ProcessCarriers;
   readonly #shared: SharedByBinaries;
   readonly #maxDepth: number;
@@ -112,6 +108,15 @@ export class Resolver {
   readonly #writer = new RecordWriter();
   readonly #registers = new Float64Array(REGISTER_COUNT);
   readonly #changed = new Set<Process>();
+  /** Without room on the kernel side, so far. */
+  #unplaced: Process[] = [];
+  readonly #costs = new ProcessCosts();
+  readonly #cpuTime: () => number;
+  readonly #monotonicNow: () => number;
+  readonly #publisher: ProcessPublisher;
+  readonly #repair: LossRepair;
+  /** Events up to this time have been applied, of all CPUs. */
+  #applied = 0;
   readonly #nothing: Walked = {
     addresses: new Float64Array(),
     exact: new Uint8Array(),
@@ -133,7 +138,6 @@ export class Resolver {
     this.#store = new TableStore(maps, writer);
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
-    this.#goLayouts = new GoLayouts(options.host);
     this.#carriers = new ProcessCarriers(options.host, maps, writer, options.clock);
     this.#isLive = options.kernel !== undefined;
     this.#shared = {
@@ -151,23 +155,39 @@ export class Resolver {
         ),
     };
     this.#clock = options.clock;
+    this.#cpuTime = options.cpuTime ?? (() => 0);
+    this.#monotonicNow = options.monotonicNow ?? (() => Number(process.hrtime.bigint()));
+    const clock = options.clock ?? (() => performance.now());
+    this.#repair = new LossRepair(this.tracker, this.#kernel, this.contexts, clock);
+    this.#publisher = new ProcessPublisher({
+      kernel: this.#kernel,
+      goLayouts: new GoLayouts(options.host),
+      carriers: this.#isLive ? this.#carriers : undefined,
+      binaries: this.#binaries,
+    });
     this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
   }
 
-  /**
-   * Applies a batch; returns the samples made of its deferred ones.
-   * @param undelivered news that should have come before it
-   */
-  batch(records: Uint8Array, sideband: Uint8Array, undelivered = 0): WrittenSamples {
+  /** Applies a batch; returns the samples made of its deferred ones. */
+  batch(records: Uint8Array, sideband: Uint8Array, news?: BatchNews): WrittenSamples {
     this.#store.settle();
-    this.#kernel.settle(this.#now);
+    this.#kernel.settle(this.#applied);
+    for (const process of this.#unplaced) this.#changed.add(process);
+    this.#unplaced = [];
     const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
     const { events, lost } = readBatch(view, sideband);
     this.#sidebandLost += lost;
-    if (lost + undelivered > 0) this.tracker.distrust();
+    const undelivered = news?.undelivered ?? 0;
+    if (lost + undelivered > 0) {
+      if (this.#isLive) this.#repair.loseMappings();
+      else this.tracker.distrust();
+    }
     for (const event of events) this.#apply(event, view);
+    this.#applied = news?.delivery?.drainedUntil ?? this.#now;
+    if (undelivered + (news?.delivery?.eventsLost ?? 0) > 0) this.#repair.loseEvents();
+    this.#repair.run();
     for (const process of this.#changed) {
-      if (process.ended === undefined) this.#publish(process);
+      if (process.ended === undefined) this.#spend(process, () => this.#publish(process));
     }
     this.#changed.clear();
     // At the end: by then it is known who has become another program.
@@ -181,6 +201,7 @@ export class Resolver {
    */
   look(): void {
     this.contexts.settle();
+    this.#repair.run();
     for (const process of this.#carriers.search()) {
       if (process.ended === undefined && this.#kernel.has(process.identity.pid)) {
         this.#publish(process);
@@ -190,16 +211,17 @@ export class Resolver {
 
   /** Milliseconds until look() has something to do; undefined when there is nothing. */
   get lookDue(): number | undefined {
-    const [context, carriers] = [this.contexts.due, this.#carriers.due];
-    if (context === undefined || carriers === undefined) return context ?? carriers;
-    return Math.min(context, carriers);
+    const all = [this.contexts.due, this.#carriers.due, this.#repair.due];
+    const due = all.filter((one) => one !== undefined);
+    return due.length > 0 ? Math.min(...due) : undefined;
   }
 
   /** The mapping list a sample of `layout` was unwound by; the process's own when it is not known. */
   layout(layout: number, identity: Identity): Layout | undefined {
     const process = this.tracker.find(identity);
-    if (!process) return undefined;
     const known = this.#layouts.get(layout);
+    // A child whose fork was lost: the kernel side has unwound it by its parent's list.
+    if (!process) return this.#isLive ? known : undefined;
     // Numbers are this run's own: in a replay the same one may mean another process.
     const isOwn = known && (known.process === process || process.layout === layout);
     return { process, mappings: isOwn ? known.mappings : process.mappings };
@@ -252,6 +274,8 @@ export class Resolver {
     addProblems(problems, this.tracker.problems);
     addProblems(problems, this.contexts.problems);
     addProblems(problems, this.#carriers.problems);
+    addProblems(problems, this.#kernel.problems);
+    addProblems(problems, new Map([['process_over_budget', this.#costs.pauses]]));
     for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
@@ -276,7 +300,13 @@ export class Resolver {
         this.tracker.beginExec(event.pid);
         break;
       case 'mapping': {
+        const running = this.tracker.running(event.pid);
+        if (running && this.#costs.pauseMs(running) > 0 && !this.tracker.isBeginning(event.pid)) {
+          this.#giveUp(running);
+          break;
+        }
         const process = this.tracker.map(event.pid, event.mapping);
+        if (process) this.#costs.owe(process, MAPPING_MS);
         // The kernel learns of it once it knows the process at all.
         if (process && this.#kernel.has(event.pid)) this.#changed.add(process);
         break;
@@ -285,6 +315,7 @@ export class Resolver {
         this.#kernel.forget(event.identity.pid);
         const before = this.tracker.running(event.identity.pid);
         const process = this.tracker.exec(event.identity);
+        this.#costs.inherit(process, before);
         if (before && before !== process) this.contexts.replaced(before, event.time);
         this.contexts.begun(process);
         break;
@@ -295,7 +326,9 @@ export class Resolver {
         break;
       case 'fork': {
         const child = this.tracker.fork(event.identity, event.parent);
-        this.contexts.forked(child, this.tracker.find(event.parent));
+        const parent = this.tracker.find(event.parent);
+        this.#costs.inherit(child, parent);
+        this.contexts.forked(child, parent);
         this.#kernel.inherit(event.identity, event.parent.pid, event.time);
         break;
       }
@@ -310,22 +343,54 @@ export class Resolver {
   }
 
   #unwind(records: DataView, at: number, identity: Identity): void {
-    const process = this.tracker.lookup(identity);
+    const before = this.#cpuTime();
+    const process = this.tracker.lookup(identity, this.#mayRead);
     this.contexts.sampled(process);
     const copy = this.#copy(records, at);
-    if (!copy || !process.complete) {
-      this.#writer.write(records, at, this.#nothing, 0);
-      return;
-    }
+    if (copy && process.complete) this.#walk(process, copy, records, at);
+    else this.#writeNothing(process, records, at);
+    this.#costs.owe(process, (this.#cpuTime() - before) / 1e6);
+  }
+
+  readonly #mayRead = (process: Process): boolean => this.#costs.pauseMs(process) === 0;
+
+  #walk(process: Process, copy: StackCopy, records: DataView, at: number): void {
     const place = (address: number) => this.#place(process, address);
     let walked = this.#walker.walk(copy, place, this.#maxDepth);
-    if (walked.end === 'no_mapping' && this.tracker.refresh(process, this.#now)) {
-      walked = this.#walker.walk(copy, place, this.#maxDepth);
+    if (walked.end === 'no_mapping' && this.#mayRead(process)) {
+      const address = processAddress(walked.addresses[walked.length - 1] ?? 0);
+      if (this.tracker.refresh(process, this.#now, address)) {
+        walked = this.#walker.walk(copy, place, this.#maxDepth);
+      }
     }
     if (process.layout === 0 || process.stale) this.#number(process);
     if (process.ended === undefined) this.#changed.add(process);
     const goroutine = this.#goroutine(process, records, at);
     this.#writer.write(records, at, walked, process.layout, goroutine);
+  }
+
+  #writeNothing(process: Process, records: DataView, at: number): void {
+    const isPaused = this.#costs.pauseMs(process) > 0;
+    if (process.ended === undefined && !process.complete) {
+      if (!isPaused) this.#costs.fail(process);
+      this.#changed.add(process);
+    }
+    const end = isPaused ? 'not_followed' : 'process_gone';
+    this.#writer.write(records, at, { ...this.#nothing, end }, 0);
+  }
+
+  /** The CPU time of `work` is on the account of a process. */
+  #spend(process: Process, work: () => void): void {
+    const before = this.#cpuTime();
+    work();
+    this.#costs.owe(process, (this.#cpuTime() - before) / 1e6);
+  }
+
+  /** It maps so much that it is not worth following for a while: what was known is not true any more. */
+  #giveUp(process: Process): void {
+    if (!process.complete) return;
+    this.tracker.giveUp(process);
+    if (this.#kernel.has(process.identity.pid)) this.#changed.add(process);
   }
 
   /** Of a sample that came before the kernel side knew the process; undefined when it is not Go. */
@@ -385,40 +450,10 @@ export class Resolver {
   }
 
   #publish(process: Process): void {
-    if (process.layout === 0 || process.stale) this.#number(process);
-    let go: GoLayout = notGo;
-    let goBinary: Binary | undefined;
-    const placed = new Map<Binary, PlacedBinary>();
-    const mappings = process.mappings.map((mapped): KernelMapping => {
-      const { start, end, what } = mapped;
-      if (what === 'anonymous') {
-        return { start, end, bias: 0, file: 0, kind: MappingKind.Anonymous };
-      }
-      if (what.unusable && isGeneratedCode(mapped)) {
-        return { start, end, bias: 0, file: 0, kind: MappingKind.Anonymous };
-      }
-      if (what.unusable && !what.unusable.transient) {
-        return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
-      }
-      const binary = what.opened && this.#binaries.get(what.opened.id);
-      if (!binary) return { start, end, bias: start, file: UNOPENED_FILE, kind: MappingKind.File };
-      const bias = binary.bias(start, mapped.raw.offset);
-      const file = binary.tables.index;
-      if (bias === undefined || file === undefined) {
-        return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
-      }
-      const slide = bias - binary.opened.image.textBase;
-      placed.set(binary, { binary, slide });
-      if (binary.isGo) {
-        // With two runtimes in one process it would take both to say whose a thread is.
-        const isOnly = goBinary === undefined || goBinary === binary;
-        go = isOnly ? this.#goLayouts.of(process, binary.goThread, slide) : unknownGo;
-        goBinary = binary;
-      }
-      return { start, end, bias, file, kind: MappingKind.File };
-    });
-    const carriers = this.#isLive ? this.#carriers.of(process, [...placed.values()]) : noCarriers;
-    this.#kernel.publish(process.identity, process.layout, mappings, go, carriers);
+    if (process.complete && (process.layout === 0 || process.stale)) this.#number(process);
+    const pauseMs = this.#costs.pauseMs(process);
+    const copiesFrom = pauseMs > 0 ? this.#monotonicNow() + pauseMs * 1e6 : 0;
+    if (!this.#publisher.publish(process, copiesFrom)) this.#unplaced.push(process);
   }
 }
 
@@ -435,11 +470,6 @@ function stackAt(records: DataView, at: number): number {
   const kernel = records.getUint16(at + Sample.kernelCount, true);
   const addresses = kernel + records.getUint16(at + Sample.userCount, true);
   return at + Sample.size + addresses * 8 + records.getUint16(at + Sample.labelBytes, true);
-}
-
-/** JIT compilers that keep code writable elsewhere map a memfd twice; it is no ELF file. */
-export function isGeneratedCode({ raw }: Mapped<MappedThing>): boolean {
-  return raw.path.startsWith('/memfd:');
 }
 
 const anonymousPlace: CodePlace = { kind: 'anonymous', rule: () => 0, exactStep: () => 'failed' };

@@ -64,6 +64,8 @@ export interface Addon {
   mapDelete(fd: number, key: Uint8Array): boolean;
   /** Removes every element of a hash map. */
   mapClear(fd: number): void;
+  /** Keys and values of a hash map in turns, as they are now, in no order. */
+  mapEntries(fd: number): Uint8Array;
   /** Writes into an array map that user space may map. */
   arrayWrite(fd: number, byteOffset: number, data: Uint8Array): void;
   /** Bytes read from the memory of another process. */

@@ -72,6 +72,7 @@ export class LiveCapture {
         ft_copy_every_sample: u32(options.copyEverySample ? 1 : 0),
         ft_large_copies_below: u32(options.ringBytes / 4),
         ft_copies_below: u32(options.ringBytes / 2),
+        ft_samples_below: u32(options.ringBytes - options.ringBytes / 8),
         ft_id_keys: u32(options.idKeys),
         ft_scope_pids: u32(options.pids.length > 0 ? 1 : 0),
         ft_scope_children: u32(options.followChildren ? 1 : 0),

@@ -31,6 +31,7 @@ export const END_REASONS = [
   'unreadable_file',
   'go_stack_switch',
   'process_gone',
+  'not_followed',
 ] as const;
 export type EndReason = (typeof END_REASONS)[number];
 
@@ -179,7 +180,9 @@ export const ProcessValue = {
   threadContext: 56,
   customLabels: 72,
   nodeContext: 88,
-  size: 104,
+  copiesFrom: 104,
+  used: 112,
+  size: 120,
 } as const;
 
 /** `struct ft_tls`. */

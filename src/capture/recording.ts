@@ -1,6 +1,6 @@
 /**
  * The raw record stream in a file, for replay through the same code as live
- * records. Layout, version 3 (it rises with every change of bpf/record.h): the
+ * records. Layout, version 4 (it rises with every change of bpf/record.h): the
  * magic line, then chunks of {u32 kind,
  * u32 length, bytes, padding to 8}.
  */
@@ -11,7 +11,7 @@ export class RecordingError extends Error {
   override readonly name = 'RecordingError';
 }
 
-const MAGIC = new TextEncoder().encode('flametap records 3\n\0\0\0\0\0');
+const MAGIC = new TextEncoder().encode('flametap records 4\n\0\0\0\0\0');
 const CHUNK_HEADER = 8;
 
 export const ChunkKind = {

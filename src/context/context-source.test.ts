@@ -146,7 +146,7 @@ test('a time stamp that never stands still: refused as changing, after three att
   let reads = 0;
   const flapping: ContextHost = {
     startTime: (pid) => host.startTime(pid),
-    readMaps: (pid) => host.readMaps(pid),
+    readAllMaps: (pid) => host.readAllMaps(pid),
     readEnvironment: (pid) => host.readEnvironment(pid),
     readMemory: (pid, address, length) => {
       const bytes = host.readMemory(pid, address, length);

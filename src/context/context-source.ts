@@ -40,7 +40,7 @@ export interface ContextSource {
 /** What is needed of the machine. */
 export type ContextHost = Pick<
   LiveHost,
-  'startTime' | 'readMaps' | 'readMemory' | 'readEnvironment'
+  'startTime' | 'readAllMaps' | 'readMemory' | 'readEnvironment'
 >;
 
 /** A writer that changes its context all the time gets no more. */
@@ -89,7 +89,7 @@ export class LiveContexts implements ContextSource {
   }
 
   #publication(pid: HostPid): Publication | undefined {
-    const maps = attempt('unreadable', () => this.#host.readMaps(pid));
+    const maps = attempt('unreadable', () => this.#host.readAllMaps(pid));
     let failure: ParseError | undefined;
     for (const place of contextMappings(maps)) {
       try {

@@ -144,6 +144,15 @@ export class ProcessContexts {
     known.dueAt = Math.min(known.dueAt, known.publishedReadAt + pause);
   }
 
+  /** News may have been lost: whoever has published may have published again. */
+  missed(): void {
+    const now = this.#clock();
+    for (const [process, known] of this.#followed) {
+      this.#silent.delete(process);
+      known.dueAt = Math.min(known.dueAt, now);
+    }
+  }
+
   /** Began another program at `time`. */
   replaced(process: Process, time: number): void {
     const known =

@@ -18,11 +18,12 @@ import {
   namespacePid,
 } from '../units/units.ts';
 import type { RawMapping } from './maps.ts';
+import { MapsReader } from './maps-reader.ts';
 import { TICK_NS } from './process.ts';
 import { ownClockOffsets } from './time-namespace.ts';
 
 export interface ProcessHost {
-  /** Text of `/proc/PID/maps`. @throws Error when the process is gone or out of reach. */
+  /** The executable lines of `/proc/PID/maps`. @throws Error when the process is gone or out of reach. */
   readMaps(pid: HostPid): string;
   /** Start of the process, rounded down to the clock tick; undefined when gone. */
   startTime(pid: HostPid): BootTime | undefined;
@@ -66,6 +67,7 @@ const ENVIRONMENT_BYTES = 256 << 10;
 export class LiveHost implements ProcessHost {
   readonly #addon: Addon;
   readonly #clockOffsets = ownClockOffsets();
+  readonly #maps = new MapsReader();
   #ownRoot: string | undefined;
   #environment: Buffer | undefined;
 
@@ -74,8 +76,12 @@ export class LiveHost implements ProcessHost {
   }
 
   readMaps(pid: HostPid): string {
-    // latin1: a name may hold any byte, and offsets in the text stay offsets in the file.
-    return readFileSync(`/proc/${pid}/maps`, 'latin1');
+    return this.#maps.read(`/proc/${pid}/maps`, true);
+  }
+
+  /** All lines. @throws Error when the process is gone or out of reach. */
+  readAllMaps(pid: HostPid): string {
+    return this.#maps.read(`/proc/${pid}/maps`, false);
   }
 
   startTime(pid: HostPid): BootTime | undefined {

@@ -33,3 +33,9 @@ export function parseClockOffsets(text: string): ClockOffsets {
   };
   return { monotonic: of('monotonic'), boot: of('boottime') };
 }
+
+/** CLOCK_MONOTONIC in nanoseconds as records carry it, whatever our time namespace. */
+export function machineClock(): () => number {
+  const { monotonic } = ownClockOffsets();
+  return () => Number(process.hrtime.bigint() - monotonic);
+}

@@ -1,9 +1,10 @@
 /** Follows processes through exec, fork, exit and new mappings. */
-import type { HostPid, MonotonicTime } from '../units/units.ts';
+import type { HostPid, MonotonicTime, ProcessAddress } from '../units/units.ts';
 import { Executable } from './executable.ts';
 import type { ProcessHost } from './host.ts';
 import { insertMapping, type Mapped } from './mapping-list.ts';
 import { parseMaps, type RawMapping } from './maps.ts';
+import { selectLines } from './maps-selection.ts';
 import {
   type Identity,
   type MappedThing,
@@ -23,6 +24,13 @@ const MAX_EXECUTABLES = 16_384;
 const MAX_IMAGES = 1024;
 /** exec itself maps the program, its loader and the vDSO; more mean that its record never came. */
 const MAX_IMAGE_MAPPINGS = 64;
+/**
+ * Executable mappings that are kept of one process, as many as the kernel side takes of one.
+ * Chromium has some hundred, a program that nobody wrote to be run 40,000.
+ */
+const MAX_MAPPINGS = 4096;
+/** Addresses of samples outside of them, by which they are chosen at the next reading. */
+const MAX_MISSED = 256;
 /** End of a process that something else has replaced, we cannot say when. */
 const SOME_TIME = Number.MAX_SAFE_INTEGER;
 
@@ -38,6 +46,8 @@ export class ProcessTracker {
   readonly #problems = new Map<string, number>();
   /** Processes whose mappings may miss some. */
   #doubted = new WeakSet<Process>();
+  /** Of processes with too many mappings: addresses of samples that were in none of those kept. */
+  readonly #missed = new WeakMap<Process, Set<ProcessAddress>>();
   #forgottenBefore = 0;
 
   constructor(host: ProcessHost) {
@@ -53,12 +63,16 @@ export class ProcessTracker {
     return this.#problems;
   }
 
-  /** The instance of a sample: known, or read from /proc now. */
-  lookup(identity: Identity): Process {
+  /**
+   * The instance of a sample: known, or read from /proc now.
+   * @param mayRead whether a known one may be read again
+   */
+  lookup(identity: Identity, mayRead: (process: Process) => boolean = () => true): Process {
     const known = this.find(identity);
     if (known) {
       const isAlive = known.ended === undefined;
-      if (isAlive && (!known.complete || this.#doubted.has(known))) this.#read(known);
+      const isUnsure = !known.complete || this.#doubted.has(known);
+      if (isAlive && isUnsure && mayRead(known)) this.#read(known);
       if (!known.complete) this.#adopt(known);
       return known;
     }
@@ -79,7 +93,8 @@ export class ProcessTracker {
    * Reads the mappings again because an address was in none of them. False when
    * that was done a moment ago: wild addresses are not worth more.
    */
-  refresh(process: Process, now: MonotonicTime): boolean {
+  refresh(process: Process, now: MonotonicTime, address?: ProcessAddress): boolean {
+    if (address !== undefined) this.#miss(process, address);
     if (process.ended !== undefined || now - process.readAt < REFRESH_NS) return false;
     process.readAt = now;
     return this.#read(process) === 'read';
@@ -165,11 +180,31 @@ export class ProcessTracker {
     if (image) this.#images.delete(pid);
     const process = this.#processes.get(pid);
     if (!process?.complete) return undefined;
-    const next = insertMapping(process.mappings, this.#mapped(raw));
+    const added = this.#mapped(raw);
+    const next = insertMapping(process.mappings, added);
     if (next === process.mappings) return undefined;
-    process.mappings = next;
+    process.mappings = next.length > MAX_MAPPINGS ? next.filter((one) => one !== added) : next;
+    if (next.length > MAX_MAPPINGS) this.#overflow(process);
     process.stale = true;
     return process;
+  }
+
+  /** Whether exec is at work there: its new mappings are not those of running(). */
+  isBeginning(pid: HostPid): boolean {
+    return this.#images.has(pid);
+  }
+
+  /** What is mapped there is not followed any longer; read again at a lookup() that may. */
+  giveUp(process: Process): void {
+    process.mappings = [];
+    process.complete = false;
+    process.stale = true;
+    process.parent = undefined;
+  }
+
+  /** Records of mappings were lost: images that are being set up may miss some. */
+  distrustImages(): void {
+    this.#images.clear();
   }
 
   /**
@@ -177,8 +212,24 @@ export class ProcessTracker {
    * and is read from /proc at its next lookup().
    */
   distrust(): void {
-    this.#images.clear();
+    this.distrustImages();
     for (const process of this.#processes.values()) this.#doubted.add(process);
+  }
+
+  /** Those that are alive as far as is known. */
+  living(): Process[] {
+    return [...this.#processes.values()];
+  }
+
+  /** Records of exits may have been lost. @returns whether the process has ended, as it turns out now */
+  hasEnded(process: Process): boolean {
+    const { pid } = process.identity;
+    if (this.#processes.get(pid) !== process) return false;
+    if (startsAt(process.identity, this.#host.startTime(pid))) return false;
+    this.#processes.delete(pid);
+    this.#images.delete(pid);
+    this.#retire(process);
+    return true;
   }
 
   /**
@@ -252,13 +303,30 @@ export class ProcessTracker {
       this.#count('maps_unreadable');
       return 'unreadable';
     }
-    const { mappings, malformed } = parseMaps(text);
+    const chosen = selectLines(text, MAX_MAPPINGS, this.#missed.get(process) ?? []);
+    if (chosen.left > 0) this.#overflow(process);
+    const { mappings, malformed } = parseMaps(chosen.text);
     if (malformed) this.#count('maps_malformed');
     process.mappings = mappings.map((raw) => this.#mapped(raw)) as MappingList;
     process.complete = true;
     process.stale = true;
     this.#doubted.delete(process);
     return 'read';
+  }
+
+  #overflow(process: Process): void {
+    this.#count('too_many_mappings');
+    if (!this.#missed.has(process)) this.#missed.set(process, new Set());
+  }
+
+  #miss(process: Process, address: ProcessAddress): void {
+    const missed = this.#missed.get(process);
+    if (!missed) return;
+    // The one that was missed last is the last.
+    missed.delete(address);
+    missed.add(address);
+    const [oldest] = missed;
+    if (missed.size > MAX_MISSED) missed.delete(oldest!);
   }
 
   #mapped(raw: RawMapping): Mapped<MappedThing> {

@@ -28,6 +28,7 @@ const endReasons: readonly EndReason[] = [
   { code: 'unreadable_file', words: 'binary could not be read' },
   { code: 'go_stack_switch', words: 'Go stack switch could not be followed' },
   { code: 'process_gone', words: 'process has ended' },
+  { code: 'not_followed', words: 'process too costly to follow' },
 ];
 
 /** The codes in the order of `enum ft_end`. */

@@ -146,6 +146,97 @@ test('the copy of a parent that has lost its entry goes as well', () => {
   assert.equal(maps.processes.size, 0);
 });
 
+/** As the kernel side does at a sample. */
+const sample = (maps: MemoryMaps, pid: number, at: bigint) =>
+  maps.processes.get(pid)!.setBigUint64(ProcessValue.used, at, true);
+
+test('room for mappings is made by those whose last sample is oldest, from the next settling on', () => {
+  const maps = new MemoryMaps({ mappings: 64, processes: 16 });
+  const kernel = new KernelProcesses(maps.maps, maps, () => 5e9);
+  for (let pid = 1; pid <= 8; pid++) {
+    assert.ok(kernel.publish(identity(pid), pid, list(pid, 8), notGo));
+    sample(maps, pid, BigInt(pid === 1 ? 100 : pid));
+  }
+  assert.equal(kernel.publish(identity(9), 9, list(9, 8), notGo), false);
+  // The first to be registered, but sampled last, stays.
+  assert.deepEqual([...maps.processes.keys()], [1, 3, 4, 5, 6, 7, 8]);
+  assert.equal(kernel.publish(identity(9), 9, list(9, 8), notGo), false, 'not settled yet');
+  assert.equal(kernel.size, 7, 'what is on its way is enough');
+  kernel.settle();
+  assert.ok(kernel.publish(identity(9), 9, list(9, 8), notGo));
+  assert.deepEqual(entry(maps, 1)!.starts, starts(list(1, 8)));
+});
+
+test('more mappings than one process may have: refused, and nobody else loses anything', () => {
+  const maps = new MemoryMaps({ mappings: 64, processes: 16 });
+  const kernel = new KernelProcesses(maps.maps, maps);
+  for (let pid = 1; pid <= 8; pid++) kernel.publish(identity(pid), pid, list(pid, 8), notGo);
+  for (const count of [9, 64, 65, 40_000]) {
+    assert.equal(kernel.publish(identity(99), 9, list(99, count), notGo), false);
+  }
+  assert.equal(kernel.size, 8);
+  assert.equal(maps.processes.size, 8);
+});
+
+test('a full map of processes drops children that never had a sample, not the busy', () => {
+  const maps = new MemoryMaps({ processes: 32 });
+  const kernel = new KernelProcesses(maps.maps, maps);
+  kernel.publish(identity(1), 1, list(1, 3), notGo);
+  sample(maps, 1, 50n);
+  // A fork bomb: the kernel side copies, user space has not seen any of it.
+  for (let pid = 100; maps.processes.size < 32; pid++) {
+    const copy = new DataView(maps.processes.get(1)!.buffer.slice(0));
+    copy.setUint32(ProcessValue.pid, pid, true);
+    copy.setBigUint64(ProcessValue.used, 0n, true);
+    maps.processes.set(pid, copy);
+  }
+  assert.ok(kernel.publish(identity(2), 2, list(2, 3), notGo));
+  assert.ok(maps.processes.has(1));
+  assert.deepEqual(entry(maps, 2)!.starts, starts(list(2, 3)));
+});
+
+test('after lost forks no slice is given away before entries that nobody knows are gone', () => {
+  const maps = new MemoryMaps({ mappings: 64 });
+  let now = 1e9;
+  const kernel = new KernelProcesses(maps.maps, maps, () => now);
+  kernel.publish(identity(1), 1, list(1, 8), notGo);
+  kernel.publish(identity(3), 3, list(3, 8), notGo);
+  const copy = new DataView(maps.processes.get(1)!.buffer.slice(0));
+  copy.setUint32(ProcessValue.pid, 2, true);
+  maps.processes.set(2, copy);
+  // The parent ends, and so does 3; the record of the fork and of 3's end are lost.
+  maps.processes.delete(3);
+  kernel.forget(1);
+  kernel.doubt();
+  now = 9e9;
+  kernel.settle(8e9);
+  for (let pid = 10; kernel.publish(identity(pid), pid, list(pid, 8), notGo); pid++);
+  assert.deepEqual(entry(maps, 2)!.starts, starts(list(1, 8)), 'its slice was given away');
+  kernel.repair();
+  assert.equal(maps.processes.has(2), false);
+  assert.equal(kernel.has(3), false);
+  assert.equal(kernel.problems.get('process_entries_repaired'), 1);
+  now = 20e9;
+  kernel.settle(19e9);
+  assert.ok(kernel.publish(identity(4), 4, list(4, 8), notGo));
+});
+
+test('a repair leaves what is as it was registered, sampled or not', () => {
+  const maps = new MemoryMaps({});
+  const kernel = new KernelProcesses(maps.maps, maps);
+  kernel.publish(identity(1), 1, list(1, 3), notGo);
+  kernel.publish(identity(2), 2, list(2, 3), notGo);
+  sample(maps, 1, 77n);
+  // Another program has the pid: the kernel side has dropped the entry and copied a parent's.
+  const copy = new DataView(maps.processes.get(1)!.buffer.slice(0));
+  copy.setBigUint64(ProcessValue.start, 12345n, true);
+  maps.processes.set(2, copy);
+  kernel.doubt();
+  kernel.repair();
+  assert.deepEqual([...maps.processes.keys()], [1]);
+  assert.deepEqual([kernel.has(1), kernel.has(2)], [true, false]);
+});
+
 test('a child that was published on its own keeps what it has', () => {
   const maps = new MemoryMaps({});
   const kernel = new KernelProcesses(maps.maps, maps);
@@ -160,13 +251,13 @@ const step = fc.tuple(
   fc.constantFrom('publish', 'publish', 'inherit', 'forget', 'settle'),
   fc.integer({ min: 1, max: 12 }),
   fc.integer({ min: 1, max: 12 }),
-  fc.nat(20),
+  fc.nat(10),
 ) as fc.Arbitrary<Step>;
 
 test('any course of events: each entry shows the mappings it was given, whoever else came and went', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), (script) => {
-      const maps = new MemoryMaps({ mappings: 40, processes: 6 });
+      const maps = new MemoryMaps({ mappings: 64, processes: 6 });
       const kernel = new KernelProcesses(maps.maps, maps);
       const expected = new Map<number, { layout: number; starts: number[] }>();
       let serial = 0;
@@ -174,8 +265,11 @@ test('any course of events: each entry shows the mappings it was given, whoever 
         serial++;
         if (what === 'publish') {
           const mappings = list(serial, count);
+          const before = kernel.size - Number(kernel.has(pid));
           if (kernel.publish(identity(pid), serial, mappings, notGo)) {
             expected.set(pid, { layout: serial, starts: starts(mappings) });
+          } else if (count > kernel.maxMappings) {
+            assert.equal(kernel.size, before, 'what cannot fit has cost others');
           }
         } else if (what === 'inherit' && pid !== other && !kernel.has(pid)) {
           const parent = expected.get(other);
@@ -200,7 +294,10 @@ test('any course of events: each entry shows the mappings it was given, whoever 
       }
       for (const known of [...expected.keys()]) kernel.forget(known);
       kernel.settle();
-      assert.ok(kernel.publish(identity(99), 1, list(1, 40), notGo), 'all room is free again');
+      for (let pid = 90; pid < 96; pid++) {
+        const isThere = kernel.publish(identity(pid), 1, list(pid, 8), notGo);
+        assert.ok(isThere, 'all room is free again');
+      }
     }),
     { seed: 17, numRuns: 400 },
   );

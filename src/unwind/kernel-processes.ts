@@ -1,4 +1,7 @@
-/** `ft_processes` and `ft_mappings`: which processes the kernel can unwind, and by which slice of mappings. */
+/**
+ * `ft_processes` and `ft_mappings`: which processes the kernel can unwind, and by which slice
+ * of mappings. Full, they make room at the cost of those whose last sample is oldest.
+ */
 import {
   GoLabelsForm,
   type MappingKind,
@@ -73,18 +76,24 @@ interface KernelIdentity {
   readonly startNs: BootTime;
 }
 
-/** Rings are drained one after the other: a fork in the first one may be seen this much late. */
+/** What a record is late by that was begun before a drain of its ring, and finished behind it. */
 const DRAIN_NS = 50e6;
+/** Of the room for mappings, what one process may have. */
+const MAX_SHARE = 1 / 8;
+/** Of either map, what makes room at once: finding the least useful takes a look at all. */
+const EVICTED_SHARE = 1 / 16;
 
 export class KernelProcesses {
   readonly #maps: TableMaps;
   readonly #writer: MapWriter;
   readonly #clock: () => number;
   readonly #space: Space;
-  /** In the order of registration: the oldest makes room when the map is full. */
   readonly #registered = new Map<number, Registered>();
   /** Slices that nobody registered uses, oldest first. */
   #limbo: { readonly slice: Slice; readonly freed: number }[] = [];
+  /** Forks may have gone unseen: nobody knows who else has a slice of #limbo. */
+  #isDoubted = false;
+  readonly #problems = new Map<string, number>();
 
   /** @param clock monotonic nanoseconds, as records carry them */
   constructor(
@@ -102,13 +111,26 @@ export class KernelProcesses {
     return this.#registered.size;
   }
 
+  /** Reasons why processes lost their entries, counted. */
+  get problems(): ReadonlyMap<string, number> {
+    return this.#problems;
+  }
+
+  /** Of one process. */
+  get maxMappings(): number {
+    return Math.floor(this.#maps.mappingCount * MAX_SHARE);
+  }
+
   has(pid: number): boolean {
     return this.#registered.has(pid);
   }
 
   /**
    * Publishes a process or its changed mappings; its samples will carry
-   * `layout`. False when there is no room even after others left.
+   * `layout`. False when there is no room; where others leave for it, there is some
+   * after the next settle(). What was published of the process before is gone then.
+   * @param copiesFrom until then (monotonic nanoseconds) what the kernel cannot unwind
+   *   by itself leaves without a copy of the stack
    */
   publish(
     identity: KernelIdentity,
@@ -116,9 +138,15 @@ export class KernelProcesses {
     mappings: readonly KernelMapping[],
     go: GoLayout,
     carriers: CarrierLayout = noCarriers,
+    copiesFrom = 0,
   ): boolean {
     const slice = this.#slice(mappings);
-    if (!slice) return false;
+    if (!slice) {
+      this.#count('no_room_for_mappings');
+      // Its old mappings are not what it has.
+      this.forget(identity.pid);
+      return false;
+    }
     const value = new DataView(new ArrayBuffer(ProcessValue.size));
     setIdentity(value, identity);
     value.setUint32(ProcessValue.first, slice.first, true);
@@ -134,6 +162,8 @@ export class KernelProcesses {
     value.setUint16(ProcessValue.goInC, go.inC, true);
     value.setUint32(ProcessValue.flags, go.unknown ? PROCESS_GO_UNKNOWN : 0, true);
     setCarriers(value, carriers);
+    value.setBigUint64(ProcessValue.copiesFrom, BigInt(Math.ceil(copiesFrom)), true);
+    value.setBigUint64(ProcessValue.used, BigInt(Math.floor(this.#clock())), true);
     if (!this.#put(identity.pid, value)) {
       if (slice.count > 0) this.#space.release(slice.first, slice.count);
       return false;
@@ -184,11 +214,48 @@ export class KernelProcesses {
   }
 
   /**
+   * Records of exec, exit or fork were lost: children that nobody knows of may have any
+   * slice. None is given away until repair().
+   */
+  doubt(): void {
+    this.#isDoubted = true;
+  }
+
+  /**
+   * Removes entries that are not as they were registered, which the kernel has copied for
+   * children unseen or kept, and forgets those that it has dropped: all are looked up anew
+   * at their next sample.
+   */
+  repair(): void {
+    const intact = new Set<number>();
+    for (const { pid, value } of this.#entries()) {
+      const registered = this.#registered.get(pid);
+      if (registered && isSame(registered.value, value)) {
+        intact.add(pid);
+        continue;
+      }
+      this.#writer.remove(this.#maps.processes, pid);
+      this.#count('process_entries_repaired');
+    }
+    for (const pid of [...this.#registered.keys()]) {
+      if (!intact.has(pid)) this.#unregister(pid);
+    }
+    this.#isDoubted = false;
+  }
+
+  /** What is mapped is not known for sure any more: all are looked up anew. */
+  forgetAll(): void {
+    this.#count('process_entries_repaired', this.#registered.size);
+    for (const pid of [...this.#registered.keys()]) this.forget(pid);
+  }
+
+  /**
    * Called between batches. A slice is given away again when no program reads it
    * and no child has it from a fork that was not seen yet.
-   * @param seen time up to which events have been applied
+   * @param seen time up to which events have been applied, of all CPUs
    */
   settle(seen = Number.POSITIVE_INFINITY): void {
+    if (this.#isDoubted) return;
     let settled = 0;
     for (const { slice, freed } of this.#limbo) {
       if (freed >= seen - DRAIN_NS) break;
@@ -216,8 +283,13 @@ export class KernelProcesses {
 
   #slice(mappings: readonly KernelMapping[]): Slice | undefined {
     if (mappings.length === 0) return { first: 0, count: 0, users: 1 };
-    const first = this.#take(mappings.length);
-    if (first === undefined) return undefined;
+    // A request that cannot be met must not cost anybody anything.
+    if (mappings.length > this.maxMappings) return undefined;
+    const first = this.#space.take(mappings.length);
+    if (first === undefined) {
+      this.#makeRoom(mappings.length);
+      return undefined;
+    }
     const value = new DataView(new ArrayBuffer(mappings.length * MappingValue.size));
     mappings.forEach((mapping, i) => {
       const at = i * MappingValue.size;
@@ -235,35 +307,70 @@ export class KernelProcesses {
     return { first, count: mappings.length, users: 1 };
   }
 
-  #take(length: number): number | undefined {
-    for (;;) {
-      const first = this.#space.take(length);
-      if (first !== undefined) return first;
-      if (this.#limbo.length === 0 && !this.#evictOldest()) return undefined;
-      this.settle();
+  /** A freed slice is in nobody's hands after settle(), not before. */
+  #makeRoom(length: number): void {
+    const wanted = Math.max(length, this.#maps.mappingCount * EVICTED_SHARE);
+    let free = this.#limbo.reduce((sum, { slice }) => sum + slice.count, 0);
+    if (free >= wanted) return;
+    for (const pid of this.#leastUseful()) {
+      const slice = this.#registered.get(pid)?.slice;
+      if (!slice) continue;
+      this.#evict(pid);
+      if (slice.users === 0) free += slice.count;
+      if (free >= wanted) return;
     }
   }
 
   #put(pid: number, value: DataView<ArrayBuffer>): boolean {
-    for (;;) {
+    for (let attempt = 0; ; attempt++) {
       try {
         this.#writer.put(this.#maps.processes, pid, new Uint8Array(value.buffer));
         return true;
       } catch (cause) {
-        const full = (cause as NodeJS.ErrnoException).code === 'E2BIG';
-        if (!full || !this.#evictOldest()) return false;
+        if ((cause as NodeJS.ErrnoException).code !== 'E2BIG' || attempt > 0) return false;
       }
+      const all = this.#leastUseful();
+      for (const one of all.slice(0, Math.ceil(all.length * EVICTED_SHARE))) this.#evict(one);
     }
   }
 
   /** Its next sample is deferred, which brings it back. */
-  #evictOldest(): boolean {
-    for (const pid of this.#registered.keys()) {
-      this.forget(pid);
-      return true;
-    }
-    return false;
+  #evict(pid: number): void {
+    this.#writer.remove(this.#maps.processes, pid);
+    this.#unregister(pid);
+    this.#count('process_entries_evicted');
   }
+
+  /** Pids of all entries, also of children not seen yet; those whose last sample is oldest first. */
+  #leastUseful(): number[] {
+    const used: { pid: number; at: bigint }[] = [];
+    for (const { pid, value } of this.#entries()) {
+      used.push({ pid, at: value.getBigUint64(ProcessValue.used, true) });
+    }
+    used.sort((a, b) => (a.at < b.at ? -1 : Number(a.at > b.at)));
+    return used.map(({ pid }) => pid);
+  }
+
+  *#entries(): Generator<{ pid: number; value: DataView }> {
+    const bytes = this.#writer.entries(this.#maps.processes);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at < bytes.length; at += 4 + ProcessValue.size) {
+      const value = new DataView(bytes.buffer, bytes.byteOffset + at + 4, ProcessValue.size);
+      yield { pid: view.getUint32(at, true), value };
+    }
+  }
+
+  #count(reason: string, by = 1): void {
+    if (by > 0) this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + by);
+  }
+}
+
+/** But for what the kernel side writes there. */
+function isSame(registered: DataView, found: DataView): boolean {
+  for (let at = 0; at < ProcessValue.used; at += 8) {
+    if (registered.getBigUint64(at, true) !== found.getBigUint64(at, true)) return false;
+  }
+  return true;
 }
 
 function setIdentity(value: DataView, { pid, execId, startNs }: KernelIdentity): void {

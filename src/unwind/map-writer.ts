@@ -23,6 +23,8 @@ export interface MapWriter {
    */
   put(map: number, key: number, value: Uint8Array): void;
   remove(map: number, key: number): void;
+  /** Keys (u32) and values of a hash map in turns, as they are now, in no order. */
+  entries(map: number): Uint8Array;
 }
 
 export class KernelMapWriter implements MapWriter {
@@ -47,6 +49,10 @@ export class KernelMapWriter implements MapWriter {
     this.#key[0] = key;
     this.#addon.mapDelete(map, this.#keyBytes);
   }
+
+  entries(map: number): Uint8Array {
+    return this.#addon.mapEntries(map);
+  }
 }
 
 /** No kernel behind: what replay and tests use. */
@@ -54,4 +60,5 @@ export const nowhere: MapWriter = {
   write() {},
   put() {},
   remove() {},
+  entries: () => new Uint8Array(),
 };

@@ -64,4 +64,17 @@ export class MemoryMaps implements MapWriter {
     if (map !== PROCESSES) throw new Error('arrays keep their elements');
     this.processes.delete(key);
   }
+
+  entries(): Uint8Array {
+    const width = 4 + ProcessValue.size;
+    const bytes = new Uint8Array(this.processes.size * width);
+    const view = new DataView(bytes.buffer);
+    let at = 0;
+    for (const [key, value] of this.processes) {
+      view.setUint32(at, key, true);
+      bytes.set(new Uint8Array(value.buffer, value.byteOffset, ProcessValue.size), at + 4);
+      at += width;
+    }
+    return bytes;
+  }
 }
