@@ -240,7 +240,8 @@ test('a broken file says so', async () => {
 
 test('live: empty, first data, zoom kept over new data, pause, agent gone and back', async () => {
   const store = new ProfileStore({ maxBytes: 1e8, retentionMs: 1e15 });
-  const options = { store, page: template, status: () => ({ hz: 99 }) };
+  const faults: object[] = [];
+  const options = { store, page: template, status: () => ({ hz: 99, faults }) };
   let viewer = await startViewer({ listen: '127.0.0.1:0', ...options });
   const listen = new URL(viewer.url).host;
   const { page, requests, close } = await watched();
@@ -266,6 +267,13 @@ test('live: empty, first data, zoom kept over new data, pause, agent gone and ba
     first,
   );
   assert.equal(await crumb(page), zoomed);
+
+  const message = '<b>http://x</b> takes no profiles: HTTP 401; set exporters.0.otlp.headers';
+  faults.push({ exporter: 'otlp', message, waiting: 7 });
+  await page.waitForSelector('#fault:not([hidden])');
+  assert.equal(await text(page, '#fault'), `Exporter otlp: ${message}. 7 requests wait.`);
+  faults.length = 0;
+  await page.waitForSelector('#fault', { state: 'hidden' });
 
   await page.click('#pause');
   const asked = requests.length;

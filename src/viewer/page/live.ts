@@ -1,6 +1,7 @@
 /** The page while an agent runs: new data, pause, and what to say when there is none. */
 import type { App } from './app.ts';
 import { byId, remember, remembered, setText } from './dom.ts';
+import { faultText } from './faults.ts';
 import { Poller, type Question } from './poller.ts';
 import { type RequestView, readRequest, readTraces } from './request-data.ts';
 import { RequestBar, RequestPanel } from './request-panel.ts';
@@ -32,6 +33,8 @@ class LivePage {
   readonly #dot = byId('live-dot', HTMLElement);
   readonly #pause = byId('pause', HTMLButtonElement);
   readonly #banner = byId('banner', HTMLElement);
+  /** What keeps the agent from sending profiles on. */
+  readonly #fault = byId('fault', HTMLElement);
   readonly #window = byId('window', HTMLSelectElement);
   readonly #panel: RequestPanel;
   readonly #bar: RequestBar;
@@ -187,6 +190,9 @@ class LivePage {
 
   #showStatus(value: unknown): void {
     this.#app.showAgent(agentFacts(value));
+    const fault = faultText(value);
+    setText(this.#fault, fault);
+    this.#fault.hidden = fault === '';
     if (this.#isSaved || (value as { saved?: unknown }).saved !== true) return;
     // Profiles of files: nothing goes on, and all of it is wanted.
     this.#isSaved = true;
