@@ -27,7 +27,7 @@ export const UNLIMITED: BacklogLimits = {
   bytes: Number.POSITIVE_INFINITY,
 };
 
-interface Batch {
+export interface Batch {
   readonly bytes: number;
   /** Copies of stacks, each of one sample. */
   readonly copies: number;
@@ -79,19 +79,19 @@ export class Backlog {
     return batch.copies;
   }
 
-  /** The oldest batch is finished. @returns copies that it had */
-  finish(): number {
+  /** The oldest batch is finished. */
+  finish(): Batch | undefined {
     const batch = this.#batches.shift();
-    if (!batch) return 0;
+    if (!batch) return undefined;
     this.#bytes -= batch.bytes;
     this.#release(batch);
-    return batch.copies;
+    return batch;
   }
 
   /** No batch will be finished any more. @returns copies that they had */
   clear(): number {
     let copies = 0;
-    while (this.#batches.length > 0) copies += this.finish();
+    while (this.#batches.length > 0) copies += this.finish()!.copies;
     return copies;
   }
 

@@ -137,6 +137,8 @@ export type FromResolver =
       readonly records: Uint8Array<ArrayBuffer> | undefined;
       /** How many they are. */
       readonly samples: number;
+      /** What the batch has cost, CPU time. */
+      readonly cpuMs: number;
     }
   | { readonly type: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'waiting'; readonly waiting: Waiting }

@@ -25,6 +25,7 @@ import type {
   Waiting,
 } from './messages.ts';
 import {
+  type RefusedCopy,
   ResolverClient,
   type ResolverClientOptions,
   type ResolverEvents,
@@ -54,9 +55,6 @@ export interface PipelineOptions {
   onFailure(error: Error): void;
   readonly resolver?: ResolverClientOptions;
 }
-
-/** Why a deferred sample is counted without the frames that its copied stack has: a `problem` of the tally. */
-type RefusedCopy = 'stack_copy_resolver_behind' | 'stack_copy_resolver_restarting';
 
 /** Frame of a profile in time, and what the source counted as lost in it. */
 export interface Interval {
@@ -91,6 +89,7 @@ export class Pipeline {
   /** News of processes for which there was no room. */
   #undelivered = 0;
   readonly #refused: Record<RefusedCopy, number> = {
+    stack_copy_over_budget: 0,
     stack_copy_resolver_behind: 0,
     stack_copy_resolver_restarting: 0,
   };
@@ -154,15 +153,7 @@ export class Pipeline {
 
   /** @param buffer drained records, changed in place. */
   consume(buffer: ArrayBuffer, length: number, sideband: Uint8Array, delivery?: Delivery): void {
-    const { isUp } = this.#resolver;
-    const { forwarded, events, refused } = this.#decode(
-      buffer,
-      length,
-      this.#aggregator,
-      this.#admits,
-    );
-    const reason = isUp ? 'stack_copy_resolver_behind' : 'stack_copy_resolver_restarting';
-    this.#refused[reason] += refused;
+    const { forwarded, events } = this.#decode(buffer, length, this.#aggregator, this.#admits);
     const lost = delivery?.eventsLost ?? 0;
     if (forwarded === 0 && sideband.length === 0 && lost === 0) return;
     const news = events + countRecords(sideband);
@@ -171,7 +162,11 @@ export class Pipeline {
     if (!isSent) this.#undelivered += news;
   }
 
-  readonly #admits = (pid: number, bytes: number): boolean => this.#resolver.admits(pid, bytes);
+  readonly #admits = (pid: number, bytes: number): boolean => {
+    const reason = this.#resolver.refusal(pid, bytes);
+    if (reason) this.#refused[reason]++;
+    return reason === undefined;
+  };
 
   /** Waits for the resolver to be through with all that it was given. */
   async settle(): Promise<void> {

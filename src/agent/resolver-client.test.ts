@@ -73,7 +73,7 @@ async function started(context: TestContext, options: ResolverClientOptions = {}
     await new Promise(setImmediate);
   };
   const send = (what: number): boolean => {
-    assert.ok(client.admits(7, COPY.length));
+    assert.equal(client.refusal(7, COPY.length), undefined);
     return client.batch(COPY, Uint8Array.of(what), 1);
   };
   return { client, lost, told, failures, restart, send };
@@ -122,7 +122,7 @@ test('a question at which the thread fails twice is answered with nothing', asyn
   assert.deepEqual(await answer, { locations: [undefined], processes: [undefined] });
   assert.equal(told.length, 2);
   assert.ok(!client.isUp);
-  assert.ok(!client.admits(7, 1));
+  assert.equal(client.refusal(7, 1), 'stack_copy_resolver_restarting');
   // While it is down nothing waits for it.
   assert.equal((await client.sync()).processes, 0);
   await restart();
@@ -134,8 +134,8 @@ test('what finds no room is dropped, counted, and told with the next batch', asy
   const { client, lost, send } = await started(context, { limits });
   assert.ok(send(STUB.keep));
   assert.ok(send(STUB.keep));
-  assert.ok(!client.admits(7, 64), 'this process has two');
-  assert.ok(client.admits(8, 64));
+  assert.equal(client.refusal(7, 64), 'stack_copy_resolver_behind', 'this process has two');
+  assert.equal(client.refusal(8, 64), undefined);
   assert.ok(!client.batch(new Uint8Array(64), Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0), 3));
   assert.deepEqual(lost, { resolver_behind: 1 });
 });

@@ -8,6 +8,7 @@ import type { ProcessInformation } from '../profile/builder.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
 import { addCounts } from '../profile/tally.ts';
 import { Backlog, type BacklogLimits } from './backlog.ts';
+import { CopyBudget } from './copy-budget.ts';
 import type {
   Delivery,
   FromResolver,
@@ -23,6 +24,12 @@ import { RestartPause } from './restart-pause.ts';
 
 /** Why samples that came with a copy of their stack are lost. */
 export type LostReason = 'resolver_restarted' | 'resolver_behind' | 'malformed_record';
+
+/** Why a deferred sample is counted without the frames of its copied stack: a `problem` of the tally. */
+export type RefusedCopy =
+  | 'stack_copy_over_budget'
+  | 'stack_copy_resolver_behind'
+  | 'stack_copy_resolver_restarting';
 
 export interface ResolverEvents {
   /** Finished samples made of deferred ones. */
@@ -81,6 +88,7 @@ export class ResolverClient {
   readonly #events: ResolverEvents;
   readonly #entry: URL;
   readonly #backlog: Backlog;
+  readonly #budget = new CopyBudget();
   readonly #pause = new RestartPause();
   readonly #questions = new Map<number, Question>();
   /** Loading, or at work when `#isUp`. */
@@ -135,9 +143,11 @@ export class ResolverClient {
     this.#isUp = true;
   }
 
-  /** Whether a sample with a copy of its stack may be part of the next batch; true takes the room for it. */
-  admits(pid: number, bytes: number): boolean {
-    return this.#isUp && this.#backlog.admits(pid, bytes);
+  /** Why a sample with a copy of its stack may not be part of the next batch; undefined takes the room for it. */
+  refusal(pid: number, bytes: number): RefusedCopy | undefined {
+    if (!this.#isUp) return 'stack_copy_resolver_restarting';
+    if (!this.#budget.allows(pid)) return 'stack_copy_over_budget';
+    return this.#backlog.admits(pid, bytes) ? undefined : 'stack_copy_resolver_behind';
   }
 
   /**
@@ -219,7 +229,7 @@ export class ResolverClient {
   #receive(message: Parameters<ThreadEvents['onMessage']>[0]): void {
     switch (message.type) {
       case 'done':
-        this.#finished(message.records, message.samples);
+        this.#finished(message);
         break;
       case 'snapshot':
         this.#events.onSnapshot(message.snapshot);
@@ -239,9 +249,13 @@ export class ResolverClient {
   }
 
   /** Batches are finished in their order. */
-  #finished(records: Uint8Array<ArrayBuffer> | undefined, samples: number): void {
-    // Those that contradict themselves do not come back.
-    this.#lose('malformed_record', this.#backlog.finish() - samples);
+  #finished({ records, samples, cpuMs }: Extract<FromResolver, { type: 'done' }>): void {
+    const batch = this.#backlog.finish();
+    if (batch) {
+      // Those that contradict themselves do not come back.
+      this.#lose('malformed_record', batch.copies - samples);
+      if (this.#setup?.maps) this.#budget.spent(cpuMs, batch.byProcess);
+    }
     if (records) this.#events.onSamples(records);
   }
 

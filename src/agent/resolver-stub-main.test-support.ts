@@ -35,7 +35,12 @@ function serve(port: MessagePort): void {
           case STUB.exit:
             process.exit(3);
         }
-        send({ type: 'done', records: undefined, samples: message.records.length > 0 ? 1 : 0 });
+        send({
+          type: 'done',
+          records: undefined,
+          samples: message.records.length > 0 ? 1 : 0,
+          cpuMs: 0,
+        });
         return;
       case 'sync':
         send({ type: 'synced', id: message.id, stats: stats() });

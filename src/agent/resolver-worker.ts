@@ -1,6 +1,5 @@
 /** Entry of the resolver's thread: wires the resolver to its messages. */
 import { readFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
 import { type ContextSource, LiveContexts } from '../context/context-source.ts';
@@ -31,6 +30,7 @@ import { AGENT_READING_LIMITS, READING_LIMITS, ReadingBudget } from './reading-b
 import { type Mark, Resolver } from './resolver.ts';
 import { RecordingContexts, ReplayContexts } from './snapshot-contexts.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
+import { ThreadPriority } from './thread-priority.ts';
 
 const kernelFiles: KernelFiles = {
   kallsyms: () => filePieces('/proc/kallsyms'),
@@ -47,22 +47,6 @@ function allStats(resolver: Resolver, kernelNames: KernelNames, jit: JitMaps): R
   return { ...stats, problems };
 }
 
-/** Nice value: nine times the share of a usual thread. */
-const PRIORITY = -10;
-
-/**
- * On a busy machine news of a process waited seconds for this thread: with 8
- * busy processes on 2 CPUs the mean was 1.3 s, with this 0.2 s. It needs little
- * and sleeps between. Only this thread: a recorded command is started by another.
- */
-function hurry(): void {
-  try {
-    setPriority(PRIORITY);
-  } catch {
-    // Without CAP_SYS_NICE first samples wait their turn.
-  }
-}
-
 function readOptional(path: string): Uint8Array {
   try {
     return readFileSync(path);
@@ -71,6 +55,9 @@ function readOptional(path: string): Uint8Array {
   }
 }
 
+const cpuMs = (): number => threadCpu() / 1e6;
+
+/** Nanoseconds. */
 function threadCpu(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) * 1000;
@@ -90,8 +77,8 @@ type Question = Extract<ToResolver, { type: 'resolve' }>;
 function run(port: MessagePort, setup: ResolverSetup): void {
   const send = (message: FromResolver, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
-  if (setup.maps) hurry();
   process.on('warning', ({ name, message }) => send({ type: 'warning', name, message }));
+  const priority = setup.maps && new ThreadPriority({ clock: () => performance.now(), cpu: cpuMs });
   const addon = loadAddon();
   const monotonicNow = machineClock();
   const live = new LiveHost(addon);
@@ -178,8 +165,11 @@ function run(port: MessagePort, setup: ResolverSetup): void {
           kernelNames.loaded.add(start, size, name),
         );
         const { records, sideband } = message;
+        const before = cpuMs();
         const written = resolver.batch(records, sideband, message);
-        send({ type: 'done', ...written }, written.records ? [written.records.buffer] : []);
+        const done = { type: 'done', ...written, cpuMs: cpuMs() - before } as const;
+        send(done, written.records ? [written.records.buffer] : []);
+        priority?.worked();
         lookLater();
         break;
       }

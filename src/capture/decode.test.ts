@@ -22,7 +22,6 @@ test('finished samples are counted, all else moves to the front in its order', (
   const expected = Buffer.concat([fork, deferred, exit]);
   assert.deepEqual(decoded, {
     samples: 4,
-    refused: 0,
     events: 2,
     forwarded: expected.length,
     malformed: 0,
@@ -44,6 +43,22 @@ test('why a sample was deferred is counted, and not part of what it is', () => {
   const { rows, count, deferred } = into.drain();
   assert.deepEqual([rows, count[0]], [1, 3]);
   assert.deepEqual([...deferred], [[9, 2]]);
+});
+
+test('a deferred sample for which there is no room counts with what it has', () => {
+  const stack = new Uint8Array(4096);
+  const deferred = sampleRecord({ stack, kernel: [0x2000], user: [0x3000], end: 9 });
+  const { buffer, length } = drained(deferred, deferred, deferred);
+  const into = aggregator();
+  let room = 1;
+  const admits = (pid: number, bytes: number): boolean => {
+    assert.deepEqual([pid, bytes], [7, deferred.length]);
+    return room-- > 0;
+  };
+  const { samples, forwarded } = decode(buffer, length, into, { ...options, admits });
+  assert.deepEqual([samples, forwarded], [2, deferred.length]);
+  const { rows, count, end, deferred: why } = into.drain();
+  assert.deepEqual([rows, count[0], end[0], why.size], [1, 2, 9, 0]);
 });
 
 test('a record that lies about its length or its addresses ends the buffer, what came before counts', () => {
@@ -68,7 +83,7 @@ test('a record that lies about its length or its addresses ends the buffer, what
     const decoded = decode(buffer, length, into, options);
     assert.deepEqual(
       decoded,
-      { samples: 1, refused: 0, events: 1, forwarded: 64, malformed: 1 },
+      { samples: 1, events: 1, forwarded: 64, malformed: 1 },
       `${at} = ${value}`,
     );
     assert.equal(into.drain().samples, 1);

@@ -8,8 +8,6 @@ const firstAddress = word(Sample.size);
 export interface Decoded {
   /** Samples counted: finished ones, and those that were not deferred after all. */
   readonly samples: number;
-  /** Of these, deferred ones for which there was no room. */
-  readonly refused: number;
   /** Records other than samples among what goes to the resolver. */
   readonly events: number;
   /** Bytes of records for the resolver, moved to the front of the buffer. */
@@ -38,7 +36,6 @@ export function decode(
   const words = new Uint32Array(buffer);
   const bytes = new Uint8Array(buffer);
   let samples = 0;
-  let refused = 0;
   let events = 0;
   let forwarded = 0;
   for (let at = 0; at < length; ) {
@@ -46,7 +43,7 @@ export function decode(
     const size = at + Header.size <= length ? words[first + word(Header.length)]! : 0;
     const padded = Math.ceil(size / 8) * 8;
     if (size < Header.size || at + padded > length) {
-      return { samples, refused, events, forwarded, malformed: 1 };
+      return { samples, events, forwarded, malformed: 1 };
     }
     const type = words[first + word(Header.type)]! & 0xffff;
     const isDeferred = type === RecordType.Deferred;
@@ -54,11 +51,10 @@ export function decode(
       isDeferred && options.admits?.(words[first + word(Header.pid)]!, padded) === false;
     if (type === RecordType.Sample || isRefused) {
       if (size < Sample.size || size < sampleSize(words, first)) {
-        return { samples, refused, events, forwarded, malformed: 1 };
+        return { samples, events, forwarded, malformed: 1 };
       }
       addSample(words, first, aggregator, options.threads);
       samples++;
-      if (isRefused) refused++;
     } else {
       if (!isDeferred) events++;
       if (forwarded !== at) bytes.copyWithin(forwarded, at, at + padded);
@@ -66,7 +62,7 @@ export function decode(
     }
     at += padded;
   }
-  return { samples, refused, events, forwarded, malformed: 0 };
+  return { samples, events, forwarded, malformed: 0 };
 }
 
 /** Bytes that a sample needs for the addresses and labels that it says to have. */
