@@ -14,7 +14,7 @@ import type { Profile } from '../profile/model.ts';
 import type { Viewer } from '../viewer/server.ts';
 import type { ProfileStore } from '../viewer/store.ts';
 import type { Surroundings } from './command.ts';
-import { CommandError, reasonOf } from './errors.ts';
+import { CommandError, errorCode, reasonOf } from './errors.ts';
 import { findRoot, versionOf } from './installation.ts';
 import type { Log } from './log.ts';
 import { openOutput } from './output-file.ts';
@@ -443,6 +443,8 @@ function checkTargets({ capture }: Config): void {
   }
 }
 
+const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+
 /** Makes the folder and tries it. @param asked the option or key it comes from. @throws CommandError */
 async function tryFolder(path: string, asked: string, mode?: number): Promise<void> {
   try {
@@ -454,6 +456,8 @@ async function tryFolder(path: string, asked: string, mode?: number): Promise<vo
     const trial = await openOutput(join(path, 'flametap-trial'));
     await trial.abandon();
   } catch (error) {
+    // Room may come; until then profiles wait, and that is told.
+    if (error instanceof CommandError && FULL.has(errorCode(error.cause))) return;
     throw new CommandError(`${asked}: ${reasonOf(error)}`);
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -421,6 +421,36 @@ test('the agent follows its file: sampling anew, the rest as it goes, a wrong fi
   assert.ok(readdirSync(kept).some((name) => name.endsWith('.pb.gz')));
   rmSync(kept, { recursive: true });
   rmSync(file);
+});
+
+test('a full disk keeps no agent from starting: what to do is told, and profiles wait', async () => {
+  const full = join(folder, 'full');
+  mkdirSync(full);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', full]);
+  assert.equal(mounted.status, 0, String(mounted.stderr));
+  try {
+    writeFileSync(join(full, 'hog'), Buffer.alloc(64 * 1024));
+    const set = `exporters.0.files.directory=${full}`;
+    const { child, ended } = start([
+      'agent',
+      '--listen',
+      '127.0.0.1:0',
+      '--interval',
+      '20ms',
+      '--set',
+      set,
+    ]);
+    await said(child, 'stderr', 'no space left on the device; make room there');
+    child.kill('SIGTERM');
+    const { code, stderr } = await ended;
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /"keys":\["exporters\.0\.files\.max_bytes","exporters\.0\.files\.directory"\]/,
+    );
+  } finally {
+    spawnSync('umount', ['-l', full]);
+  }
 });
 
 test('without a file SIGHUP ends the agent as a terminal that goes away does', async () => {

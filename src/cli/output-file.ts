@@ -51,7 +51,7 @@ async function writeAll(handle: FileHandle, pieces: Pieces): Promise<number> {
 /** Takes only the system's refusals; an encoder's mistake must not look like one. */
 function cannotWrite(path: string, error: unknown): unknown {
   if (errorCode(error) === '') return error;
-  return new CommandError(`cannot write ${path}: ${reasonOf(error)}`);
+  return new CommandError(`cannot write ${path}: ${reasonOf(error)}`, { cause: error });
 }
 
 /** A device or pipe such as /dev/null: written in place, there is nothing to rename. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -62,4 +62,19 @@ test('files of tokens, passwords and keys that others can read, or that are not 
   assert.match(warningsOf(sets)[0] ?? '', /token: no such file or directory; profiles wait/);
   const ca = [url, 'exporters.0.pyroscope.tls.ca_file=/nonexistent/ca.pem'];
   assert.match(warningsOf(ca)[0] ?? '', /tls\.ca_file.*ca\.pem: no such file or directory/);
+});
+
+test('a tenant is no secret, and a folder that others can list is told', () => {
+  const text = 'exporters: [{ otlp: { endpoint: "http://x", headers: { X-Scope-OrgID: a } } }]';
+  assert.deepEqual(warningsOf([], text, 0o644), []);
+  const directory = join(folder, 'profiles');
+  mkdirSync(directory);
+  const sets = [`exporters.0.files.directory=${directory}`];
+  chmodSync(directory, 0o755);
+  assert.match(
+    warningsOf(sets)[0] ?? '',
+    /every user of this machine can list .*profiles: chmod 700/,
+  );
+  chmodSync(directory, 0o700);
+  assert.deepEqual(warningsOf(sets), []);
 });

@@ -15,6 +15,11 @@ interface Built {
 /** Keys of files that hold secrets. */
 const SECRET_FILES = /(^|\.)(password_file|bearer_token_file|key_file)$/;
 const OTHER_FILES = /(^|\.)(ca_file|cert_file)$/;
+/** Headers that say who we are, which proves nothing. */
+const NO_SECRETS = /\.(x-scope-orgid|user-agent)$/i;
+/** Folders of ours. */
+const FOLDERS = /(^|\.)directory$/;
+const LISTED_BY_ALL = 0o005;
 const READABLE_BY_ALL = 0o004;
 const READABLE_BY_GROUP = 0o040;
 
@@ -41,14 +46,16 @@ export function secretWarnings(
           ? fileWarning(value, true)
           : OTHER_FILES.test(name)
             ? fileWarning(value, false)
-            : undefined;
+            : FOLDERS.test(name)
+              ? folderWarning(value)
+              : undefined;
         if (what !== undefined) warnings.push({ origin, key: name, message: what });
       }
     }
   }
   const { file } = sources;
   const what = isInFile && file !== undefined ? fileWarning(file, true) : undefined;
-  if (what !== undefined) warnings.push({ origin: { from: 'default' }, key: file!, message: what });
+  if (what !== undefined) warnings.push({ origin: { from: 'default' }, key: '', message: what });
   return warnings;
 }
 
@@ -59,13 +66,23 @@ const isSecret = (key: Key): boolean => key.is !== 'list' && key.secret;
 
 /** Of the entries of a table. */
 const below = (origins: ReadonlyMap<string, Origin>, path: string): Origin[] =>
-  [...origins].flatMap(([key, origin]) => (key.startsWith(`${path}.`) ? [origin] : []));
+  [...origins].flatMap(([key, origin]) =>
+    key.startsWith(`${path}.`) && !NO_SECRETS.test(key) ? [origin] : [],
+  );
 
 function valueAt(exporter: object, path: readonly string[]): unknown {
   return path.reduce(
     (value: unknown, name) => (value as Readonly<Record<string, unknown>>)[camelCase(name)],
     exporter,
   );
+}
+
+/** Files in it are private; their names and sizes are not. One that is there is not ours to change. */
+function folderWarning(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isDirectory() && (found.mode & LISTED_BY_ALL) !== 0
+    ? `every user of this machine can list ${path}: chmod 700 ${path}, unless that is meant`
+    : undefined;
 }
 
 function fileWarning(path: string, isSecretFile: boolean): string | undefined {

@@ -22,6 +22,10 @@ const failed = named('failed', (world) => world.answer(DOWN));
 const refused = named('refused', (world) =>
   world.answer({ kind: 'refused', reason: '400', message: '' }),
 );
+/** Requests that try whether all are meant come after minutes: mendable.test.ts has these. */
+const faulty = named('faulty', (world) =>
+  world.answer({ kind: 'retry', fault: 'unauthenticated', reason: '401', mend: '' }),
+);
 const waited = fc.constantFrom(10, 1000, 30_000).map((ms) => ({
   name: `wait ${ms}`,
   step: (world: CrashWorld) => world.wait(ms),
@@ -55,6 +59,7 @@ const NORMAL = [
   { weight: 5, arbitrary: delivered },
   { weight: 2, arbitrary: failed },
   { weight: 1, arbitrary: refused },
+  { weight: 1, arbitrary: faulty },
   { weight: 3, arbitrary: waited },
   { weight: 1, arbitrary: stopped },
 ];
