@@ -5,6 +5,8 @@ import { type Capability, holds, type Machine, readNumber } from './doctor-machi
 
 /** PROC_PID_INIT_INO of include/linux/proc_ns.h: the initial pid namespace. */
 const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
+/** Of kernel.perf_event_paranoid, in Documentation/admin-guide/sysctl/kernel.rst. */
+const MOST_PARANOID = 2;
 /** Enough to see whether processes are closed to us. */
 const MOST_PROCESSES = 500;
 const AS_ROOT = 'sudo flametap …; in a container --privileged or --cap-add';
@@ -68,7 +70,14 @@ function bpf(machine: Machine) {
 }
 
 function perf(machine: Machine) {
-  const paranoid = readNumber(machine, '/proc/sys/kernel/perf_event_paranoid') ?? 'not set';
+  const level = readNumber(machine, '/proc/sys/kernel/perf_event_paranoid');
+  const paranoid = level ?? 'not set';
+  // A level that Linux itself does not know. Linux 5.10 and 6.1 of Debian refuse there.
+  if (holds(machine, 'PERFMON') && !holds(machine, 'SYS_ADMIN') && (level ?? 0) > MOST_PARANOID)
+    return warn(
+      `kernel.perf_event_paranoid is ${paranoid}: kernels of Debian and Ubuntu then ask for CAP_SYS_ADMIN, and CAP_PERFMON is not enough; the trial below tells`,
+      `sudo sysctl -w kernel.perf_event_paranoid=${MOST_PARANOID}, or add CAP_SYS_ADMIN`,
+    );
   if (may(machine, 'PERFMON')) return ok(`allowed (kernel.perf_event_paranoid is ${paranoid})`);
   return missing(
     `CAP_PERFMON is missing and kernel.perf_event_paranoid is ${paranoid}`,

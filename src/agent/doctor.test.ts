@@ -163,6 +163,11 @@ const warnings: [string, Difference, RegExp][] = [
     { files: { '/sys/bus/event_source/devices/kprobe/type': undefined } },
     /no kprobes/,
   ],
+  [
+    'perf',
+    { files: { ...without(SYS_ADMIN), '/proc/sys/kernel/perf_event_paranoid': '3\n' } },
+    /is 3: kernels of Debian and Ubuntu then ask for CAP_SYS_ADMIN/,
+  ],
   ['seccomp', { files: { '/proc/self/status': status(ALL_CAPABILITIES, 2) } }, /filter is active/],
   [
     'kernel-names',

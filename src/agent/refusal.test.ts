@@ -64,6 +64,19 @@ for (const [what, code, machine, words, check] of named) {
   });
 }
 
+// Only the kernel knows whether its distribution has taught it the level.
+test('a perf event that only CAP_SYS_ADMIN may open is explained by the level', () => {
+  const least = { '/proc/self/status': 'CapEff:\t000001ffffdfffff\n' };
+  const level = { '/proc/sys/kernel/perf_event_paranoid': '3\n' };
+  const words = 'perf_event_open (mappings) on CPU 0: Permission denied';
+  const error = refusal(failure('EACCES', words), machineWith({ ...least, ...level }));
+  assert.ok(error instanceof MachineError);
+  assert.match(error.message, /^Perf events: kernel.perf_event_paranoid is 3: .*; sudo sysctl -w/);
+  const other = refusal(failure('EACCES', words), machineWith(least));
+  assert.ok(other instanceof MachineError);
+  assert.match(other.message, /^no permission: perf_event_open/);
+});
+
 // Where the doctor finds nothing, a report needs all that the kernel said.
 test('a kernel that refuses for no known reason is quoted in full', () => {
   const error = refusal(failure('EINVAL'), machineWith({}));

@@ -25,6 +25,8 @@ export function refusal(cause: unknown, machine: Machine): unknown {
   const checks = [...checkKernel(machine), ...checkPrivileges(machine)];
   const found = checks.find((one) => one.state === 'missing');
   if (found) return inDoctorsWords(found);
+  const perf = checks.find(({ id, state }) => id === 'perf' && state === 'warn');
+  if (perf && code === 'EACCES') return inDoctorsWords(perf);
   return PERMISSION.includes(code)
     ? new MachineError(`no permission: ${firstLine(message)}`, 'privileges')
     : new MachineError(`this kernel refuses: ${message}`, 'kernel');

@@ -5,9 +5,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { expectCount, expectTally, reportOf } from '../harness/expect.ts';
+import { whenUsed } from '../harness/cpu-time.ts';
+import { expectCount, expectTally, reportOf, withoutRefusedCopies } from '../harness/expect.ts';
 import { buildProgram } from '../harness/programs.ts';
-import { countOf, ofPid, pause, record } from '../harness/record.ts';
+import { countOf, ofPid, record } from '../harness/record.ts';
 
 // 20 s of one thread at 99 Hz are 1,980 ticks; they are periodic, so no 1/sqrt(n) noise.
 test('samples agree with CPU time', async () => {
@@ -39,11 +40,13 @@ test('a high rate loses nothing', async () => {
 test('pids never mix', async () => {
   const programs = ['recurse', 'vdso', 'frames', 'chain'] as const;
   const own = { recurse: 'descend', vdso: 'ask', frames: 'shape_alloca', chain: 'a1' };
-  const children = programs.map((name) => spawn(buildProgram(name), ['4'], { stdio: 'ignore' }));
-  await pause(300);
-  const recording = await record({ hz: 499, options: ['--duration', '4s'] });
+  const children = programs.map((name) => spawn(buildProgram(name), ['300'], { stdio: 'ignore' }));
+  const pids = children.map(({ pid }) => pid!);
+  await whenUsed(pids, 0.1);
+  const recording = await record({ hz: 499, until: () => whenUsed(pids, 0.4) });
+  for (const child of children) child.kill();
   for (const [index, name] of programs.entries()) {
-    const samples = ofPid(recording, children[index]!.pid!);
+    const samples = withoutRefusedCopies(ofPid(recording, pids[index]!));
     assert.ok(countOf(samples) > 50, `${name}: ${countOf(samples)} samples`);
     for (const sample of samples) {
       assert.equal(sample.process, name);
@@ -54,36 +57,38 @@ test('pids never mix', async () => {
       }
     }
     const marked = samples.filter((one) => one.stack.some((frame) => frame.name === own[name]));
-    assert.ok(countOf(marked) > 0.9 * countOf(samples), `${name} without ${own[name]}`);
+    const [seen, all] = [countOf(marked), countOf(samples)];
+    assert.ok(seen > 0.9 * all, `${own[name]} is in ${seen} of ${all} samples of ${name}`);
   }
   expectTally(recording);
 });
 
 // --pid leaves out everybody else, before unwinding and in the tally.
 test('scope by pid', async () => {
-  const inside = spawn(buildProgram('recurse'), ['6'], { stdio: 'ignore' });
-  const outside = spawn(buildProgram('vdso'), ['6'], { stdio: 'ignore' });
-  await pause(200);
-  const options = ['--pid', String(inside.pid), '--duration', '3s'];
-  const recording = await record({ hz: 199, options });
+  const inside = spawn(buildProgram('recurse'), ['300'], { stdio: 'ignore' });
+  const outside = spawn(buildProgram('vdso'), ['300'], { stdio: 'ignore' });
+  const pids = [inside.pid!, outside.pid!];
+  const options = ['--pid', String(inside.pid)];
+  const recording = await record({ hz: 199, options, until: () => whenUsed(pids, 0.5) });
   inside.kill();
   outside.kill();
-  // of 597; neighbours on a busy machine take their part
-  assert.ok(countOf(recording.samples) > 30);
+  // of 99
+  assert.ok(countOf(recording.samples) > 50, `${countOf(recording.samples)} samples`);
   assert.ok(recording.samples.every((sample) => sample.pid === inside.pid));
   expectTally(recording);
 });
 
 // --comm takes in every process of that name and nobody else.
 test('scope by comm', async () => {
-  const inside = spawn(buildProgram('recurse'), ['6'], { stdio: 'ignore' });
-  const outside = spawn(buildProgram('vdso'), ['6'], { stdio: 'ignore' });
-  await pause(200);
-  const recording = await record({ hz: 199, options: ['--comm', 'recurse', '--duration', '3s'] });
+  const inside = spawn(buildProgram('recurse'), ['300'], { stdio: 'ignore' });
+  const outside = spawn(buildProgram('vdso'), ['300'], { stdio: 'ignore' });
+  const pids = [inside.pid!, outside.pid!];
+  const options = ['--comm', 'recurse'];
+  const recording = await record({ hz: 199, options, until: () => whenUsed(pids, 0.5) });
   inside.kill();
   outside.kill();
-  // of 597; neighbours on a busy machine take their part
-  assert.ok(countOf(recording.samples) > 30);
+  // of 99
+  assert.ok(countOf(recording.samples) > 50, `${countOf(recording.samples)} samples`);
   assert.ok(recording.samples.every((sample) => sample.process === 'recurse'));
 });
 

@@ -8,6 +8,7 @@ import { startProfiler } from '../../src/agent/profiler.ts';
 import { unifiedMounts } from '../../src/capture/cgroup.ts';
 import type { ProfilerOptions } from '../../src/cli/profiler-seam.ts';
 import type { Profile } from '../../src/profile/model.ts';
+import { whenUsed } from '../harness/cpu-time.ts';
 import { buildProgram } from '../harness/programs.ts';
 import { pause } from '../harness/record.ts';
 
@@ -46,20 +47,13 @@ async function profileWithout(
   });
   await during();
   // All that run would have had some 60 samples each.
-  const before = new Map(running().map((pid) => [pid, cpuTicks(pid)]));
-  while ([...before].some(([pid, ticks]) => cpuTicks(pid) < ticks + 30)) await pause(50);
+  await whenUsed(running(), 0.3);
   return profiler.stop();
 }
 
 /** Those of ours that use the CPU. */
 const running = (): number[] =>
   children.filter(({ spawnfile }) => spawnfile !== 'sh').map(({ pid }) => pid!);
-
-/** In hundredths of a second. */
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/.*\) /, '').split(' ');
-  return Number(fields[11]) + Number(fields[12]);
-}
 
 /** Samples by process. */
 function counts({ samples, processes, tally }: Profile): Map<number, number> {
@@ -77,7 +71,6 @@ test('by name: several, and no longer or shorter ones', async () => {
   const chain = start(buildProgram('chain'), '300', '1');
   const recurse = start(buildProgram('recurse'), '300');
   const vdso = start(buildProgram('vdso'), '300');
-  await pause(200);
   const found = counts(await profileWithout({ comms: ['recurse', 'vdso', 'chai', 'chain2'] }));
   assert.ok(found.get(chain)! > 10, `${found.get(chain)} samples`);
   assert.deepEqual([found.get(recurse), found.get(vdso)], [undefined, undefined]);
@@ -92,13 +85,13 @@ test('by process, with those that it starts', async () => {
   });
   children.push(shell);
   const outside = start(buildProgram('vdso'), '300');
-  await pause(200);
   let child = 0;
   const profile = await profileWithout({ pids: [shell.pid!, outside] }, async () => {
     shell.stdin!.end('go\n');
-    await pause(300);
-    const list = readFileSync(`/proc/${shell.pid}/task/${shell.pid}/children`, 'latin1');
-    child = Number(list.trim());
+    const list = `/proc/${shell.pid}/task/${shell.pid}/children`;
+    while (readFileSync(list, 'latin1') === '') await pause(20);
+    child = Number(readFileSync(list, 'latin1').trim());
+    await whenUsed([child], 0.3);
   });
   process.kill(-shell.pid!, 'SIGKILL');
   const found = counts(profile);

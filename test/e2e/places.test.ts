@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { LIBRARY_TAIL, MAIN_ROOT, type Shape } from '../harness/chains.ts';
+import { whenUsed } from '../harness/cpu-time.ts';
 import { expectNames, expectShapes, expectTally } from '../harness/expect.ts';
 import { buildProgram } from '../harness/programs.ts';
-import { countOf, ofPid, pause, record } from '../harness/record.ts';
+import { countOf, ofPid, record } from '../harness/record.ts';
 
 const HZ = 499;
 const folder = mkdtempSync(join(tmpdir(), 'places-'));
@@ -29,13 +30,14 @@ const shape: Shape = {
 async function start(command: readonly string[]): Promise<number> {
   const child = spawn(command[0]!, command.slice(1), { stdio: 'ignore' });
   running.add(child);
-  await pause(400);
-  assert.equal(child.exitCode, null, `${command.join(' ')} ended at once`);
+  // What leads to it, such as unshare, uses less.
+  await whenUsed([child.pid!], 0.2);
   return child.pid!;
 }
 
 async function expectWhole(pid: number): Promise<void> {
-  const recording = await record({ hz: HZ, options: ['--pid', String(pid), '--duration', '2s'] });
+  const options = ['--pid', String(pid)];
+  const recording = await record({ hz: HZ, options, until: () => whenUsed([pid], 1) });
   const samples = ofPid(recording, pid);
   assert.equal(countOf(samples), countOf(recording.samples), 'only the process asked for');
   const counts = expectShapes(samples, [shape]);
@@ -106,7 +108,8 @@ test('two builds side by side', async () => {
   const first = await start([buildProgram('chain', { optimize: 1 }), '10']);
   const second = await start([buildProgram('chain', { pie: false }), '10']);
   const pids = ['--pid', String(first), '--pid', String(second)];
-  const recording = await record({ hz: HZ, options: [...pids, '--duration', '3s'] });
+  const until = () => whenUsed([first, second], 1);
+  const recording = await record({ hz: HZ, options: pids, until });
   for (const pid of [first, second]) {
     expectShapes(ofPid(recording, pid), [shape]);
     process.kill(pid, 'SIGKILL');

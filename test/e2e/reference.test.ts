@@ -11,8 +11,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { startProfiler } from '../../src/agent/profiler.ts';
 import { compareRecorded, type ExecutableMapping, parseMaps } from '../harness/compare-stacks.ts';
+import { whenUsed } from '../harness/cpu-time.ts';
 import { buildProgram, type Variant } from '../harness/programs.ts';
-import { pause } from '../harness/record.ts';
 import { pairRecorded } from '../harness/recorded-stacks.ts';
 import { readSavedRecords } from '../harness/saved-records.ts';
 
@@ -24,23 +24,13 @@ after(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** User and system time that a process has used; infinite once it has ended. */
-function cpuSeconds(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
-}
-
 /** Runs the command for some seconds and compares all of its stacks. */
 async function expectEqual(command: readonly string[], least = 500): Promise<void> {
   const child = spawn(command[0]!, command.slice(1), { stdio: 'ignore' });
   running.add(child);
-  await pause(700);
-  assert.equal(child.exitCode, null, `${command.join(' ')} ended at once`);
   const pid = child.pid!;
+  // It has loaded all its libraries.
+  await whenUsed([pid], 0.5);
   const maps = new Map<number, readonly ExecutableMapping[]>([
     [pid, parseMaps(readFileSync(`/proc/${pid}/maps`, 'utf8'))],
   ]);
@@ -55,8 +45,7 @@ async function expectEqual(command: readonly string[], least = 500): Promise<voi
     copyEverySample: true,
   });
   // about 1,000 samples, however busy the machine is
-  const end = cpuSeconds(pid) + 2;
-  for (let i = 0; i < 150 && cpuSeconds(pid) < end; i++) await pause(100);
+  await whenUsed([pid], 2);
   await profiler.stop();
   child.kill('SIGKILL');
   const stacks = pairRecorded(readSavedRecords(saveRecords));

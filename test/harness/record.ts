@@ -1,5 +1,5 @@
 /** Runs `flametap record --format json` the way a user would and reads what it wrote. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,6 +39,8 @@ export interface RecordOptions {
   readonly command?: readonly string[];
   /** Runs while the recording runs, some time after it began. */
   readonly during?: () => Promise<void>;
+  /** Begins once sampling has; Ctrl-C ends the recording when it resolves, in place of `--duration`. */
+  readonly until?: () => Promise<void>;
   /** For the command. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -50,14 +52,19 @@ export interface Finished {
   readonly stderr: string;
 }
 
+/** For ever, or until the runner's own limit, less what tells the reason. */
+const TIMEOUT_MS = 500_000;
+
 /**
  * Runs a command to its end. Never rejects for an exit code.
- * @param timeout milliseconds until it is killed: the limit of a test, less what tells it why
+ * @param timeout milliseconds until it is killed
+ * @param onError gets the child and what it says on standard error so far
  */
 export function execute(
   command: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  timeout = 500_000,
+  timeout = TIMEOUT_MS,
+  onError: (child: ChildProcess, said: string) => void = () => {},
 ): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(command[0]!, command.slice(1), {
@@ -71,10 +78,12 @@ export function execute(
     });
     child.stderr.on('data', (chunk: Buffer) => {
       stderr += chunk.toString();
+      onError(child, stderr);
     });
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      if (child.killed) stderr += `\n${command[0]} did not end within ${timeout} ms: ${signal}`;
+      if (signal === 'SIGTERM')
+        stderr += `\n${command[0]} did not end within ${timeout} ms: ${signal}`;
       resolve({ code, stdout, stderr });
     });
   });
@@ -84,6 +93,20 @@ export function execute(
 function stolenSeconds(): number {
   const fields = readFileSync('/proc/stat', 'utf8').split('\n')[0]!.trim().split(/ +/);
   return Number(fields[8] ?? 0) / 100;
+}
+
+/** Sends Ctrl-C once sampling has begun and `until` has resolved, or failed. */
+function endedWhen(until: () => Promise<void>) {
+  let waiting: Promise<void> | undefined;
+  return {
+    onError(child: ChildProcess, said: string): void {
+      if (waiting || !said.includes('sampling at')) return;
+      waiting = until().finally(() => child.kill('SIGINT'));
+      waiting.catch(() => {}); // told by reached()
+    },
+    /** @throws what `until` threw */
+    reached: async (): Promise<void> => waiting,
+  };
 }
 
 /**
@@ -98,12 +121,16 @@ export async function record(options: RecordOptions): Promise<Recording> {
   try {
     const args = ['record', '--format', 'json', '--output', output, '--hz', String(hz)];
     args.push(...(options.options ?? []));
+    if (options.until) args.push('--duration', `${TIMEOUT_MS}ms`);
     if (options.command) args.push('--', ...options.command);
     const stolen = stolenSeconds();
-    const running = execute([CLI, ...args], { TEST_REPORT: reports, ...options.environment });
+    const ending = options.until && endedWhen(options.until);
+    const environment = { TEST_REPORT: reports, ...options.environment };
+    const running = execute([CLI, ...args], environment, TIMEOUT_MS, ending?.onError);
     const during = options.during?.();
     const finished = await running;
     await during;
+    await ending?.reached();
     if (finished.code !== 0 || !existsSync(output)) {
       const words = finished.stderr.slice(-2000);
       throw new Error(`flametap ${args.join(' ')} ended with ${finished.code}\n${words}`);

@@ -46,8 +46,8 @@ kill $!
 step hotplug /flametap/flametap record --format json --output /out/hotplug.json -- \
   /bin/sh /test/hotplug.sh
 
-# The capabilities that the README names and no others, with the perf_event_paranoid that Debian
-# sets; then also without the right to lock more memory than systemd once gave.
+# The capabilities that the README names and no others: with the perf_event_paranoid that Debian
+# sets, with that of Linux, and without the right to lock more memory than systemd once gave.
 least() (
   ulimit -l 64
   capabilities=$1
@@ -55,6 +55,9 @@ least() (
   inspect only $capabilities "$@"
 )
 cat /proc/sys/kernel/perf_event_paranoid >/out/paranoid
+step record-paranoid least 2,19,24,34,38,39,40 /flametap/flametap record --duration 1s \
+  --output /tmp/none
+echo 2 >/proc/sys/kernel/perf_event_paranoid
 step doctor-least least 2,19,24,34,38,39,40 /flametap/flametap doctor --json
 step record-memlock least 2,19,34,38,39,40 /flametap/flametap record --duration 1s \
   --output /tmp/none

@@ -123,7 +123,12 @@ function doctorKnowsTheDifferences(guest: GuestResult): void {
   );
   assert.match(found('perf').detail, new RegExp(`is ${guest.read('paranoid').trim()}\\)$`));
 
-  // As the README has it, without root's other powers.
+  // As the README has it, without root's other powers. Debian refuses perf events at its own level.
+  const paranoid = guest.code('record-paranoid');
+  const refused = guest.read('record-paranoid.err');
+  assert.ok(paranoid === 0 || paranoid === 3, refused);
+  if (paranoid === 3)
+    assert.match(refused, /^flametap: Perf events: kernel.perf_event_paranoid is 3/m);
   assert.equal(guest.code('doctor-least'), 0, guest.read('doctor-least.out'));
   const memlock = guest.code('record-memlock');
   const said = guest.read('record-memlock.err');
