@@ -11,6 +11,7 @@ const BUNDLES = {
   cli: 'src/cli/main.ts',
   resolver: 'src/agent/resolver-worker.ts',
   'debug-info': 'src/agent/debug-info-worker.ts',
+  history: 'src/viewer/history-worker.ts',
 };
 /** Loaded when a configuration asks for it: half of what the commands are otherwise. */
 const GRPC = { package: '@grpc/grpc-js', bundle: './grpc.cjs' };

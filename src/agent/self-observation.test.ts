@@ -15,6 +15,8 @@ function observe(): { observation: SelfObservation; told: Told[] } {
   return { observation: new SelfObservation('0.1.0', 10_000, log), told };
 }
 
+const NONE_LOST = { restarts: 0, profiles: {} };
+
 test('a warning is told once, and at the end how often it came again', () => {
   const { observation, told } = observe();
   for (let i = 0; i < 5; i++) observation.warn('a send_failed', { exporter: 'a' }, `attempt ${i}`);
@@ -37,7 +39,7 @@ test('the first profile makes it ready, and its samples are in the metrics', () 
   assert.ok(observation.health.ready.ok);
   const counts = { samples: 2, lost: 0, unresolved: 0, processes: 5, mapBytes: 9 };
   const render = (state: { counts: typeof counts | undefined }) =>
-    parseExposition(observation.metrics({ ...state, hz: 99, exporters: [] }));
+    parseExposition(observation.metrics({ ...state, hz: 99, exporters: [], history: NONE_LOST }));
   const sampling = render({ counts });
   assert.equal(sampleValue(sampling, 'flametap_samples_total', '{outcome="whole"}'), 2);
   assert.equal(sampleValue(sampling, 'flametap_processes'), 5);

@@ -1,7 +1,7 @@
 /** What a running agent says of itself: metrics, readiness, and warnings that do not flood. */
 import type { LiveCounts } from '../cli/profiler-seam.ts';
 import type { Profile } from '../profile/model.ts';
-import { AgentMetrics } from '../telemetry/agent-metrics.ts';
+import { AgentMetrics, type HistoryReading } from '../telemetry/agent-metrics.ts';
 import type { ExporterReading } from '../telemetry/exporter-metrics.ts';
 import { Health } from '../telemetry/health.ts';
 import { RepeatedWarnings } from '../telemetry/repeated-warnings.ts';
@@ -13,6 +13,7 @@ export interface ObservedState {
   readonly counts: LiveCounts | undefined;
   readonly hz: number;
   readonly exporters: readonly ExporterReading[];
+  readonly history: HistoryReading;
 }
 
 export interface WarningLog {
@@ -54,7 +55,7 @@ export class SelfObservation {
   }
 
   /** Prometheus text. */
-  metrics({ counts, hz, exporters }: ObservedState): string {
+  metrics({ counts, hz, exporters, history }: ObservedState): string {
     const { user, system } = process.cpuUsage();
     return this.#metrics.render({
       processes: counts?.processes,
@@ -67,6 +68,7 @@ export class SelfObservation {
       resolverRestarts: counts?.resolver?.restarts,
       retried: counts?.retried ?? {},
       exporters,
+      history,
     });
   }
 }

@@ -11,8 +11,8 @@ import type { Config } from '../config/schema.ts';
 import { makeFolder, PRIVATE } from '../export/profile-folder.ts';
 import { withoutAddresses } from '../profile/address-layout.ts';
 import type { Profile } from '../profile/model.ts';
-import type { Viewer } from '../viewer/server.ts';
-import type { ProfileStore } from '../viewer/store.ts';
+import type { HistoryThread } from '../viewer/history-thread.ts';
+import type { Page } from './agent-page.ts';
 import type { Surroundings } from './command.ts';
 import { CommandError, errorCode, reasonOf } from './errors.ts';
 import { findRoot, versionOf } from './installation.ts';
@@ -20,9 +20,8 @@ import type { Log } from './log.ts';
 import { openOutput } from './output-file.ts';
 import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
 import { unusualTimes, worrying } from './progress.ts';
+import { TOKEN_VARIABLE } from './token-variable.ts';
 
-/** A secret would be seen by all in the list of processes if it were an option. */
-export const TOKEN_VARIABLE = 'FLAMETAP_TOKEN';
 /** Of the first profile. */
 const FIRST_INTERVAL_MS = 500;
 /** At the end, for what waits in the queues; told in the manual. */
@@ -92,6 +91,17 @@ const restartsSampling = (path: string): boolean =>
   path.startsWith('symbols.') ||
   /^profile\.(labels|max_label_)/.test(path);
 
+const WAITS_FOR_RESTART: ReadonlySet<string> = new Set([
+  'viewer.listen',
+  'viewer.access',
+  'viewer.token_file',
+]);
+
+const limitsOf = ({ viewer }: Config) => ({
+  retentionMs: viewer.retention,
+  maxBytes: viewer.maxBytes,
+});
+
 const changesDelivery = (path: string): boolean =>
   path.startsWith('exporters.') || path === 'resource.attributes';
 
@@ -100,7 +110,8 @@ export class Agent {
   readonly #sources: AgentSources;
   readonly #stopped: Promise<NodeJS.Signals>;
   readonly #log: Log;
-  readonly #store: ProfileStore;
+  /** What the page shows. */
+  #history: HistoryThread | undefined;
   readonly #reloader: Reloader | undefined;
   #config: Config;
   readonly #delivery: Delivery;
@@ -120,12 +131,10 @@ export class Agent {
     {
       loaded,
       log,
-      store,
       makeDelivery,
     }: {
       loaded: Loaded;
       log: Log;
-      store: ProfileStore;
       makeDelivery: (events: DeliveryEvents) => Delivery;
     },
   ) {
@@ -133,7 +142,6 @@ export class Agent {
     this.#sources = sources;
     this.#stopped = stopped;
     this.#log = log;
-    this.#store = store;
     this.#config = loaded.config;
     const version = versionOf(findRoot(dirname(import.meta.filename)));
     this.#observation = new SelfObservation(version, loaded.config.profile.interval, log);
@@ -176,18 +184,15 @@ export class Agent {
   ): Promise<Agent> {
     const loaded = sources.load();
     // Loaded here: `record` and `doctor` need neither.
-    const [{ createLog, logWarnings }, { ProfileStore }, { Delivery }] = await Promise.all([
+    const [{ createLog, logWarnings }, { Delivery }] = await Promise.all([
       import('./log.ts'),
-      import('../viewer/store.ts'),
       import('../agent/delivery.ts'),
     ]);
     const makeDelivery = (events: DeliveryEvents) => new Delivery(events);
-    const { viewer, log: logged } = loaded.config;
-    const log = createLog(surroundings.stderr.isTTY, logged.level);
+    const log = createLog(surroundings.stderr.isTTY, loaded.config.log.level);
     logWarnings(log);
     for (const warning of loaded.warnings) log.warn(warning);
-    const store = new ProfileStore({ retentionMs: viewer.retention, maxBytes: viewer.maxBytes });
-    return new Agent(surroundings, sources, stopped, { loaded, log, store, makeDelivery });
+    return new Agent(surroundings, sources, stopped, { loaded, log, makeDelivery });
   }
 
   /** Reads the configuration anew; without a file there is nothing to read. */
@@ -209,10 +214,11 @@ export class Agent {
     checkTargets(this.#config);
     await this.#deliverTo(this.#config);
     // Before sampling: a port in use should be known first.
-    const viewer = await this.#serve();
+    let page: Page | undefined;
     try {
+      page = await this.#serve();
       this.#profiler = await this.#startProfiler();
-      this.#log.info(`sampling at ${this.#config.capture.hz} Hz; open ${viewer.url}`);
+      this.#tellAddress(page);
       this.#observation.health.sampling();
       this.#observation.health.followResolver(
         () => this.#profiler?.counts().resolver?.isUp !== false,
@@ -228,7 +234,8 @@ export class Agent {
     } finally {
       this.#reloader?.stop();
       await this.#endDelivery();
-      await viewer.close();
+      await page?.close();
+      await this.#history?.close();
       await this.#log.end();
     }
   }
@@ -241,12 +248,21 @@ export class Agent {
     });
   }
 
-  async #serve(): Promise<Viewer> {
-    const { startViewer } = await import('../viewer/server.ts');
-    const token = process.env[TOKEN_VARIABLE];
-    return startViewer({
-      listen: this.#config.viewer.listen,
-      store: this.#store,
+  async #serve(): Promise<Page> {
+    const [{ servePage }, { HistoryThread }] = await Promise.all([
+      import('./agent-page.ts'),
+      import('../viewer/history-thread.ts'),
+    ]);
+    const history = new HistoryThread(limitsOf(this.#config), {
+      onFailure: (error, pauseMs) =>
+        this.#log.error(
+          error,
+          `the thread of the page has failed and what it kept is lost; it starts anew in ${pauseMs / 1_000} s`,
+        ),
+    });
+    this.#history = history;
+    return servePage(this.#config.viewer, {
+      history,
       status: () => ({
         hz: this.#config.capture.hz,
         rssBytes: process.memoryUsage.rss(),
@@ -260,13 +276,22 @@ export class Agent {
           counts: this.#profiler?.counts(),
           hz: this.#config.capture.hz,
           exporters: this.#delivery.readings,
+          history: history.losses,
         }),
       health: this.#observation.health,
       onError: (error) => this.#log.error(error, 'a request failed'),
-      ...(token === undefined ? {} : { token }),
-    }).catch((error: unknown) => {
-      throw new CommandError(`cannot serve the page: ${reasonOf(error)}`);
     });
+  }
+
+  /** Who may look finds the way in; a log that others read does not tell the token. */
+  #tellAddress({ address, tokenFile, problem }: Page): void {
+    const shown = new URL(address);
+    const isHidden = shown.searchParams.has('token') && !this.#surroundings.stderr.isTTY;
+    if (isHidden) shown.searchParams.delete('token');
+    const hint = isHidden && tokenFile !== undefined ? '; flametap view --address lets you in' : '';
+    this.#log.info(`sampling at ${this.#config.capture.hz} Hz; open ${shown}${hint}`);
+    if (problem !== undefined)
+      this.#log.warn(`${problem}; set ${TOKEN_VARIABLE} or viewer.token_file`);
   }
 
   async #flushUntilStopped(): Promise<void> {
@@ -325,7 +350,7 @@ export class Agent {
         'files could not be read in full: names or callers may be missing',
       );
     }
-    this.#store.add(withoutAddresses(profile));
+    this.#history?.add(withoutAddresses(profile));
     this.#delivery.accept(profile);
     this.#observation.flushed(profile);
   }
@@ -380,12 +405,12 @@ export class Agent {
     const before = this.#config;
     this.#log.info({ changed }, 'the configuration has changed');
     this.#log.level = next.log.level;
-    this.#store.limit({ retentionMs: next.viewer.retention, maxBytes: next.viewer.maxBytes });
+    this.#history?.limit(limitsOf(next));
     this.#observation.health.expect(next.profile.interval);
     if (changed.some(changesDelivery)) await this.#changeDelivery(next);
     this.#config = next;
-    if (changed.includes('viewer.listen'))
-      this.#log.warn('viewer.listen: waits for a restart of the agent');
+    for (const key of changed.filter((path) => WAITS_FOR_RESTART.has(path)))
+      this.#log.warn(`${key}: waits for a restart of the agent`);
     const isOther =
       changed.some(restartsSampling) || wantsAddresses(next) !== wantsAddresses(before);
     return isOther && (await this.#restartSampling(before));

@@ -4,12 +4,13 @@ import { LABELS } from '../config/label-name.ts';
 import type { OptionValue } from '../config/load.ts';
 import { schema } from '../config/schema.ts';
 import type { Single as SingleKey } from '../config/setting.ts';
-import { Agent, TOKEN_VARIABLE } from './agent-run.ts';
+import { Agent } from './agent-run.ts';
 import type { Command, Surroundings } from './command.ts';
 import { configLoader, configOptions } from './config-options.ts';
 import { CommandError, EXIT_DONE, UsageError } from './errors.ts';
 import { EXIT_CODES, type Manual } from './manual.ts';
 import { defaulted, flag, type ParsedLine, parseLine, text } from './options.ts';
+import { TOKEN_VARIABLE } from './token-variable.ts';
 
 /** After an error that nobody expected, for the last profile and its delivery. */
 const LAST_WORK_MS = 15_000;

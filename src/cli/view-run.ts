@@ -1,13 +1,18 @@
 /** What `flametap view` does, once its options are read. */
+
+import { listenAddress } from '../viewer/address.ts';
+import { localHistory } from '../viewer/history.ts';
 import { readPage } from '../viewer/page-file.ts';
 import type { RequestSummary, SlowestTraces } from '../viewer/requests.ts';
 import { startViewer } from '../viewer/server.ts';
 import type { ProfileStore } from '../viewer/store.ts';
-import { TOKEN_VARIABLE } from './agent-run.ts';
+import { newToken } from '../viewer/token-file.ts';
+import { knownToken, noToken } from './agent-token.ts';
 import type { Surroundings } from './command.ts';
 import { CommandError, EXIT_DONE, reasonOf, UsageError } from './errors.ts';
 import { openOutput, streamOutput } from './output-file.ts';
 import { formatSize } from './quantity.ts';
+import { TOKEN_VARIABLE } from './token-variable.ts';
 import { DEFAULT_AGENT, type Format, type ViewLine } from './view.ts';
 import { agentSource, fileSource, storeOf, type ViewSource } from './view-source.ts';
 import { type JsonProfile, requestText } from './view-text.ts';
@@ -27,11 +32,18 @@ export async function view(line: ViewLine, surroundings: Surroundings): Promise<
   const { values, given, words } = line;
   if (words.length === 0) {
     const agent = values.agent ?? new URL(DEFAULT_AGENT);
-    return write(agentSource(agent, process.env[TOKEN_VARIABLE]), line, surroundings);
+    const token = knownToken(agent);
+    return values.address
+      ? tellAddress(agent, token, line, surroundings)
+      : write(agentSource(agent, token), line, surroundings);
   }
   const store = await storeOf(words);
   if (!given.has('format') && !given.has('output')) return serve(store, line, surroundings);
-  return write(fileSource(store, readPage()), line, surroundings);
+  return write(
+    fileSource(store, () => readPage()),
+    line,
+    surroundings,
+  );
 }
 
 interface Question {
@@ -102,6 +114,9 @@ async function write(
     );
   }
   const question = questionOf(line);
+  // What goes to a file may be handed on, and the token with it.
+  if (isStream && surroundings.stdout.isTTY && source.token !== undefined)
+    question.pageParams.set('token', source.token);
   const profilePath = question.path === '' ? '/api/profile' : `/api/${question.path}/profile`;
   const content =
     format === 'text'
@@ -117,24 +132,41 @@ async function write(
   return EXIT_DONE;
 }
 
+/** Asks nobody: whether the agent runs shows when the address is opened. */
+async function tellAddress(
+  agent: URL,
+  token: string | undefined,
+  line: ViewLine,
+  { stdout }: Surroundings,
+): Promise<number> {
+  if (token === undefined) throw new CommandError(noToken(agent));
+  const { pageParams } = questionOf(line);
+  pageParams.set('token', token);
+  await stdout.write(`${new URL(`/?${pageParams}`, agent)}\n`);
+  return EXIT_DONE;
+}
+
 async function serve(
   store: ProfileStore,
   line: ViewLine,
   { stderr, onStopSignal }: Surroundings,
 ): Promise<number> {
-  const token = process.env[TOKEN_VARIABLE];
+  const given = process.env[TOKEN_VARIABLE];
+  const { loopback } = listenAddress(line.values.listen);
+  // The files may be readable for this user alone.
+  const token = given || (loopback ? newToken() : undefined);
   const viewer = await startViewer({
     listen: line.values.listen,
-    store,
+    history: localHistory(store, () => readPage()),
     saved: true,
     ...(token === undefined ? {} : { token }),
   }).catch((error: unknown) => {
     throw new CommandError(`cannot serve the page: ${reasonOf(error)}`);
   });
   const stopped = new Promise<void>((resolve) => onStopSignal(() => resolve()));
-  await stderr.write(
-    `flametap: open ${viewer.url}${query(questionOf(line).pageParams)} (Ctrl-C ends it)\n`,
-  );
+  const { pageParams } = questionOf(line);
+  if (token !== undefined && token !== given) pageParams.set('token', token);
+  await stderr.write(`flametap: open ${viewer.url}${query(pageParams)} (Ctrl-C ends it)\n`);
   await stopped;
   await viewer.close();
   return EXIT_DONE;

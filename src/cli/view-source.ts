@@ -2,16 +2,19 @@
 import { open } from 'node:fs/promises';
 import { readProfile } from '../profile/read-profile.ts';
 import { ProfileFileError } from '../profile/rebuild.ts';
-import type { Answer } from '../viewer/answer.ts';
+import { type Answer, bytesOf } from '../viewer/answer.ts';
 import type { PageTemplate } from '../viewer/page-file.ts';
 import { QueryError } from '../viewer/query.ts';
 import { answerRequest } from '../viewer/request-routes.ts';
 import { ProfileStore } from '../viewer/store.ts';
+import { noToken } from './agent-token.ts';
 import { CommandError, reasonOf } from './errors.ts';
 
 export interface ViewSource {
   /** Of a page that shows the same. */
   readonly page: URL | undefined;
+  /** That the page asks for. */
+  readonly token?: string | undefined;
   /** @param path with its parameters. @throws CommandError with the words of what refused */
   get(path: string): Promise<Uint8Array>;
 }
@@ -22,6 +25,7 @@ const MOST_FILE_BYTES = 2 ** 30;
 export function agentSource(url: URL, token: string | undefined): ViewSource {
   return {
     page: url,
+    token,
     async get(path) {
       let response: Response;
       try {
@@ -43,7 +47,7 @@ export function agentSource(url: URL, token: string | undefined): ViewSource {
 }
 
 function refusal(status: number, body: Uint8Array, url: URL): string {
-  if (status === 401) return `the agent at ${url.origin} asks for its token: set FLAMETAP_TOKEN`;
+  if (status === 401) return noToken(url);
   let words: unknown;
   try {
     words = (JSON.parse(new TextDecoder().decode(body)) as { error?: unknown }).error;
@@ -96,7 +100,7 @@ async function readFile(file: string) {
   }
 }
 
-export function fileSource(store: ProfileStore, page: PageTemplate): ViewSource {
+export function fileSource(store: ProfileStore, page: () => PageTemplate): ViewSource {
   return {
     page: undefined,
     async get(path) {
@@ -107,8 +111,8 @@ export function fileSource(store: ProfileStore, page: PageTemplate): ViewSource 
         if (error instanceof QueryError) throw new CommandError(error.message);
         throw error;
       }
-      const { status, body } = answer;
-      const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+      const { status } = answer;
+      const bytes = bytesOf(answer.body);
       if (status === 200) return bytes;
       throw new CommandError(
         (JSON.parse(Buffer.from(bytes).toString()) as { error: string }).error,

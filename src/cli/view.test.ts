@@ -8,10 +8,15 @@ import { encodeOtlp } from '../profile/otlp.ts';
 import { encodePprof } from '../profile/pprof.ts';
 import { readProfile } from '../profile/read-profile.ts';
 import { exampleProfile, exampleTraceId } from '../viewer/example-profile.test-support.ts';
+import { localHistory } from '../viewer/history.ts';
+import { readPage } from '../viewer/page-file.ts';
 import { startViewer, type Viewer } from '../viewer/server.ts';
 import { ProfileStore } from '../viewer/store.ts';
+import { writeToken } from '../viewer/token-file.ts';
+import { knownToken } from './agent-token.ts';
 import type { Surroundings, Terminal } from './command.ts';
 import { dispatch } from './dispatch.ts';
+import { TOKEN_VARIABLE } from './token-variable.ts';
 import { viewCommand } from './view.ts';
 
 const START = 1_790_000_000_000;
@@ -33,7 +38,7 @@ const span = store.request({ traceId }).spans[0]!;
 
 let viewer: Viewer;
 before(async () => {
-  viewer = await startViewer({ listen: '127.0.0.1:0', store });
+  viewer = await startViewer({ listen: '127.0.0.1:0', history: localHistory(store, readPage) });
 });
 after(async () => {
   await viewer.close();
@@ -88,6 +93,36 @@ test('a trace of the agent: its CPU time, spans, services and functions', async 
   assert.match(stdout, /\nServices\n/);
   assert.match(stdout, /\nHottest functions\n +self +total +function +where\n/);
   assert.ok(stdout.endsWith(`\nFlame graph: ${viewer.url}?trace_id=${traceId}\n`));
+});
+
+test('--address prints the page with the token that this user may know, and asks nobody', async () => {
+  process.env[TOKEN_VARIABLE] = 'a-token-of-sixteen';
+  const { code, stdout } = await view(
+    '--agent',
+    'http://192.0.2.1:80',
+    '--trace-id',
+    traceId,
+    '--address',
+  );
+  delete process.env[TOKEN_VARIABLE];
+  assert.equal(code, 0);
+  assert.equal(stdout, `http://192.0.2.1/?trace_id=${traceId}&token=a-token-of-sixteen\n`);
+  const unknown = await view('--agent', 'http://192.0.2.1:80', '--address');
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /for root and for the user that the agent runs as/);
+  assert.equal((await view('--address', files.json)).code, 2);
+});
+
+test('a token is looked for only where its agent can have put it', () => {
+  const runtimeFolder = mkdtempSync(join(folder, 'runtime-'));
+  writeToken(join(runtimeFolder, 'flametap', '4711.token'), 'secret-of-this-user');
+  const who = { uid: 1000, runtimeFolder };
+  const known = (url: string) => knownToken(new URL(url), '', who);
+  assert.equal(known('http://127.0.0.1:4711'), 'secret-of-this-user');
+  assert.equal(known('http://localhost:4711/x'), 'secret-of-this-user');
+  assert.equal(known('http://127.0.0.1:4712'), undefined, 'another agent');
+  assert.equal(known('http://192.0.2.1:4711'), undefined, 'another machine is not told');
+  assert.equal(known('http://localhost.evil.example:4711'), undefined);
 });
 
 test('without a trace: the slowest ones, so that somebody without an id finds one', async () => {
@@ -240,7 +275,15 @@ test('files are served as the page until Ctrl-C, at the trace that was asked for
   );
   const page = new URL(await url);
   assert.equal(page.searchParams.get('trace_id'), traceId);
-  const get = async (path: string) => JSON.parse(await (await fetch(new URL(path, page))).text());
+  const authorization = `Bearer ${page.searchParams.get('token')}`;
+  const get = async (path: string) =>
+    JSON.parse(await (await fetch(new URL(path, page), { headers: { authorization } })).text());
+  const others = await fetch(new URL('/api/status', page));
+  assert.equal(
+    others.status,
+    401,
+    'other users of the machine may not be allowed to read the files',
+  );
   const status = await get('/api/status');
   assert.deepEqual([status.saved, status.profiles], [true, 2]);
   const trace = await get(`/api/traces/${traceId}`);

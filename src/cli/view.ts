@@ -1,11 +1,11 @@
 /** `flametap view`: a trace, a span or all of what an agent keeps or files hold. */
 import { pastedRequest } from '../profile/request-id.ts';
-import { TOKEN_VARIABLE } from './agent-run.ts';
 import type { Command, Surroundings } from './command.ts';
 import { UsageError } from './errors.ts';
 import { EXIT_CODES, type Manual } from './manual.ts';
-import { defaulted, type ParsedLine, parseLine, repeated, single, text } from './options.ts';
+import { defaulted, flag, type ParsedLine, parseLine, repeated, single, text } from './options.ts';
 import { oneOf, parseDuration, wholeNumber } from './quantity.ts';
+import { TOKEN_VARIABLE } from './token-variable.ts';
 
 const FORMATS = ['text', 'folded', 'pprof', 'flamegraph', 'json', 'otlp'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -35,6 +35,9 @@ const options = {
     `${FORMATS.join(', ')} (default: text; with a FILE and neither --format nor --output, the page)`,
   ),
   output: text('FILE', 'where to; - is standard output, the default'),
+  address: flag(
+    'only prints the address of the page, with the token of the agent in it: opened once in a browser, that is known until the agent ends',
+  ),
   listen: defaulted(
     'HOST:PORT',
     (address) => address,
@@ -80,7 +83,10 @@ const manual: Manual = {
     },
     {
       title: 'Environment',
-      lines: [`${TOKEN_VARIABLE}  the token of an agent, or of the page, that others can reach`],
+      lines: [
+        `${TOKEN_VARIABLE}  the token of an agent, or of the page; that of an agent on this machine`,
+        '                is found by root and by the user that the agent runs as',
+      ],
     },
     EXIT_CODES,
   ],
@@ -153,6 +159,11 @@ function checkLine({ values, given, words, command }: ViewLine): void {
   }
   if (given.has('last') && (given.has('from') || given.has('until'))) {
     throw new UsageError('--last does not go with --from and --until');
+  }
+  if (given.has('address') && (words.length > 0 || given.has('format') || given.has('output'))) {
+    throw new UsageError(
+      '--address is the page of a running agent: it goes with no FILE, --format or --output',
+    );
   }
   if (given.has('listen') && (words.length === 0 || given.has('format') || given.has('output'))) {
     throw new UsageError(

@@ -177,7 +177,7 @@ suite('errors', () => {
       ":8: profile.labels: 'a-label-that-is-longer-than-32-bytes' is not one of thread, goroutine, goroutine_created_by, goroutine_kind, trace_id, span_id, or what programs set, at most 32 bytes",
       ':9: limits: is not supported yet',
       ':10: resource.attributes.a: is a number, not a text of at most 2048 bytes; write it in quotes',
-      ':11: viewer: must be a map of listen, retention, max_bytes',
+      ':11: viewer: must be a map of listen, access, token_file, retention, max_bytes',
       ":13: log.level: 'loud' is not one of trace, debug, info, warn, error",
       ":17: exporters.2.file: unknown exporter; did you mean 'files'?",
       ":18: exporters.3.files.directory: 'rel' is not an absolute path",

@@ -63,15 +63,14 @@ function checkPage(
   { config, origins }: Pick<Loaded, 'config' | 'origins'>,
   environment: Sources['environment'],
 ): void {
-  const { listen, ...rest } = config.viewer;
+  const { listen, tokenFile } = config.viewer;
   const host = listen.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-  const hasToken =
-    Boolean(environment.FLAMETAP_TOKEN) || ('tokenFile' in rest && rest.tokenFile !== '');
+  const hasToken = Boolean(environment.FLAMETAP_TOKEN) || tokenFile !== '';
   if (isLoopback(host) || hasToken) return;
   draft.problem(
     origins.get('viewer.listen') ?? DEFAULT,
     'viewer.listen',
-    `others can reach ${listen}: give the page a token of at least 16 characters in the variable FLAMETAP_TOKEN, or listen on 127.0.0.1`,
+    `others can reach ${listen}: give the page a token of at least 16 characters in the variable FLAMETAP_TOKEN or the file viewer.token_file, or listen on 127.0.0.1`,
   );
 }
 

@@ -101,7 +101,17 @@ export const schema = section('', {
     listen: single(
       address,
       '127.0.0.1:7099',
-      'where it is served; an address that others can reach needs $FLAMETAP_TOKEN',
+      'where it is served; an address that others can reach needs $FLAMETAP_TOKEN or token_file',
+    ),
+    access: single(
+      oneOf('token', 'local'),
+      'token',
+      'on loopback, who may look: who has the token (root and the user of the agent find it by themselves), or everybody on this machine',
+    ),
+    token_file: single(
+      path('one that is made at each start; see docs/configuration.md'),
+      '',
+      'holds the token, at least 16 characters; read at the start',
     ),
     retention: single(duration('1s', '24h'), 3_600_000, 'how far back it can look'),
     max_bytes: single(size('1MiB', '64GiB'), 64 * 2 ** 20, 'memory for kept profiles'),

@@ -53,6 +53,11 @@ export function secretWarnings(
       }
     }
   }
+  const { tokenFile } = config.viewer;
+  const told = tokenFile === '' ? undefined : fileWarning(tokenFile, true);
+  const origin = origins.get('viewer.token_file');
+  if (told !== undefined && origin)
+    warnings.push({ origin, key: 'viewer.token_file', message: told });
   const { file } = sources;
   const what = isInFile && file !== undefined ? fileWarning(file, true) : undefined;
   if (what !== undefined) warnings.push({ origin: { from: 'default' }, key: '', message: what });

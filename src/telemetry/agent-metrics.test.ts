@@ -17,6 +17,7 @@ const nothing: Readings = {
   resolverRestarts: undefined,
   retried: {},
   exporters: [],
+  history: { restarts: 0, profiles: { behind: 0 } },
 };
 const everything: Readings = {
   processes: 7,
@@ -29,6 +30,7 @@ const everything: Readings = {
   resolverRestarts: 2,
   retried: { drain: 3 },
   exporters: [reading('pyroscope'), reading('files "a"\n')],
+  history: { restarts: 2, profiles: { behind: 3, restarting: 1 } },
 };
 
 function reading(exporter: string): ExporterReading {
@@ -100,6 +102,8 @@ test('every name of the design is there, with its labels and type', () => {
     flametap_exporter_in_flight: 'exporter',
     flametap_exporter_breaker_state: 'exporter,state',
     flametap_exporter_fault: 'exporter,fault',
+    flametap_history_restarts_total: '',
+    flametap_history_profiles_lost_total: 'reason',
   });
 });
 

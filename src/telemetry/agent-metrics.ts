@@ -25,6 +25,15 @@ export interface Readings {
   /** Work that failed for want of something and was done again, by its name. */
   readonly retried: Readonly<Record<string, number>>;
   readonly exporters: readonly ExporterReading[];
+  readonly history: HistoryReading;
+}
+
+/** Of the thread that keeps the recent profiles for the page. */
+export interface HistoryReading {
+  /** It has failed and begun anew. */
+  readonly restarts: number;
+  /** That the page does not have, by reason. */
+  readonly profiles: Readonly<Record<string, number>>;
 }
 
 export interface BuildInfo {
@@ -119,6 +128,7 @@ export class AgentMetrics {
     yield* this.#sampleFamilies();
     yield* readingFamilies(readings);
     yield* exporterFamilies(readings.exporters);
+    yield* historyFamilies(readings.history);
   }
 
   *#sampleFamilies(): Iterable<Family> {
@@ -182,6 +192,21 @@ export class AgentMetrics {
       ]),
     };
   }
+}
+
+function* historyFamilies({ restarts, profiles }: HistoryReading): Iterable<Family> {
+  yield {
+    name: 'flametap_history_restarts_total',
+    help: 'Failures of the thread that keeps recent profiles for the page, each with all that it kept.',
+    type: 'counter',
+    samples: [{ value: restarts }],
+  };
+  yield {
+    name: 'flametap_history_profiles_lost_total',
+    help: 'Profiles that the page does not have, by reason; exporters have them.',
+    type: 'counter',
+    samples: byLabel('reason', profiles),
+  };
 }
 
 function* readingFamilies(readings: Readings): Iterable<Family> {

@@ -1,10 +1,13 @@
 /** What a request is answered with. */
 import type { OutgoingHttpHeaders } from 'node:http';
 
+/** Whole, or as text that is made piece by piece and once. */
+export type Body = Uint8Array | string | { readonly pieces: Iterable<string> };
+
 export interface Answer {
   readonly status: number;
   readonly type: string;
-  readonly body: Uint8Array | string;
+  readonly body: Body;
   readonly headers?: OutgoingHttpHeaders;
 }
 
@@ -26,3 +29,9 @@ export const json = (value: unknown): Answer => ({
   type: 'application/json',
   body: JSON.stringify(value),
 });
+
+/** The body in one. */
+export function bytesOf(body: Body): Uint8Array {
+  if (typeof body === 'string') return Buffer.from(body);
+  return 'pieces' in body ? Buffer.from([...body.pieces].join('')) : body;
+}

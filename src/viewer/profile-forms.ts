@@ -5,14 +5,14 @@ import { encodeJson } from '../profile/json.ts';
 import type { Profile } from '../profile/model.ts';
 import { encodeOtlp } from '../profile/otlp.ts';
 import { encodePprof } from '../profile/pprof.ts';
-import type { Answer } from './answer.ts';
+import type { Answer, Body } from './answer.ts';
 import type { PageTemplate } from './page-file.ts';
 
 interface Form {
   readonly type: string;
   /** Of the file that a browser makes of it. */
   readonly suffix: string;
-  readonly encode: (profile: Profile, title: string, page: PageTemplate) => Uint8Array | string;
+  readonly encode: (profile: Profile, title: string, page: () => PageTemplate) => Body;
 }
 
 const pprof: Form = {
@@ -38,7 +38,7 @@ const FORMS: ReadonlyMap<string, Form> = new Map([
     {
       type: 'text/plain; charset=utf-8',
       suffix: 'folded',
-      encode: (profile) => [...encodeFolded(profile)].join(''),
+      encode: (profile) => ({ pieces: encodeFolded(profile) }),
     },
   ],
   [
@@ -46,7 +46,7 @@ const FORMS: ReadonlyMap<string, Form> = new Map([
     {
       type: 'application/json',
       suffix: 'json',
-      encode: (profile) => [...encodeJson(profile)].join(''),
+      encode: (profile) => ({ pieces: encodeJson(profile) }),
     },
   ],
   [
@@ -54,7 +54,7 @@ const FORMS: ReadonlyMap<string, Form> = new Map([
     {
       type: 'text/html; charset=utf-8',
       suffix: 'html',
-      encode: (profile, title, page) => encodeFlamegraph(profile, { title, page }),
+      encode: (profile, title, page) => encodeFlamegraph(profile, { title, page: page() }),
     },
   ],
 ]);
@@ -64,7 +64,12 @@ export const FORM_NAMES: readonly string[] = [...FORMS.keys()];
 export const isForm = (form: string): boolean => FORMS.has(form);
 
 /** @param name of the file, without its end; ASCII without quotes */
-export function download(form: string, profile: Profile, name: string, page: PageTemplate): Answer {
+export function download(
+  form: string,
+  profile: Profile,
+  name: string,
+  page: () => PageTemplate,
+): Answer {
   const { type, suffix, encode } = FORMS.get(form)!;
   return {
     status: 200,

@@ -5,6 +5,7 @@ import { Profile as Pprof } from 'pprof-format';
 import { violations } from '../profile/otlp-validator.test-support.ts';
 import { ask } from './ask.test-support.ts';
 import { exampleProfile, exampleSpanId, exampleTraceId } from './example-profile.test-support.ts';
+import { localHistory } from './history.ts';
 import type { PageTemplate } from './page-file.ts';
 import { startViewer, type Viewer } from './server.ts';
 import { ProfileStore } from './store.ts';
@@ -22,7 +23,11 @@ const [span] = store.request({ traceId }).spans;
 
 let viewer: Viewer;
 before(async () => {
-  viewer = await startViewer({ listen: '127.0.0.1:0', store, page });
+  viewer = await startViewer({
+    listen: '127.0.0.1:0',
+    history: localHistory(store, () => page),
+    page,
+  });
 });
 after(() => viewer.close());
 

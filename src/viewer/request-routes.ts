@@ -25,7 +25,8 @@ export const isRequestPath = (path: string): boolean => PATH.test(path) || ALL.t
 
 export interface RequestRoutes {
   readonly store: ProfileStore;
-  readonly page: PageTemplate;
+  /** Read when a form needs it. */
+  readonly page: () => PageTemplate;
 }
 
 /** @throws QueryError; @param url with a path that `isRequestPath` */

@@ -5,6 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import { isLoopbackHostHeader, listenAddress } from './address.ts';
 import { ask } from './ask.test-support.ts';
 import { exampleProfile } from './example-profile.test-support.ts';
+import { type History, HistoryError, localHistory } from './history.ts';
 import type { PageTemplate } from './page-file.ts';
 import { startViewer, type Viewer, type ViewerOptions } from './server.ts';
 import { ProfileStore } from './store.ts';
@@ -19,7 +20,12 @@ const store = new ProfileStore({ maxBytes: 1e8, retentionMs: 1e15 });
 store.add(exampleProfile({ samples: 500 }));
 
 const start = (options: Partial<ViewerOptions> = {}): Promise<Viewer> =>
-  startViewer({ listen: '127.0.0.1:0', store, page, ...options });
+  startViewer({
+    listen: '127.0.0.1:0',
+    history: localHistory(store, () => page),
+    page,
+    ...options,
+  });
 
 let viewer: Viewer;
 before(async () => {
@@ -192,6 +198,51 @@ test('the token opens by header, or once by URL and then by cookie', async () =>
   }
 });
 
+test('a browser without the token is told how to get in, a program in JSON', async () => {
+  const guarded = await start({ token: 'a-token-of-sixteen' });
+  try {
+    const shown = await ask(guarded.url, '/?trace_id=x', { Accept: 'text/html,*/*' });
+    assert.equal(shown.status, 401);
+    assert.match(shown.body.toString(), /<code>flametap view --address<\/code>/);
+    assert.match(String(shown.headers['content-security-policy']), /default-src 'none'/);
+    const told = await ask(guarded.url, '/api/status');
+    assert.match(JSON.parse(told.body.toString()).error, /flametap view --address/);
+  } finally {
+    await guarded.close();
+  }
+});
+
+test('the token leaves the address, what was asked for stays', async () => {
+  const guarded = await start({ token: 'a-token-of-sixteen' });
+  try {
+    const opened = await ask(guarded.url, '/?trace_id=4bf9&token=a-token-of-sixteen&span_id=00f0');
+    assert.deepEqual(
+      [opened.status, opened.headers.location],
+      [303, '/?trace_id=4bf9&span_id=00f0'],
+    );
+    assert.equal(opened.headers['referrer-policy'], 'no-referrer');
+  } finally {
+    await guarded.close();
+  }
+});
+
+test('a history that cannot answer now is 503, and the page is there all the same', async () => {
+  const history: History = {
+    version: 1,
+    ask: () => Promise.reject(new HistoryError('the history is being started anew')),
+  };
+  const errors: unknown[] = [];
+  const failing = await start({ history, onError: (error) => errors.push(error) });
+  try {
+    const { status, headers } = await ask(failing.url, '/api/flame');
+    assert.deepEqual([status, headers['retry-after']], [503, '2']);
+    assert.equal((await ask(failing.url, '/')).status, 200);
+    assert.deepEqual(errors, []);
+  } finally {
+    await failing.close();
+  }
+});
+
 test('a port in use is an error that says what to do', async () => {
   const { port } = new URL(viewer.url);
   await assert.rejects(start({ listen: `127.0.0.1:${port}` }), {
@@ -221,6 +272,10 @@ test('a failure inside is a 500 without details, and is reported', async () => {
 test('metrics are served as Prometheus asks for them, behind the token like all else', async () => {
   const metrics = () => '# HELP a x\n# TYPE a gauge\na 1\n';
   assert.equal((await ask(viewer.url, '/metrics')).status, 404, 'nobody gave any');
+  const both = await start({ metrics, token: 'a-token-of-sixteen', openMetrics: true });
+  assert.equal((await ask(both.url, '/metrics')).status, 200, 'counts are for all');
+  assert.equal((await ask(both.url, '/')).status, 401, 'the page is not');
+  await both.close();
   const open = await start({ metrics });
   const closed = await start({ metrics, token: 'a-token-of-sixteen' });
   try {

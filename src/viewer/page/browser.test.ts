@@ -8,6 +8,7 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { buildPage } from '../../../scripts/build-page.ts';
 import { encodeFlamegraph } from '../../profile/flamegraph.ts';
 import { type ExampleOptions, exampleProfile } from '../example-profile.test-support.ts';
+import { localHistory } from '../history.ts';
 import { type PageTemplate, readPage } from '../page-file.ts';
 import { startViewer } from '../server.ts';
 import { ProfileStore } from '../store.ts';
@@ -241,7 +242,11 @@ test('a broken file says so', async () => {
 test('live: empty, first data, zoom kept over new data, pause, agent gone and back', async () => {
   const store = new ProfileStore({ maxBytes: 1e8, retentionMs: 1e15 });
   const faults: object[] = [];
-  const options = { store, page: template, status: () => ({ hz: 99, faults }) };
+  const options = {
+    history: localHistory(store, () => template),
+    page: template,
+    status: () => ({ hz: 99, faults }),
+  };
   let viewer = await startViewer({ listen: '127.0.0.1:0', ...options });
   const listen = new URL(viewer.url).host;
   const { page, requests, close } = await watched();
@@ -296,7 +301,11 @@ test('live: the slowest traces lead to a request, its spans and services; Back l
   store.add(exampleProfile({ samples: 2_000, traces: 9, startMs: 1_790_000_000_000 }));
   const { traceId, samples, services } = store.slowestTraces({}, 1).traces[0]!;
   const [span] = store.request({ traceId }).spans;
-  const viewer = await startViewer({ listen: '127.0.0.1:0', store, page: template });
+  const viewer = await startViewer({
+    listen: '127.0.0.1:0',
+    history: localHistory(store, () => template),
+    page: template,
+  });
   const { page, wrongs, close } = await watched();
   try {
     await page.goto(viewer.url);
@@ -349,7 +358,11 @@ test('live: a pasted id shows its request, also from a link; one that is not kep
   const [trace] = store.slowestTraces({}, 1).traces;
   const { traceId } = trace!;
   const [span] = store.request({ traceId }).spans;
-  const viewer = await startViewer({ listen: '127.0.0.1:0', store, page: template });
+  const viewer = await startViewer({
+    listen: '127.0.0.1:0',
+    history: localHistory(store, () => template),
+    page: template,
+  });
   const { page, close } = await watched(360, 740, { hasTouch: true, isMobile: true });
   const facts = () => page.waitForSelector('#request-facts b');
   try {

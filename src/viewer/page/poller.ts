@@ -107,7 +107,9 @@ export class Poller {
       if (response === null || response.ok || response.status === 304) continue;
       if (response === details && response.status === 404) continue;
       if (response.status === 401) {
-        throw new AgentError('The agent asks for its token: open the address that it printed.');
+        throw new AgentError(
+          'The agent asks for its token: open the address that it printed, or the one of `flametap view --address`.',
+        );
       }
       throw new AgentError(`The agent answered ${response.status}.`);
     }

@@ -46,6 +46,7 @@ function everything(): string {
     hz: 99,
     resolverRestarts: 1,
     retried: { drain: 2 },
+    history: { restarts: 1, profiles: { behind: 2 } },
     exporters: [
       { exporter: 'otlp', ...exporter },
       { exporter: 'a "b" \\ c\nd é', ...exporter },

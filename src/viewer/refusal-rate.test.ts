@@ -1,0 +1,14 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RefusalRate } from './refusal-rate.ts';
+
+test('a few refusals are told at once, a flood of them a second later, until it ebbs', () => {
+  let now = 0;
+  const rate = new RefusalRate(() => now);
+  const waits = () => Array.from({ length: 100 }, () => rate.waitMs());
+  assert.deepEqual(waits(), [...Array(20).fill(0), ...Array(80).fill(1_000)]);
+  now += 999;
+  assert.equal(rate.waitMs(), 1_000);
+  now += 1;
+  assert.equal(rate.waitMs(), 0);
+});
