@@ -133,3 +133,18 @@ test('a path that nothing serves: the whole address is told', async (context) =>
   );
   assert.equal(delivery.readings[0]!.queueSize, 1);
 });
+
+test('what can never be taken is dropped at once, and told with its address', async (context) => {
+  const url = await serve(context, (_, response) =>
+    response.writeHead(400).end('profile is outside of ingestion window'),
+  );
+  const { delivery, faults, warnings } = start(context);
+  const otlp = { endpoint: url, protocol: 'http/protobuf', ...QUICK };
+  await delivery.apply(configOf({ otlp }));
+  delivery.accept(profile);
+  await until(() => delivery.readings[0]!.dropped.refused === 1);
+  assert.deepEqual(faults, []);
+  assert.deepEqual(warnings, [
+    `${url}/v1development/profiles: the receiver refuses a request, which is dropped: HTTP 400 profile is outside of ingestion window`,
+  ]);
+});
