@@ -66,10 +66,12 @@ export function counterNames(): string[] {
 
 export type Counters = Readonly<Record<string, number>>;
 
-/** The kernel side's own counters, summed over CPUs, of the newest running sampler. */
-export function samplerCounters(): Counters {
+/** The kernel side's own counters, summed over CPUs, of the newest running sampler, or of a process's. */
+export function samplerCounters(pid?: number): Counters {
   const maps = bpftool('map', 'show') as { id: number; name?: string }[];
-  const map = maps.filter((one) => one.name === 'ft_counts').at(-1);
+  const own = pid === undefined ? undefined : mapSizes(pid);
+  const isOurs = (id: number): boolean => own?.has(String(id)) ?? true;
+  const map = maps.filter(({ id, name }) => name === 'ft_counts' && isOurs(id)).at(-1);
   if (map === undefined) throw new Error('no sampler is loaded: BPF map ft_counts is missing');
   const dump = bpftool('map', 'dump', 'id', String(map.id)) as { values: { value: string[] }[] }[];
   const names = counterNames();
@@ -121,7 +123,11 @@ export function readProcess(pid: number): ProcessReading {
 }
 
 /** Bytes of all BPF maps that a process has descriptors of, each counted once. */
-export function mapMemory(pid: number): number {
+export const mapMemory = (pid: number): number =>
+  [...mapSizes(pid).values()].reduce((sum, bytes) => sum + bytes, 0);
+
+/** Bytes by the map's id. */
+function mapSizes(pid: number): Map<string, number> {
   const sizes = new Map<string, number>();
   for (const descriptor of readdirSync(`/proc/${pid}/fdinfo`)) {
     try {
@@ -133,5 +139,5 @@ export function mapMemory(pid: number): number {
       // a descriptor closed between the two reads
     }
   }
-  return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
+  return sizes;
 }

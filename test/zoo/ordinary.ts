@@ -18,7 +18,10 @@ interface Truth {
 
 const library = /\b(libc|ld-linux|libm|libstdc\+\+|libgcc|libpthread|libdl)[-.\w]*so|^\[vdso\]$/;
 const GO_PACKAGE =
-  /^(runtime|internal|context|sync|syscall|time|os|reflect)\b|^type:|^_rt0_|^gosave|^main\.(main|serve)/;
+  /^(runtime|internal|context|sync|syscall|time|os|reflect)\b|^type:|^_rt0_|^main\.(main|serve)/;
+/** The runtime's own assembly has names without a package. */
+const GO_ASSEMBLY =
+  /^(aeshashbody|callRet|cmpbody|countbody|gogo|gosave_systemstack_switch|indexbody|indexbytebody|memeqbody)$/;
 
 const TRUTHS: Readonly<Record<Language, Truth>> = {
   c: {
@@ -28,7 +31,8 @@ const TRUTHS: Readonly<Record<Language, Truth>> = {
   },
   go: {
     functionOf: ({ name }) => FUNCTIONS.find((one) => name === `main.${one}`),
-    isKnown: ({ name, module }) => GO_PACKAGE.test(name) || module === '[vdso]',
+    isKnown: ({ name, module }) =>
+      GO_PACKAGE.test(name) || GO_ASSEMBLY.test(name) || module === '[vdso]',
     digits: ['44', '55', '66'],
   },
   node: {

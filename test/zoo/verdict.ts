@@ -90,6 +90,7 @@ export function judgeRun(run: Run, single = SINGLE, together = TOGETHER): Verdic
     ...(run.exitCode === 0 ? [] : [`the agent ended with ${run.exitCode}`]),
     ...(taken === exported + lost ? [] : [`${taken} taken, ${exported} exported, ${lost} lost`]),
     ...(exported === counted ? [] : [`${exported} exported, ${counted} in the profiles`]),
+    ...kernelFaults(run, taken),
     ...errorsOf(run),
   ];
   return { rows, faults, taken, exported, lost };
@@ -171,6 +172,16 @@ function lostIds(before: Judgement, after: Judgement): string[] {
   return (['c', 'go'] as const)
     .filter((language) => share(after, language) < share(before, language) - 0.05)
     .map((language) => `${language}: ids of ${(share(after, language) * 100).toFixed(0)} % only`);
+}
+
+/** Whether the tallies have every sample that the kernel side has counted. */
+function kernelFaults({ kernel }: Run, taken: number): string[] {
+  if (!kernel) return [];
+  const { samples, more } = kernel;
+  const isSame = taken >= samples && taken <= samples + more;
+  return isSame
+    ? []
+    : [`the kernel counted ${samples} samples and up to ${more} more, the tallies ${taken}`];
 }
 
 /** What the agent itself calls an error. */

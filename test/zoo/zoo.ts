@@ -1,7 +1,8 @@
 /** The zoo: ordinary loads, an agent that watches them, and tricks, one at a time and all at once. */
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Counters, samplerCounters } from '../bench/meter.ts';
 import { type RunningAgent, startAgent } from '../harness/agent.ts';
 import { pause } from '../harness/record.ts';
 import { type Caged, Cages, commandOf, NOBODY, sweepMaps } from './cage.ts';
@@ -43,8 +44,21 @@ export interface Run {
   /** Why the agent did not live through it; undefined when it did. */
   readonly death: string | undefined;
   readonly exitCode: number | null;
+  /** What the kernel side had counted shortly before the end; undefined when the agent was gone by then. */
+  readonly kernel: KernelCount | undefined;
 }
 
+export interface KernelCount {
+  /** Samples, sent or lost. */
+  readonly samples: number;
+  /** Most that can have come until the end. */
+  readonly more: number;
+}
+
+/** The agent's default. */
+const HZ = 99;
+/** Counters of bpf/record.h that make up the samples taken. */
+const COUNTED = ['sent', 'deferred', 'ring_full', 'no_ring', 'no_scratch', 'swallowed'];
 const CALM = 'calm';
 /** A tenth of the share of a usual thread. */
 const CROWD_NICE = 10;
@@ -90,11 +104,15 @@ export class Zoo {
       victimPid: loads.victim.pid,
     };
     let death: string | undefined;
+    let counters: Counters | undefined;
+    let countedAt = 0;
     try {
       await pause(this.#plan.warmUpSeconds * 1000);
       await this.#all(agent.pid, surroundings);
       loads.check();
       if (startTicks(agent.pid) !== started) death = 'another process has its pid';
+      countedAt = performance.now();
+      counters = samplerCounters(agent.pid);
     } catch (error) {
       death = (error as Error).message;
     }
@@ -102,11 +120,16 @@ export class Zoo {
     loads.clean();
     sweepMaps();
     const exitCode = await agent.stop();
+    const seconds = (performance.now() - countedAt) / 1000;
+    const kernel = counters && {
+      samples: COUNTED.reduce((sum, reason) => sum + (counters[reason] ?? 0), 0),
+      more: Math.ceil((seconds + 1) * HZ * cpus().length),
+    };
     writeFileSync(
       join(folder, 'agent.log'),
       agent.log.map((line) => JSON.stringify(line)).join('\n'),
     );
-    return { phases: this.#phases, profiles, loads, agent, death, exitCode };
+    return { phases: this.#phases, profiles, loads, agent, death, exitCode, kernel };
   }
 
   /** Removes all that was written. */
