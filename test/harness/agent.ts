@@ -46,7 +46,7 @@ export async function startAgent(folder: string, configuration: object): Promise
       if (!line.startsWith('{')) continue;
       const entry = JSON.parse(line) as LogLine;
       log.push(entry);
-      const url = /open (http:\S+)/.exec(entry.msg)?.[1];
+      const url = /open (http:[^\s;]+)/.exec(entry.msg)?.[1];
       if (url) opened.resolve(url);
     }
   });
