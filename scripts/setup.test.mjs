@@ -184,3 +184,22 @@ test('tests find the commands of the lists in PATH, and no others', () => {
   const { scripts } = JSON.parse(readFileSync(script, 'utf8'));
   assert.match(scripts['test:run'], /^PATH="\$PWD\/build\/go\/bin:\$PWD\/build\/commands" /);
 });
+
+// What is called through variables or by a shell, the PATH of the tests decides.
+test('each command that tests start by its name is in the lists', () => {
+  const commands = new Set(namedCommands(join(root, 'scripts/packages.json'), ['build', 'test']));
+  const files = ['native', 'scripts', 'src', 'test'].flatMap((top) =>
+    readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
+      .map((file) => join(top, file))
+      .filter((file) => /\.test(-support)?\.m?[jt]s$|^test\/.*\.ts$/.test(file)),
+  );
+  const call = /\b(?:spawn|spawnSync|execFile|execFileSync)\(\s*'([a-z][\w.+-]*)'/g;
+  const unnamed = files.flatMap((file) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(call)]
+      .map(([, command = '']) => command)
+      .filter((command) => !commands.has(command))
+      .map((command) => `${command} in ${file}`),
+  );
+  assert.ok(files.length > 200, `${files.length} files`);
+  assert.deepEqual(unnamed, [], 'name it in packages.json, so that the set-up installs it');
+});

@@ -20,7 +20,7 @@ const QEMU = 'qemu-system-x86_64';
 /** qemu 7.2 now and then leaves garbage in the flags around cmpxchg16b, and the kernel oopses. */
 const CPU = 'max,-cx16';
 /** Emulated: nested KVM is not to be had everywhere. */
-const BOOT_LIMIT_MS = 400_000;
+const BOOT_LIMIT_MS = 570_000;
 
 /** What one guest left behind. */
 export interface GuestResult {
