@@ -161,6 +161,7 @@ if (!isOver) {
     PRICES_URL: `http://${at('prices')}`,
   });
   for (const service of Object.keys(ports)) await answers(`http://${at(service)}/`);
+  console.log('shop: the page lets a browser in by the address of: flametap view --address');
   console.log(`shop: open on ${at('frontend')}; customers are coming, Ctrl-C closes it`);
   for (let i = 0; i < CUSTOMERS; i++) void customer(`http://${at('frontend')}`);
   setInterval(report, REPORT_MS).unref();
