@@ -315,8 +315,9 @@ export class ProcessTracker {
   }
 
   #overflow(process: Process): void {
+    if (this.#missed.has(process)) return;
     this.#count('too_many_mappings');
-    if (!this.#missed.has(process)) this.#missed.set(process, new Set());
+    this.#missed.set(process, new Set());
   }
 
   #miss(process: Process, address: ProcessAddress): void {

@@ -178,6 +178,17 @@ test('more mappings than one process may have: refused, and nobody else loses an
   assert.equal(maps.processes.size, 8);
 });
 
+test('whoever changes all the time waits for its own old mappings, and others find room', () => {
+  const maps = new MemoryMaps({ mappings: 64 });
+  const kernel = new KernelProcesses(maps.maps, maps);
+  for (let i = 0; i < 20; i++) kernel.publish(identity(1), i, list(i, 8), notGo);
+  for (let pid = 2; pid < 8; pid++) {
+    assert.ok(kernel.publish(identity(pid), pid, list(pid, 8), notGo), `process ${pid}`);
+  }
+  kernel.settle();
+  assert.ok(kernel.publish(identity(1), 99, list(99, 8), notGo));
+});
+
 test('a full map of processes drops children that never had a sample, not the busy', () => {
   const maps = new MemoryMaps({ processes: 32 });
   const kernel = new KernelProcesses(maps.maps, maps);

@@ -57,6 +57,8 @@ export const notGo: GoLayout = {
 export const unknownGo: GoLayout = { ...notGo, unknown: true };
 
 interface Slice {
+  /** Who it was made for. */
+  readonly pid: number;
   readonly first: number;
   readonly count: number;
   users: number;
@@ -140,7 +142,7 @@ export class KernelProcesses {
     carriers: CarrierLayout = noCarriers,
     copiesFrom = 0,
   ): boolean {
-    const slice = this.#slice(mappings);
+    const slice = this.#slice(identity.pid, mappings);
     if (!slice) {
       this.#count('no_room_for_mappings');
       // Its old mappings are not what it has.
@@ -281,10 +283,10 @@ export class KernelProcesses {
     if (--slice.users === 0) this.#limbo.push({ slice, freed: this.#clock() });
   }
 
-  #slice(mappings: readonly KernelMapping[]): Slice | undefined {
-    if (mappings.length === 0) return { first: 0, count: 0, users: 1 };
+  #slice(pid: number, mappings: readonly KernelMapping[]): Slice | undefined {
+    if (mappings.length === 0) return { pid, first: 0, count: 0, users: 1 };
     // A request that cannot be met must not cost anybody anything.
-    if (mappings.length > this.maxMappings) return undefined;
+    if (mappings.length + this.#inLimbo(pid) > this.maxMappings) return undefined;
     const first = this.#space.take(mappings.length);
     if (first === undefined) {
       this.#makeRoom(mappings.length);
@@ -304,7 +306,14 @@ export class KernelProcesses {
       first * MappingValue.size,
       new Uint8Array(value.buffer),
     );
-    return { first, count: mappings.length, users: 1 };
+    return { pid, first, count: mappings.length, users: 1 };
+  }
+
+  /** Whoever has other mappings all the time waits for its own old ones to be free again. */
+  #inLimbo(pid: number): number {
+    let count = 0;
+    for (const { slice } of this.#limbo) if (slice.pid === pid) count += slice.count;
+    return count;
   }
 
   /** A freed slice is in nobody's hands after settle(), not before. */

@@ -55,6 +55,7 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   jit: { source: 'jit.c' },
   swallow: { source: 'swallow.c', flags: ['-l:libbpf.a', '-lelf', '-lz'] },
   sleeper: { source: 'sleeper.c' },
+  'late-forks': { source: 'late-forks.c' },
   'process-context': { source: 'process-context.c' },
   'kernel-time': { source: 'kernel-time.c' },
   shapes: { source: 'shapes.cc' },

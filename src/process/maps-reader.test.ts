@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { parseMaps } from './maps.ts';
+import { MapsReader } from './maps-reader.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'flametap-maps-'));
+const path = join(folder, 'maps');
+after(() => rmSync(folder, { recursive: true }));
+
+const reader = new MapsReader();
+const line = (i: number, rights: string, name: string) =>
+  `${(i * 4096).toString(16)}-${((i + 1) * 4096).toString(16)} ${rights} 00000000 00:01 7 ${name}\n`;
+
+test('the executable lines of any text, whatever the pieces it is read in', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom('r-xp', 'rw-p', '--xs', '---p'), fc.nat(4000)), {
+        maxLength: 120,
+      }),
+      (made) => {
+        const lines = made.map(([rights, length], i) => line(i, rights, `/${'x'.repeat(length)}`));
+        writeFileSync(path, lines.join(''));
+        assert.equal(reader.read(path, false), lines.join(''));
+        const code = lines.filter((_, i) => made[i]![0][2] === 'x');
+        assert.equal(reader.read(path, true), code.join(''));
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('of this process the same mappings as its whole maps have', () => {
+  const whole = readFileSync('/proc/self/maps', 'latin1');
+  const starts = (text: string) => parseMaps(text).mappings.map(({ start }) => start);
+  assert.deepEqual(starts(reader.read('/proc/self/maps', true)), starts(whole));
+});
+
+test('more than is kept of any process: refused, not read into memory', () => {
+  writeFileSync(path, line(1, 'r-xp', 'y'.repeat(4000)).repeat(3000));
+  assert.throws(() => reader.read(path, true), /too long/);
+  writeFileSync(path, line(1, 'rw-p', 'y'.repeat(4000)).repeat(3000));
+  assert.equal(reader.read(path, true), '');
+  assert.throws(() => reader.read(path, false), /too long/);
+});

@@ -1,0 +1,130 @@
+/** Records of fork, exec and exit that were lost: what they left wrong is found and mended. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LiveProfiler } from '../../src/agent/profiler.ts';
+import { loadAddon } from '../../src/capture/addon.ts';
+import { ProcessValue } from '../../src/capture/record.ts';
+import { LiveHost } from '../../src/process/host.ts';
+import { TICK_NS } from '../../src/process/process.ts';
+import type { Profile } from '../../src/profile/model.ts';
+import { hostPid } from '../../src/units/units.ts';
+import { buildProgram } from '../harness/programs.ts';
+
+const addon = loadAddon();
+const host = new LiveHost(addon);
+/** Of waits for what comes within a few seconds, also on a busy machine. */
+const PATIENCE = 240;
+
+let program: ChildProcess | undefined;
+after(() => program?.kill('SIGKILL'));
+
+/** Entries of the kernel side by pid. */
+function entries(profiler: LiveProfiler): Map<number, { start: bigint; layout: number }> {
+  const bytes = addon.mapEntries(profiler.capture.maps.processes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const found = new Map<number, { start: bigint; layout: number }>();
+  for (let at = 0; at < bytes.length; at += 4 + ProcessValue.size) {
+    const value = at + 4;
+    found.set(view.getUint32(at, true), {
+      start: view.getBigUint64(value + ProcessValue.start, true),
+      layout: view.getUint32(value + ProcessValue.layout, true),
+    });
+  }
+  return found;
+}
+
+async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < PATIENCE; i++) {
+    if (await isSo()) return;
+    await sleep(250);
+  }
+  assert.fail(`waited in vain until ${what}`);
+}
+
+/** User stacks of a process, leaf first, with how often each was met. */
+function stacks(profile: Profile, pid: number): { names: string[]; count: number }[] {
+  const { samples } = profile;
+  const found: { names: string[]; count: number }[] = [];
+  for (let row = 0; row < samples.length; row++) {
+    if (profile.processes[samples.process[row]!]!.pid !== pid) continue;
+    const stack = profile.stacks[samples.stack[row]!]!;
+    const names = Array.from(stack, (location) => {
+      const { type, lines } = profile.locations[location]!;
+      return type === 'kernel'
+        ? ''
+        : (lines[0] && profile.functions[lines[0].function]!.name) || '?';
+    });
+    found.push({ names: names.filter((name) => name !== ''), count: samples.count[row]! });
+  }
+  return found;
+}
+
+/** How many samples of a child have whole stacks; what others show is cut and not wrong. */
+function wholeStacks(profile: Profile, pid: number): number {
+  let whole = 0;
+  for (const { names, count } of stacks(profile, pid)) {
+    const shown = names.join(' < ');
+    assert.doesNotMatch(shown, /before/, `${pid} has what only its parent ran`);
+    if (shown.includes('[stack cut')) continue;
+    assert.match(shown, /(^|< )after < main( <|$)/, `${pid} is a child of a lost fork`);
+    whole += count;
+  }
+  return whole;
+}
+
+test('forks, execs and exits lost while nobody drains: right again within seconds', async () => {
+  const profiler = await LiveProfiler.start({
+    hz: 99,
+    scope: { pids: [], followChildren: true },
+    threads: false,
+    kernelStacks: false,
+    maxDepth: 64,
+    ringBytes: 128 << 10,
+    steady: true,
+  });
+  try {
+    program = spawn(buildProgram('late-forks'), ['3'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const { pid: parent } = program;
+    await until('the kernel side knows the program', () => entries(profiler).has(parent!));
+    // No turn of the event loop, no drain: rings fill, then the program forks and becomes another.
+    const storm = (forks: number) =>
+      spawnSync('sh', ['-c', `for i in $(seq ${forks}); do (:); done`], { stdio: 'inherit' });
+    storm(3000);
+    const copied = entries(profiler).get(parent!)!.layout;
+    program.stdin!.write('go\n');
+    storm(1500);
+    const { event_ring_full: lost } = profiler.capture.counters();
+    assert.ok(lost > 100, `${lost} records lost: the storm was too small`);
+    const [text] = (await once(program.stdout!, 'data')) as [Buffer];
+    const children = text.toString().trim().split('\n').map(Number);
+    assert.equal(children.length, 3);
+    // Nobody but the kernel side knew of them: their entries are copies of their parent's.
+    await until('the children are known on their own', () => {
+      const known = entries(profiler);
+      return children.every((pid) => (known.get(pid)?.layout ?? 0) > copied);
+    });
+    await until('no entry is of a process that is gone', () =>
+      [...entries(profiler)].every(([pid, { start }]) => {
+        const started = host.startTime(hostPid(pid));
+        return started !== undefined && start >= started && start < started + TICK_NS;
+      }),
+    );
+    const first = await profiler.flush();
+    const { eventsLost, problems } = first.tally;
+    assert.ok(eventsLost.event_ring_full! > 100, JSON.stringify(eventsLost));
+    assert.ok(problems.process_entries_repaired! > 0, JSON.stringify(problems));
+    for (const pid of children) wholeStacks(first, pid);
+    const whole = new Map<number, number>(children.map((pid) => [pid, 0]));
+    await until('each child has whole stacks with its own names', async () => {
+      const profile = await profiler.flush();
+      for (const pid of children) whole.set(pid, whole.get(pid)! + wholeStacks(profile, pid));
+      return [...whole.values()].every((count) => count >= 20);
+    });
+  } finally {
+    program?.kill('SIGKILL');
+    await profiler.stop();
+  }
+});
