@@ -288,7 +288,10 @@ export class Agent {
     const shown = new URL(address);
     const isHidden = shown.searchParams.has('token') && !this.#surroundings.stderr.isTTY;
     if (isHidden) shown.searchParams.delete('token');
-    const hint = isHidden && tokenFile !== undefined ? ' (flametap view --address prints it with its token)' : '';
+    const hint =
+      isHidden && tokenFile !== undefined
+        ? ' (flametap view --address prints it with its token)'
+        : '';
     this.#log.info(`sampling at ${this.#config.capture.hz} Hz; open ${shown}${hint}`);
     if (problem !== undefined)
       this.#log.warn(`${problem}; set ${TOKEN_VARIABLE} or viewer.token_file`);
