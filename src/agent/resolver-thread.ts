@@ -30,8 +30,8 @@ export class ResolverThread {
   /** It loads while the caller goes on. @param entry module of the thread */
   constructor(entry: URL, events: ThreadEvents, heapMib = HEAP_MIB) {
     this.#worker = new Worker(entry, {
-      // It closes descriptors that the addon has opened, which Node has not seen.
-      trackUnmanagedFds: false,
+      // Files that it had open are closed when it fails.
+      trackUnmanagedFds: true,
       // They are sent as messages.
       execArgv: ['--no-warnings'],
       // A small nursery costs nothing and saves 10 MiB.

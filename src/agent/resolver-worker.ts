@@ -72,12 +72,17 @@ const LOOK_INTERVAL_MS = 50;
  */
 const RELEASE_INTERVAL_MS = 30_000;
 
+const UNMANAGED = /^File descriptor \d+ (closed but not opened|opened) in unmanaged mode/;
+
 type Question = Extract<ToResolver, { type: 'resolve' }>;
 
 function run(port: MessagePort, setup: ResolverSetup): void {
   const send = (message: FromResolver, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
-  process.on('warning', ({ name, message }) => send({ type: 'warning', name, message }));
+  process.on('warning', ({ name, message }) => {
+    // Some descriptors were opened by the addon, which Node has not seen.
+    if (!UNMANAGED.test(message)) send({ type: 'warning', name, message });
+  });
   const priority = setup.maps && new ThreadPriority({ clock: () => performance.now(), cpu: cpuMs });
   const addon = loadAddon();
   const monotonicNow = machineClock();
