@@ -114,13 +114,22 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
     wrong.push(detached);
     const tables = sampler.mapDescriptor('ft_tables');
     const key = new Uint8Array(4);
+    const calls = new addon.BoundedCalls(1000);
     const good: [string, object, unknown[]][] = [
       ['mapUpdate', addon, [tables, key, new Uint8Array(8)]],
       ['mapDelete', addon, [sampler.mapDescriptor('ft_processes'), key]],
       ['mapEntries', addon, [sampler.mapDescriptor('ft_processes')]],
       ['arrayWrite', addon, [tables, 8, new Uint8Array(8)]],
-      ['readMemory', addon, [process.pid, 4096, new Uint8Array(8)]],
-      ['openInRoot', addon, [process.pid, '/nowhere']],
+      ['readMemory', calls, [process.pid, 4096, new Uint8Array(8)]],
+      ['open', calls, ['/nowhere']],
+      ['openInRoot', calls, [process.pid, '/nowhere']],
+      ['openBelow', calls, [0, '/nowhere']],
+      ['openDirectory', calls, ['/nowhere']],
+      ['reopen', calls, [0]],
+      ['state', calls, [0]],
+      ['read', calls, [calls.open(nativeFiles().object), new Uint8Array(8), 0]],
+      ['readPath', calls, ['/proc/self/maps', new Uint8Array(8), 0]],
+      ['isOver', calls, [1]],
       ['lockFile', addon, [2]],
       ['demangle', addon, ['_Z3foov']],
       ['watch', sampler, [0, 99]],

@@ -2,24 +2,24 @@
 // Wires the parts of the addon; nothing else.
 #include <napi.h>
 
+#include "bounded.h"
 #include "clocks.h"
 #include "files.h"
 #include "maps.h"
 #include "memory.h"
 #include "names.h"
-#include "process.h"
 #include "sampler.h"
 
 namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  flametap::BoundedCalls::Init(env, exports);
   flametap::Sampler::Init(env, exports);
   flametap::InitClocks(env, exports);
   flametap::InitFiles(env, exports);
   flametap::InitMaps(env, exports);
   flametap::InitMemory(env, exports);
   flametap::InitNames(env, exports);
-  flametap::InitProcess(env, exports);
   return exports;
 }
 

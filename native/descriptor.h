@@ -24,6 +24,7 @@ class Descriptor {
   }
   ~Descriptor() { Close(); }
   int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
   bool valid() const { return fd_ >= 0; }
   void Close() {
     if (fd_ >= 0) close(fd_);

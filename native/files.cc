@@ -2,9 +2,12 @@
 // What Node's own file functions lack.
 #include "files.h"
 
+#include <fcntl.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "arguments.h"
 #include "errors.h"
@@ -25,10 +28,21 @@ Napi::Value LockFile(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), result == 0);
 }
 
+// linkFile(fd, path): gives an unnamed file (O_TMPFILE) a name, which may not exist.
+Napi::Value LinkFile(const Napi::CallbackInfo& info) {
+  const std::string self = "/proc/self/fd/" + std::to_string(DescriptorNumber(info[0]));
+  const std::string path = Text(info[1], "path");
+  // Node's own link() does not follow links.
+  if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW))
+    throw SystemError(info.Env(), "link " + path, errno);
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void InitFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
+  exports.Set("linkFile", Napi::Function::New<LinkFile>(env, "linkFile"));
 }
 
 }  // namespace flametap

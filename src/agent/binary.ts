@@ -2,6 +2,7 @@
 
 import { insideRoot } from '../debuginfo/paths.ts';
 import { type CfiRules, cfiRules } from '../elf/eh-frame.ts';
+import { isFileFailure } from '../elf/failure.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { GoFunctions } from '../elf/go-functions.ts';
 import type { GoPages } from '../elf/go-pages.ts';
@@ -14,7 +15,7 @@ import { StartUpRules } from '../elf/start-up-rules.ts';
 import type { OpenedRoot } from '../process/host.ts';
 import type { Opened } from '../process/open-files.ts';
 import type { Process } from '../process/process.ts';
-import { type RootDirectories, reopenedRoots } from '../process/root-directories.ts';
+import type { RootDirectories } from '../process/root-directories.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { ElfSymbols } from '../symbolize/elf-symbols.ts';
@@ -26,7 +27,7 @@ import type { SymbolSource } from '../symbolize/source-line.ts';
 import { fileOffset, type TextOffset, type VirtualAddress } from '../units/units.ts';
 import { FileTables, type TextSource } from '../unwind/file-tables.ts';
 import { MergedRules } from '../unwind/merged-rules.ts';
-import { Rule } from '../unwind/rule.ts';
+import { type EncodedRule, Rule } from '../unwind/rule.ts';
 import type { RuleSource } from '../unwind/source.ts';
 import type { ExactStep } from '../unwind/stack-walk.ts';
 import type { TableStore } from '../unwind/table-store.ts';
@@ -41,6 +42,8 @@ const noRules: RuleSource = {
   problems: new Map(),
 };
 
+const nameless: SymbolizedAddress = { type: 'native', lines: [] };
+
 /** Roots that a binary's debug files are looked for in: containers of one image have the same. */
 const MAX_ROOTS = 4;
 /** After that long it is looked again for what was not there: somebody may have installed it. */
@@ -54,17 +57,19 @@ export interface SharedByBinaries {
   /** For the code of one region, at least MAX_TEXT_READ bytes. */
   readonly text: Uint8Array;
   readonly roots: RootDirectories;
+  /** Told once of a binary that cannot be read any more. */
+  readonly failed: (binary: Binary) => void;
   /** Whether the debug-info thread is worth asking for a file's addresses. */
   readonly mayHaveDebugInfo: (image: ElfImage, path: string, roots: readonly number[]) => boolean;
 }
 
 export class Binary {
   readonly opened: Opened;
-  readonly tables: FileTables;
   /** Whether it was built by Go. */
   readonly isGo: boolean;
   /** By which the kernel finds a thread's goroutine. */
   readonly goThread: GoThreadLayout | undefined;
+  readonly #tables: FileTables;
   readonly #htlHash: string;
   readonly #cfi: CfiRules | undefined;
   readonly #functions: GoFunctions | undefined;
@@ -76,6 +81,9 @@ export class Binary {
   /** Before that it is not looked for debug information. */
   #lookAt = 0;
   #hasLooked = false;
+  /** Why it cannot be used, when it is not the file's fault alone. */
+  #broken: string | undefined;
+  #isTold = false;
   #symbols: FileSymbols | undefined;
 
   /** @param clock milliseconds that never go back */
@@ -91,14 +99,29 @@ export class Binary {
     this.isGo = this.#functions !== undefined;
     this.goThread = this.#goThreadLayout();
     const sources: RuleSource[] = [];
-    const startUp = StartUpRules.of(image);
+    const startUp = this.#guarded(() => StartUpRules.of(image));
     if (startUp) sources.push(startUp);
     if (this.#functions) sources.push(new GoRules(this.#functions));
     const rules = sources.reduceRight<RuleSource>(
       (rest, source) => new MergedRules(source, rest),
       this.#cfi ?? noRules,
     );
-    this.tables = new FileTables(textSource(image, source, rules, shared.text), shared.store);
+    this.#tables = new FileTables(textSource(image, source, rules, shared.text), shared.store);
+  }
+
+  /** Why it cannot be used any more: the file was written to, or cannot be read, or its parser failed. */
+  get failure(): string | undefined {
+    return this.opened.source.failure?.reason ?? this.#broken;
+  }
+
+  /** Of its tables in the kernel; undefined when that has no room for them. */
+  get index(): number | undefined {
+    return this.#tables.index;
+  }
+
+  /** The rule at an offset, see FileTables. When it fails nothing counts any more that was said before. */
+  rule(offset: TextOffset, exact: boolean): EncodedRule {
+    return this.#guarded(() => this.#tables.rule(offset, exact)) ?? Rule.None;
   }
 
   /** Why names or rules of this file are missing, counted. */
@@ -116,7 +139,7 @@ export class Binary {
     const now = this.#clock();
     if (this.#debugInfo || now < this.#lookAt) return this.#debugInfo;
     this.#lookAt = now + LOOK_AGAIN_MS;
-    this.#debugInfo = this.#findDebugInfo();
+    this.#debugInfo = this.#guarded(() => this.#findDebugInfo());
     this.#hasLooked = true;
     return this.#debugInfo;
   }
@@ -137,12 +160,15 @@ export class Binary {
   }
 
   symbol(address: VirtualAddress): SymbolizedAddress {
-    return this.#names().lookup(address, this.debugInfo?.take(address));
+    return (
+      this.#guarded(() => this.#names().lookup(address, this.debugInfo?.take(address))) ?? nameless
+    );
   }
 
   /** Whether the file itself says all there is to say of an address. */
   isKnownBest(address: VirtualAddress): boolean {
-    return this.#functions !== undefined && this.#names().lookup(address).type === 'go';
+    if (this.#functions === undefined) return false;
+    return this.#guarded(() => this.#names().lookup(address).type === 'go') ?? false;
   }
 
   /** One exact step by call frame information. */
@@ -151,6 +177,14 @@ export class Binary {
     registers: Float64Array,
     read: (address: number) => number | undefined,
   ): ExactStep => {
+    return this.#guarded(() => this.#exactStep(offset, registers, read)) ?? 'failed';
+  };
+
+  #exactStep(
+    offset: TextOffset,
+    registers: Float64Array,
+    read: (address: number) => number | undefined,
+  ): ExactStep {
     if (!this.#cfi) return 'failed';
     const before = BigUint64Array.from(registers, (value) => BigInt(Math.trunc(value)));
     const step = this.#cfi.step(offset, before, (address) => {
@@ -165,7 +199,7 @@ export class Binary {
       registers[i] = Number(value);
     });
     return step.isExact ? 'interrupted' : 'called';
-  };
+  }
 
   /** As profiles show it: the same for all processes. */
   mapping(): Mapping {
@@ -186,7 +220,7 @@ export class Binary {
   }
 
   close(): void {
-    this.tables.close();
+    this.#tables.close();
     for (const root of this.#roots.splice(0)) this.#shared.roots.release(root);
     const { source } = this.opened;
     if (source instanceof FileSource) source.close();
@@ -203,7 +237,7 @@ export class Binary {
     if (this.#functions) sources.push(new GoSymbols(this.#functions));
     const own = this.#guarded(() => ElfSymbols.read(image, this.#shared.demangle));
     if (own) sources.push(own);
-    const stubs = PltSymbols.of(image, this.#shared.demangle);
+    const stubs = this.#guarded(() => PltSymbols.of(image, this.#shared.demangle));
     if (stubs) sources.push(stubs);
     if (this.#cfi) sources.push(new FunctionBounds(this.#cfi, image.textBase, path));
     return sources;
@@ -221,8 +255,9 @@ export class Binary {
       get path() {
         return pathInside();
       },
-      roots: () => reopenedRoots(this.#roots),
+      roots: () => this.#shared.roots.reopened(this.#roots),
       open: () => source.reopen(),
+      giveBack: (descriptors) => this.#shared.roots.giveBack(descriptors),
     };
     return new DebugInfoFile(origin, this.#hasLooked, this.#clock);
   }
@@ -238,13 +273,21 @@ export class Binary {
     return undefined;
   }
 
+  /** Whatever goes wrong with a file is that file's loss: undefined then, and counted. */
   #guarded<Result>(work: () => Result): Result | undefined {
     try {
-      return work();
+      return this.failure === undefined ? work() : undefined;
     } catch (cause) {
-      if (!(cause instanceof ParseError)) throw cause;
-      this.#problem(cause.reason);
+      const isRefused = cause instanceof ParseError;
+      // No memory for what it claims, or a mistake of ours.
+      if (!isRefused) this.#broken = 'parser_failed';
+      if (isRefused && !isFileFailure(cause)) this.#problem(cause.reason);
       return undefined;
+    } finally {
+      if (this.failure !== undefined && !this.#isTold) {
+        this.#isTold = true;
+        this.#shared.failed(this);
+      }
     }
   }
 

@@ -22,7 +22,11 @@ function clientOf(limits: Partial<DebugInfoLimits> = {}): DebugInfoClient {
 /** A file that the stub treats as `behaviour` says, with addresses that occurred. */
 function fileOf(behaviour: string, ...addresses: number[]): DebugInfoFile {
   const open = () => openSync(THIS_FILE, 'r');
-  const file = new DebugInfoFile({ id: nextId++, path: behaviour, roots: () => [], open });
+  const giveBack = (descriptors: readonly number[]) => {
+    for (const fd of descriptors) closeSync(fd);
+  };
+  const origin = { id: nextId++, path: behaviour, roots: () => [], open, giveBack };
+  const file = new DebugInfoFile(origin);
   for (const each of addresses) file.occurred(address(each), false);
   return file;
 }
@@ -154,6 +158,7 @@ test('A file that was closed meanwhile is given up, the next one served', async 
     open() {
       throw new Error('closed');
     },
+    giveBack() {},
   });
   closed.occurred(address(1), false);
   const good = fileOf('answers', 1);

@@ -5,11 +5,11 @@
  * more than it may; then that file alone is asked again, later, shorter and
  * without the source that was at fault.
  */
-import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { CpuDebt } from './cpu-debt.ts';
 import type { DebugInfoFile } from './debug-info-file.ts';
 import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
+import { endThread } from './end-thread.ts';
 
 export interface DebugInfoLimits {
   /** Time for one request of a file; half of it after each time that the thread was lost over the file. */
@@ -380,9 +380,9 @@ export class DebugInfoClient {
     this.#next();
   }
 
-  #release({ cpuBefore, debt, fd, roots }: Current): void {
+  #release({ cpuBefore, debt, fd, roots, file }: Current): void {
     debt.owe(cpuMs() - cpuBefore);
-    for (const each of [fd, ...roots]) closeSync(each);
+    file.origin.giveBack([fd, ...roots]);
     this.#current = undefined;
   }
 
@@ -412,7 +412,7 @@ export class DebugInfoClient {
     const worker = this.#worker;
     this.#worker = undefined;
     // In a long native call it ends later; meanwhile another one serves.
-    if (worker) void worker.terminate();
+    if (worker) void endThread(worker);
     this.#downloads = 0;
     for (const file of [...this.#pending]) this.#noLongerPending(file);
   }

@@ -11,7 +11,7 @@ const MAX_SETBACKS = 4;
 /** After that long a file that had nothing is asked again: servers come back, packages are installed. */
 const ASK_AGAIN_MS = 300_000;
 
-/** How the file can be read; descriptors belong to whoever asks for them. */
+/** How the file can be read; whoever asks for descriptors gives them back. */
 export interface DebugInfoOrigin {
   /** Unique in this run of the agent. */
   readonly id: number;
@@ -21,6 +21,8 @@ export interface DebugInfoOrigin {
   roots(): number[];
   /** A new descriptor. @throws ParseError when the file was closed. */
   open(): number;
+  /** What open() and roots() have given. */
+  giveBack(descriptors: readonly number[]): void;
 }
 
 export class DebugInfoFile {

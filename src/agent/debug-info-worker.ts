@@ -1,5 +1,4 @@
 /** Entry of the debug-info thread: wires the names of files to its messages. */
-import { closeSync, constants, openSync } from 'node:fs';
 import { setPriority, constants as systemConstants } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../capture/addon.ts';
@@ -40,7 +39,6 @@ const noDownloads: Downloads = {
 function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
   const addon = loadAddon();
   const host = new LiveHost(addon);
-  const openBelow = (root: number, path: string) => tracked(host.openBelow(root, path));
   const demangle = cachingDemangler((name) => addon.demangle(name) ?? '');
   /** Least recently asked first. */
   const opened = new Map<number, DebugInfoNames>();
@@ -91,7 +89,7 @@ function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
       // Split files are opened only when their units occur.
       rootsOf.get(names)!.roots = message.roots;
     } else {
-      const roots = new FileRoots(openBelow, message.roots);
+      const roots = new FileRoots(host, message.roots);
       const watch = {
         skipped: new Set(message.skipped),
         trusted: new Set(message.trusted),
@@ -157,15 +155,6 @@ function cacheOf(symbols: SymbolSources | undefined, linkFile: LinkFile): DebugC
   if (!symbols) return new DebugCache(defaultCacheFolder(), linkFile);
   const limits = { ...CACHE_LIMITS, bytes: symbols.maxCacheBytes };
   return new DebugCache(symbols.cacheDir || defaultCacheFolder(), linkFile, limits);
-}
-
-/** What the addon has opened would stay open when this thread is killed: Node does not know of it. */
-function tracked(fd: number): number {
-  try {
-    return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function nothing({ id, addresses }: Lookup, reason: string): DebugInfoAnswer {

@@ -1,5 +1,5 @@
 /** Files that a process writes while they are read: perf maps and jitdumps. */
-import { readSync } from 'node:fs';
+import { directAccess, type FileAccess } from '../elf/file-access.ts';
 import type { CodePages } from '../symbolize/code-pages.ts';
 import { JIT_CODE_LIMITS } from '../symbolize/jit-code.ts';
 import { JitDump } from '../symbolize/jit-dump.ts';
@@ -32,17 +32,28 @@ export interface CodeScan {
 
 /** Tells whether a file still has, before a position, what it had. */
 class LastBytes {
+  readonly #files: FileAccess;
   #bytes = new Uint8Array();
 
+  constructor(files: FileAccess) {
+    this.#files = files;
+  }
+
   note(fd: number, position: number): void {
-    this.#bytes = before(fd, position);
+    this.#bytes = this.#before(fd, position);
   }
 
   /** Java's `jcmd Compiler.perfmap` empties the file and writes all of it again. */
   isThere(fd: number, position: number, size: number): boolean {
     if (size < position) return false;
-    const now = before(fd, position);
+    const now = this.#before(fd, position);
     return now.length === this.#bytes.length && this.#bytes.every((b, i) => b === now[i]);
+  }
+
+  #before(fd: number, position: number): Uint8Array<ArrayBuffer> {
+    const length = Math.min(position, REMEMBERED);
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, this.#files.read(fd, bytes, position - length));
   }
 }
 
@@ -51,12 +62,15 @@ export class PerfMapScan implements CodeScan {
   readonly sources: ReadonlySet<number> = new Set();
   readonly #chunk: Uint8Array;
   readonly #map: PerfMap;
-  readonly #last = new LastBytes();
+  readonly #files: FileAccess;
+  readonly #last: LastBytes;
   #position = 0;
 
-  /** @param chunk Shared between files. */
-  constructor(pages: CodePages, chunk: Uint8Array) {
+  /** @param chunk Shared between files. @param files by which they are opened */
+  constructor(pages: CodePages, chunk: Uint8Array, files = directAccess) {
     this.pages = pages;
+    this.#files = files;
+    this.#last = new LastBytes(files);
     this.#chunk = chunk;
     this.#map = new PerfMap(JIT_CODE_LIMITS, pages);
   }
@@ -73,7 +87,7 @@ export class PerfMapScan implements CodeScan {
     const begun = this.#position;
     while (this.#position < size && !isSpent()) {
       const length = Math.min(this.#chunk.length, size - this.#position);
-      const count = readSync(fd, this.#chunk, 0, length, this.#position);
+      const count = this.#files.read(fd, this.#chunk.subarray(0, length), this.#position);
       if (count === 0) break;
       this.#map.append(this.#chunk.subarray(0, count));
       this.#position += count;
@@ -95,13 +109,16 @@ export class JitDumpScan implements CodeScan {
   readonly pages: CodePages;
   readonly #chunk: Uint8Array;
   readonly #dump: JitDump;
-  readonly #last = new LastBytes();
+  readonly #files: FileAccess;
+  readonly #last: LastBytes;
   /** Where `#chunk` was read from; only true during one readOn(), as it is shared. */
   #chunkStart = 0;
   #chunkLength = 0;
 
-  constructor(pages: CodePages, chunk: Uint8Array) {
+  constructor(pages: CodePages, chunk: Uint8Array, files = directAccess) {
     this.pages = pages;
+    this.#files = files;
+    this.#last = new LastBytes(files);
     this.#chunk = chunk;
     this.#dump = new JitDump(JIT_CODE_LIMITS, pages);
   }
@@ -141,11 +158,11 @@ export class JitDumpScan implements CodeScan {
     if (at >= 0 && at + length <= this.#chunkLength) return this.#chunk.subarray(at, at + length);
     if (length > this.#chunk.length) {
       const bytes = new Uint8Array(length);
-      if (readSync(fd, bytes, 0, length, position) !== length) throw shrunk();
+      if (this.#files.read(fd, bytes, position) !== length) throw shrunk();
       return bytes;
     }
     this.#chunkStart = position;
-    this.#chunkLength = readSync(fd, this.#chunk, 0, this.#chunk.length, position);
+    this.#chunkLength = this.#files.read(fd, this.#chunk, position);
     if (this.#chunkLength < length) throw shrunk();
     return this.#chunk.subarray(0, length);
   }
@@ -155,9 +172,3 @@ export class JitDumpScan implements CodeScan {
 export const newChunk = (): Uint8Array => Buffer.allocUnsafeSlow(CHUNK);
 
 const shrunk = (): Error => new Error('the file became shorter while it was read');
-
-function before(fd: number, position: number): Uint8Array<ArrayBuffer> {
-  const length = Math.min(position, REMEMBERED);
-  const bytes = new Uint8Array(length);
-  return bytes.subarray(0, readSync(fd, bytes, 0, length, position - length));
-}

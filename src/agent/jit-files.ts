@@ -1,5 +1,7 @@
 /** Finds and opens what a run time writes about its code, and nothing else. */
-import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
+import { constants, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { FileState } from '../elf/file-access.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { type Process, startsAt } from '../process/process.ts';
 
@@ -18,7 +20,7 @@ export function openDump(host: ProcessHost, process: Process): OpenCodeFile | un
   const mapped = mappings.find(({ raw }) => DUMP_FILE.test(raw.path));
   if (!mapped) return undefined;
   try {
-    return opened(host.openMapped(identity.pid, mapped.raw));
+    return opened(host, host.openMapped(identity.pid, mapped.raw));
   } catch {
     return undefined;
   }
@@ -35,14 +37,25 @@ export function openMap(
 ): OpenCodeFile | 'foreign' | undefined {
   const fd = mapDescriptor(host, process);
   if (fd === undefined) return undefined;
-  const stats = fstatSync(fd);
-  if (isOwn(stats, userIds ?? [ownUserId()])) return opened(fd);
-  closeSync(fd);
+  try {
+    if (isOwn(host.files.state(fd), userIds ?? [ownUserId()])) return opened(host, fd);
+  } catch {
+    host.files.close(fd);
+    return undefined;
+  }
+  host.files.close(fd);
   return 'foreign';
 }
 
 /** Whether the file still has a name: another one could have taken it. */
-export const isNamed = ({ fd }: OpenCodeFile): boolean => fstatSync(fd).nlink > 0;
+export function isNamed(host: ProcessHost, { fd }: OpenCodeFile): boolean {
+  try {
+    return host.files.state(fd).names > 0;
+  } catch {
+    // Its file system does not answer: nor would it for another one.
+    return true;
+  }
+}
 
 function mapDescriptor(host: ProcessHost, { identity }: Process): number | undefined {
   const { pid } = identity;
@@ -50,12 +63,12 @@ function mapDescriptor(host: ProcessHost, { identity }: Process): number | undef
     const fd = host.openInRoot(pid, `/tmp/perf-${host.innermostPid(pid)}.map`);
     if (startsAt(identity, host.startTime(pid))) return fd;
     // Of another process that has the pid now.
-    closeSync(fd);
+    host.files.close(fd);
     return undefined;
   } catch {
     // Most JIT processes write none; looked for again at the next flush. Of one
     // that has ended the file may still be there, if it lived on the host.
-    return host.startTime(pid) === undefined ? openLeftover(pid) : undefined;
+    return host.startTime(pid) === undefined ? openLeftover(host, pid) : undefined;
   }
 }
 
@@ -63,25 +76,24 @@ function mapDescriptor(host: ProcessHost, { identity }: Process): number | undef
  * A link may lead to a file that only root can read, and a mount in a user namespace too: of
  * root's own files only those that everybody may read are nobody's secret.
  */
-function isOwn({ uid, mode }: Stats, userIds: readonly number[]): boolean {
-  return userIds.includes(uid) || (uid === 0 && (mode & constants.S_IROTH) !== 0);
+function isOwn({ owner, mode }: FileState, userIds: readonly number[]): boolean {
+  return userIds.includes(owner) || (owner === 0 && (mode & constants.S_IROTH) !== 0);
 }
 
 const ownUserId = (): number => process.geteuid?.() ?? 0;
 
-function opened(fd: number): OpenCodeFile {
-  // 64 bits each: in a double two files could look like one.
-  const { dev, ino } = fstatSync(fd, { bigint: true });
-  return { fd, identity: `${dev}:${ino}` };
+function opened(host: ProcessHost, fd: number): OpenCodeFile {
+  const { device, inode } = host.files.state(fd);
+  return { fd, identity: `${device}:${inode}` };
 }
 
-function openLeftover(pid: number): number | undefined {
+function openLeftover(host: ProcessHost, pid: number): number | undefined {
+  const name = `perf-${pid}.map`;
   try {
+    const fd = host.openOnHost(`/tmp/${name}`);
     // A link could point anywhere: /tmp is writable for all.
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    const fd = openSync(`/tmp/perf-${pid}.map`, flags);
-    if (fstatSync(fd).isFile()) return fd;
-    closeSync(fd);
+    if (basename(readlinkSync(`/proc/self/fd/${fd}`)) === name) return fd;
+    host.files.close(fd);
   } catch {
     // None was written.
   }

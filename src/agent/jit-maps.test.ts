@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { directAccess } from '../elf/file-access.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { parseMaps } from '../process/maps.ts';
 import type { Process } from '../process/process.ts';
@@ -59,6 +60,8 @@ async function stop(): Promise<void> {
 
 /** As much of the machine as is asked for here. */
 const host = {
+  files: directAccess,
+  openOnHost: (path) => openSync(path, 'r'),
   openMapped: (_pid, { path }) => openSync(path, 'r'),
   openInRoot: (_pid, path) => openSync(path, 'r'),
   innermostPid: (pid) => namespacePid(pid),
@@ -136,6 +139,8 @@ class Maps {
 
   constructor() {
     this.host = {
+      files: directAccess,
+      openOnHost: (path: string) => openSync(path, 'r'),
       openInRoot: (pid: number) => {
         if (this.isGone) throw new Error('gone');
         const fd = openSync(this.file(pid), 'r');

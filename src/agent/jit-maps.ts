@@ -2,7 +2,7 @@
  * What run times write about the code that they generate, read on as it grows:
  * `jit-PID.dump` where the process maps one, else `/tmp/perf-PID.map`.
  */
-import { closeSync, fstatSync } from 'node:fs';
+import type { FileAccess } from '../elf/file-access.ts';
 import type { ProcessHost } from '../process/host.ts';
 import type { Process } from '../process/process.ts';
 import { pageOf } from '../symbolize/code-pages.ts';
@@ -144,7 +144,7 @@ export class JitMaps {
     open: () => OpenCodeFile | 'foreign' | undefined,
   ): void {
     const file = followed[which];
-    if (file?.open && isNamed(file.open)) return;
+    if (file?.open && isNamed(this.#host, file.open)) return;
     const found = open();
     if (found === 'foreign') {
       this.#count('perf_map_of_another_user');
@@ -154,7 +154,7 @@ export class JitMaps {
     this.#open++;
     if (!file) {
       followed[which] = {
-        code: newCode(which, this.#chunk),
+        code: newCode(which, this.#chunk, this.#host.files),
         open: found,
         identity: found.identity,
       };
@@ -173,7 +173,7 @@ export class JitMaps {
       return;
     }
     try {
-      code.readOn(open.fd, fstatSync(open.fd).size, this.#flush, time);
+      code.readOn(open.fd, this.#host.files.state(open.fd).size, this.#flush, time);
     } catch {
       // It became shorter meanwhile, or its file system is in trouble.
       code.restart();
@@ -217,7 +217,7 @@ export class JitMaps {
 
   #close(file: CodeFile | undefined): void {
     if (!file?.open) return;
-    closeSync(file.open.fd);
+    this.#host.files.close(file.open.fd);
     file.open = undefined;
     this.#open--;
   }
@@ -227,9 +227,9 @@ export class JitMaps {
   }
 }
 
-function newCode(which: 'map' | 'dump', chunk: Uint8Array): GeneratedCode {
+function newCode(which: 'map' | 'dump', chunk: Uint8Array, files: FileAccess): GeneratedCode {
   const Scan = which === 'map' ? PerfMapScan : JitDumpScan;
-  return new GeneratedCode((pages) => new Scan(pages, chunk));
+  return new GeneratedCode((pages) => new Scan(pages, chunk, files));
 }
 
 function addProblems(target: Map<string, number>, { map, dump }: Followed): void {

@@ -93,6 +93,7 @@ export type ToResolver =
       /** What was sent before will be resolved next: what later samples may need stays until then. */
       readonly isTake: boolean;
     }
+  | { readonly type: 'ping' }
   /** Somebody wants to go: from now on nothing is waited for any longer. */
   | { readonly type: 'hurry' }
   | { readonly type: 'stop' };
@@ -128,6 +129,7 @@ export interface Waiting {
 
 export type FromResolver =
   | { readonly type: 'ready' }
+  | { readonly type: 'pong' }
   /** All files are closed: the thread can be ended. */
   | { readonly type: 'stopped' }
   /** One for each batch, in their order. */

@@ -67,7 +67,7 @@ export class ProcessPublisher {
       const binary = what.opened && this.#binaries.get(what.opened.id);
       if (!binary) return { start, end, bias: start, file: UNOPENED_FILE, kind: MappingKind.File };
       const bias = binary.bias(start, mapped.raw.offset);
-      const file = binary.tables.index;
+      const file = binary.index;
       if (bias === undefined || file === undefined) {
         return { start, end, bias: 0, file: 0, kind: MappingKind.Unreadable };
       }

@@ -139,3 +139,21 @@ test('what finds no room is dropped, counted, and told with the next batch', asy
   assert.ok(!client.batch(new Uint8Array(64), Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0), 3));
   assert.deepEqual(lost, { resolver_behind: 1 });
 });
+
+test('a thread that does not answer is given up, and what was asked is asked of the next one', async (context) => {
+  const { client, lost, told, send } = await started(context, { pingMs: 100 });
+  send(STUB.hang);
+  const { processes } = await client.resolve(QUERIES, INSTANCES);
+  assert.equal(processes[0]?.name, 'stub');
+  assert.match(told.join(), /has not answered/);
+  assert.deepEqual(lost, { resolver_restarted: 1 });
+});
+
+test('at the end nothing is asked twice of a thread that does not answer', async (context) => {
+  const { client, told, send } = await started(context, { pingMs: 100 });
+  client.hurry();
+  send(STUB.hang);
+  const { processes } = await client.resolve(QUERIES, INSTANCES);
+  assert.deepEqual(processes, [undefined]);
+  assert.equal(told.length, 1);
+});

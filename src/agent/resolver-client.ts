@@ -60,6 +60,8 @@ export interface ResolverClientOptions {
   readonly limits?: BacklogLimits;
   /** JavaScript heap of the thread. */
   readonly heapMib?: number;
+  /** How often it is asked whether it is still there. */
+  readonly pingMs?: number;
 }
 
 /** A flush waits for a thread that starts again, but no longer than this. */
@@ -111,13 +113,16 @@ export class ResolverClient {
   #failure: Error | undefined;
   #isClosed = false;
   readonly #heapMib: number | undefined;
+  readonly #pingMs: number | undefined;
 
   /** Starts the thread; it loads while the caller goes on. */
-  constructor(events: ResolverEvents, { entry, limits, heapMib }: ResolverClientOptions = {}) {
+  constructor(events: ResolverEvents, options: ResolverClientOptions = {}) {
+    const { entry, limits, heapMib, pingMs } = options;
     this.#events = events;
     this.#entry = entry ?? resolverEntry();
     this.#backlog = new Backlog(limits);
     this.#heapMib = heapMib;
+    this.#pingMs = pingMs;
     this.#thread = this.#load();
   }
 
@@ -223,7 +228,7 @@ export class ResolverClient {
       onMessage: (message) => this.#receive(message),
       onEnd: (cause) => this.#ended(cause),
     };
-    return new ResolverThread(this.#entry, events, this.#heapMib);
+    return new ResolverThread(this.#entry, events, this.#heapMib, this.#pingMs);
   }
 
   #receive(message: Parameters<ThreadEvents['onMessage']>[0]): void {
@@ -316,7 +321,9 @@ export class ResolverClient {
     this.#startsAt = performance.now() + pauseMs;
     this.#events.onRestart(cause, pauseMs);
     for (const [id, { message, attempts, answer }] of this.#questions) {
-      const mayAskAgain = message.type === 'resolve' && attempts < MAX_ATTEMPTS;
+      // Whoever wants to go does not wait for the same again.
+      const isWorthIt = attempts < MAX_ATTEMPTS && !this.#isHurried;
+      const mayAskAgain = message.type === 'resolve' && isWorthIt;
       if (mayAskAgain && this.#startsSoon()) continue;
       this.#questions.delete(id);
       answer(undefined);

@@ -3,7 +3,7 @@ import { type MessagePort, parentPort } from 'node:worker_threads';
 import type { FromResolver, ResolverStats, ToResolver } from './messages.ts';
 
 /** What a batch can ask for. */
-export const STUB = { answer: 0, keep: 1, crash: 2, exhaust: 3, exit: 4 } as const;
+export const STUB = { answer: 0, keep: 1, crash: 2, exhaust: 3, exit: 4, hang: 5 } as const;
 /** An address that it crashes at. */
 export const CRASHING = 0xdead;
 
@@ -34,6 +34,9 @@ function serve(port: MessagePort): void {
             for (;;) kept.push(new Array(1 << 16).fill({}));
           case STUB.exit:
             process.exit(3);
+            break;
+          case STUB.hang:
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
         }
         send({
           type: 'done',
@@ -41,6 +44,9 @@ function serve(port: MessagePort): void {
           samples: message.records.length > 0 ? 1 : 0,
           cpuMs: 0,
         });
+        return;
+      case 'ping':
+        send({ type: 'pong' });
         return;
       case 'sync':
         send({ type: 'synced', id: message.id, stats: stats() });

@@ -1,5 +1,6 @@
 /** One life of the resolver's thread. */
 import { Worker } from 'node:worker_threads';
+import { endThread } from './end-thread.ts';
 import type { FromResolver, ResolverSetup, ToResolver } from './messages.ts';
 
 /** JavaScript heap of the thread; names and rows of tables are typed arrays outside of it. */
@@ -8,6 +9,11 @@ const HEAP_MIB = 256;
 /** Longer than a file of usual size takes to be read. */
 const STOP_MS = 1_000;
 
+/** Between two pings. */
+const PING_MS = 1_000;
+/** More than a flush takes that names all of a machine's code for the first time, on a busy one. */
+const MAX_UNANSWERED = 15;
+
 /** The bundle has the thread's entry beside it, the sources in this folder. */
 export function resolverEntry(): URL {
   const bundled = !import.meta.url.endsWith('.ts');
@@ -15,20 +21,27 @@ export function resolverEntry(): URL {
 }
 
 export interface ThreadEvents {
-  onMessage(message: Exclude<FromResolver, { type: 'ready' | 'stopped' }>): void;
+  onMessage(message: Exclude<FromResolver, { type: 'ready' | 'stopped' | 'pong' }>): void;
   /** It is gone; whatever it had said before has been heard. Not called after close(). */
   onEnd(cause: Error): void;
 }
 
 export class ResolverThread {
   readonly #worker: Worker;
+  readonly #events: ThreadEvents;
+  readonly #pingMs: number;
   readonly #ready = Promise.withResolvers<void>();
   readonly #stopped = Promise.withResolvers<void>();
   #isStarted = false;
   #isClosing = false;
+  #watch: NodeJS.Timeout | undefined;
+  /** Pings in a row. */
+  #unanswered = 0;
 
   /** It loads while the caller goes on. @param entry module of the thread */
-  constructor(entry: URL, events: ThreadEvents, heapMib = HEAP_MIB) {
+  constructor(entry: URL, events: ThreadEvents, heapMib = HEAP_MIB, pingMs = PING_MS) {
+    this.#pingMs = pingMs;
+    this.#events = events;
     this.#worker = new Worker(entry, {
       // Files that it had open are closed when it fails.
       trackUnmanagedFds: true,
@@ -39,7 +52,8 @@ export class ResolverThread {
     });
     let cause: unknown;
     this.#worker.on('message', (message: FromResolver) => {
-      if (message.type === 'ready') this.#ready.resolve();
+      if (message.type === 'pong') this.#unanswered = 0;
+      else if (message.type === 'ready') this.#isReady();
       else if (message.type === 'stopped') this.#stopped.resolve();
       else events.onMessage(message);
     });
@@ -48,8 +62,9 @@ export class ResolverThread {
     });
     // Not at the error: messages that were sent before it may come after it.
     this.#worker.on('exit', (code) => {
+      clearInterval(this.#watch);
       cause ??= new Error(`it has ended with exit code ${code}`);
-      const error = new Error('the thread that names addresses has failed', { cause });
+      const error = failure(cause);
       this.#ready.reject(error);
       this.#stopped.resolve();
       if (!this.#isClosing) events.onEnd(error);
@@ -62,6 +77,28 @@ export class ResolverThread {
     this.#isStarted = true;
     this.post({ type: 'start', setup });
     return this.#ready.promise;
+  }
+
+  #isReady(): void {
+    this.#ready.resolve();
+    // By their number, not by the time: this process may itself be stopped for a while.
+    this.#watch = setInterval(() => this.#ping(), this.#pingMs);
+    this.#watch.unref();
+  }
+
+  #ping(): void {
+    if (this.#unanswered < MAX_UNANSWERED) {
+      this.#unanswered++;
+      this.post({ type: 'ping' });
+      return;
+    }
+    clearInterval(this.#watch);
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    void endThread(this.#worker);
+    const error = failure(new Error(`it has not answered ${MAX_UNANSWERED} times`));
+    this.#ready.reject(error);
+    this.#events.onEnd(error);
   }
 
   post(message: ToResolver, transfer: ArrayBuffer[] = []): void {
@@ -80,6 +117,10 @@ export class ResolverThread {
       await Promise.race([this.#stopped.promise, late]);
       clearTimeout(timer);
     }
-    await this.#worker.terminate();
+    clearInterval(this.#watch);
+    await endThread(this.#worker);
   }
 }
+
+const failure = (cause: unknown): Error =>
+  new Error('the thread that names addresses has failed', { cause });

@@ -109,6 +109,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
     maxDepth: setup.maxDepth,
+    isSteady: setup.isSteady,
     monotonicNow,
     cpuTime: threadCpu,
     hasServers: setup.symbols
@@ -180,6 +181,9 @@ function run(port: MessagePort, setup: ResolverSetup): void {
       }
       case 'resolve':
         turn = turn.then(() => resolve(message));
+        break;
+      case 'ping':
+        send({ type: 'pong' });
         break;
       case 'hurry':
         wait.hurry();

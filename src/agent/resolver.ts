@@ -5,19 +5,19 @@
 import {
   GO_STATES,
   GoCopy,
-  Header,
   MAX_USER_FRAMES,
   REGISTER_COUNT,
   Sample,
   StackCopy as StackField,
 } from '../capture/record.ts';
-import { readWord } from '../capture/word.ts';
 import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { GoPages } from '../elf/go-pages.ts';
+import type { Executable } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
+import type { RawMapping } from '../process/maps.ts';
 import { OpenFiles } from '../process/open-files.ts';
 import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
 import { RootDirectories } from '../process/root-directories.ts';
@@ -27,18 +27,28 @@ import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '.
 import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
 import { copiedGoroutine, type Goroutine } from '../unwind/goroutine-copy.ts';
 import { KernelProcesses } from '../unwind/kernel-processes.ts';
-import { type MapWriter, nowhere, type TableMaps } from '../unwind/map-writer.ts';
-import { type CodePlace, type StackCopy, StackWalker, type Walked } from '../unwind/stack-walk.ts';
+import { type MapWriter, nowhere, nowhereMaps, type TableMaps } from '../unwind/map-writer.ts';
+import {
+  anonymousPlace,
+  type CodePlace,
+  type StackCopy,
+  StackWalker,
+  unreadablePlace,
+  type Walked,
+} from '../unwind/stack-walk.ts';
 import { TableStore } from '../unwind/table-store.ts';
 import { type BatchEvent, readBatch } from './batch.ts';
 import { Binary, type SharedByBinaries } from './binary.ts';
+import { AGENT_FILE_BUDGET, FILE_BUDGET, FileBudget } from './file-budget.ts';
 import { GoLayouts } from './go-layouts.ts';
 import { LossRepair } from './loss-repair.ts';
 import type { BatchNews, ResolverStats } from './messages.ts';
+import { addProblems } from './problem-counts.ts';
 import { ProcessCarriers } from './process-carriers.ts';
 import { ProcessCosts } from './process-costs.ts';
 import { isGeneratedCode, ProcessPublisher } from './process-publisher.ts';
 import { RecordWriter, type WrittenSamples } from './record-writer.ts';
+import { stackAt, stackCopy } from './stack-copy.ts';
 
 export interface ResolverOptions {
   readonly host: ProcessHost;
@@ -47,6 +57,8 @@ export interface ResolverOptions {
   /** Undefined in replay. */
   readonly kernel: { readonly maps: TableMaps; readonly writer: MapWriter } | undefined;
   readonly maxDepth: number;
+  /** It runs for long: what is met all the time must not cost much. */
+  readonly isSteady?: boolean;
   /** Debug information may be downloaded. */
   readonly hasServers: boolean;
   /** CLOCK_MONOTONIC in nanoseconds, as records carry it. */
@@ -56,18 +68,6 @@ export interface ResolverOptions {
   /** Milliseconds that never go back. */
   readonly clock?: () => number;
 }
-
-/** Sizes without a kernel behind: as roomy as the kernel's own. */
-const REPLAY_MAPS: TableMaps = {
-  processes: -1,
-  mappings: -1,
-  files: -1,
-  tables: -1,
-  nodeLayouts: -1,
-  mappingCount: 1 << 20,
-  fileCount: 1 << 16,
-  tableCount: 1 << 24,
-};
 
 const UNKNOWN_PROCESS = GO_STATES.indexOf('unknown_process');
 
@@ -94,6 +94,7 @@ export class Resolver {
   readonly contexts: ProcessContexts;
   readonly #roots: RootDirectories;
   readonly #files: OpenFiles;
+  readonly #budget: FileBudget;
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #carriers: ProcessCarriers;
@@ -103,6 +104,8 @@ export class Resolver {
   readonly #isLive: boolean;
   readonly #clock: (() => number) | undefined;
   readonly #binaries = new Map<number, Binary>();
+  /** Binaries that cannot be read any more, and are still open. */
+  readonly #failed: Binary[] = [];
   readonly #layouts = new Map<number, Layout>();
   readonly #walker = new StackWalker();
   readonly #writer = new RecordWriter();
@@ -130,11 +133,13 @@ export class Resolver {
   #now = monotonicTime(0);
 
   constructor(options: ResolverOptions) {
-    const { maps, writer } = options.kernel ?? { maps: REPLAY_MAPS, writer: nowhere };
+    const { maps, writer } = options.kernel ?? { maps: nowhereMaps, writer: nowhere };
     this.tracker = new ProcessTracker(options.host);
     this.contexts = options.contexts;
     this.#roots = new RootDirectories(options.host);
     this.#files = new OpenFiles(options.host);
+    const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
+    this.#budget = new FileBudget(options.host, budget);
     this.#store = new TableStore(maps, writer);
     this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
@@ -146,11 +151,12 @@ export class Resolver {
       goPages: new GoPages(GO_PAGE_BYTES),
       text: new Uint8Array(MAX_TEXT_READ),
       roots: this.#roots,
+      failed: (binary) => this.#failed.push(binary),
       mayHaveDebugInfo: (image, path, roots) =>
         mayHaveDebugInformation(
           image,
           path,
-          new FileRoots((root, name) => options.host.openBelow(root, name), roots),
+          new FileRoots(options.host, roots),
           options.hasServers,
         ),
     };
@@ -170,7 +176,10 @@ export class Resolver {
 
   /** Applies a batch; returns the samples made of its deferred ones. */
   batch(records: Uint8Array, sideband: Uint8Array, news?: BatchNews): WrittenSamples {
+    // Before the room of closed files is given to others: the kernel may still name them.
+    this.#publishChanged();
     this.#store.settle();
+    this.tracker.beginBatch();
     this.#kernel.settle(this.#applied);
     for (const process of this.#unplaced) this.#changed.add(process);
     this.#unplaced = [];
@@ -186,10 +195,7 @@ export class Resolver {
     this.#applied = news?.delivery?.drainedUntil ?? this.#now;
     if (undelivered + (news?.delivery?.eventsLost ?? 0) > 0) this.#repair.loseEvents();
     this.#repair.run();
-    for (const process of this.#changed) {
-      if (process.ended === undefined) this.#spend(process, () => this.#publish(process));
-    }
-    this.#changed.clear();
+    this.#publishChanged();
     // At the end: by then it is known who has become another program.
     this.contexts.settle();
     return this.#writer.take();
@@ -231,15 +237,23 @@ export class Resolver {
   binary(process: Process, mapped: Mapped<MappedThing>): Binary | undefined {
     const { what } = mapped;
     if (what === 'anonymous') return undefined;
-    const known = what.opened;
-    const opened = known ?? what.open(process.identity.pid, mapped.raw, this.#files);
+    if (what.unusable?.transient === false) return undefined;
+    const known = what.opened && this.#binaries.get(what.opened.id);
+    const binary =
+      known ?? this.#budget.spend(process, mapped.raw, () => this.#open(process, what, mapped.raw));
+    if (!binary || binary.failure !== undefined) return undefined;
+    binary.mappedBy(process);
+    return binary;
+  }
+
+  #open({ identity }: Process, executable: Executable, raw: RawMapping): Binary | undefined {
+    const opened = executable.opened ?? executable.open(identity.pid, raw, this.#files);
     if ('reason' in opened) return undefined;
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
       binary = new Binary(opened, this.#shared, this.#clock);
       this.#binaries.set(opened.id, binary);
     }
-    binary.mappedBy(process);
     return binary;
   }
 
@@ -250,6 +264,7 @@ export class Resolver {
 
   /** Called after a flush: processes and layouts that no later sample can name are dropped. */
   forget(begun: Mark): void {
+    this.#dropFailed();
     this.#shared.goPages.release();
     this.contexts.forget(this.tracker.forget(begun.now));
     const used = this.#usedLayouts();
@@ -258,9 +273,7 @@ export class Resolver {
     }
     for (const id of this.#files.sweep(this.tracker.all())) {
       const binary = this.#binaries.get(id);
-      if (binary) addProblems(this.#pastProblems, binary.problems);
-      binary?.close();
-      this.#binaries.delete(id);
+      if (binary) this.#close(binary);
     }
   }
 
@@ -272,6 +285,8 @@ export class Resolver {
   stats(): ResolverStats {
     const problems = { ...this.#pastProblems };
     addProblems(problems, this.tracker.problems);
+    addProblems(problems, this.#files.problems);
+    addProblems(problems, this.#budget.problems);
     addProblems(problems, this.contexts.problems);
     addProblems(problems, this.#carriers.problems);
     addProblems(problems, this.#kernel.problems);
@@ -285,6 +300,44 @@ export class Resolver {
       problems,
       sidebandLost: this.#sidebandLost,
     };
+  }
+
+  #close(binary: Binary): void {
+    addProblems(this.#pastProblems, binary.problems);
+    binary.close();
+    this.#binaries.delete(binary.opened.id);
+  }
+
+  /**
+   * Closes the binaries that cannot be read any more, and tells the kernel to name them no
+   * longer. Whoever maps one asks for it again, as it is now. False when there are none.
+   */
+  #dropFailed(): boolean {
+    if (this.#failed.length === 0) return false;
+    const failed = new Map(this.#failed.splice(0).map((binary) => [binary.opened, binary]));
+    for (const process of this.tracker.all()) {
+      for (const { what } of process.mappings) {
+        const opened = what === 'anonymous' ? undefined : what.opened;
+        const reason = opened && failed.get(opened)?.failure;
+        if (what === 'anonymous' || !opened || reason === undefined) continue;
+        what.fail(opened, { reason, message: what.path, transient: reason !== 'parser_failed' });
+        process.stale = true;
+        if (this.#kernel.has(process.identity.pid)) this.#changed.add(process);
+      }
+    }
+    for (const [opened, binary] of failed) {
+      this.#files.discard(opened, binary.failure ?? 'closed');
+      this.#close(binary);
+    }
+    return true;
+  }
+
+  #publishChanged(): void {
+    this.#dropFailed();
+    for (const process of this.#changed) {
+      if (process.ended === undefined) this.#spend(process, () => this.#publish(process));
+    }
+    this.#changed.clear();
   }
 
   #usedLayouts(): Set<number> {
@@ -346,7 +399,7 @@ export class Resolver {
     const before = this.#cpuTime();
     const process = this.tracker.lookup(identity, this.#mayRead);
     this.contexts.sampled(process);
-    const copy = this.#copy(records, at);
+    const copy = stackCopy(records, at, this.#registers);
     if (copy && process.complete) this.#walk(process, copy, records, at);
     else this.#writeNothing(process, records, at);
     this.#costs.owe(process, (this.#cpuTime() - before) / 1e6);
@@ -355,18 +408,24 @@ export class Resolver {
   readonly #mayRead = (process: Process): boolean => this.#costs.pauseMs(process) === 0;
 
   #walk(process: Process, copy: StackCopy, records: DataView, at: number): void {
-    const place = (address: number) => this.#place(process, address);
-    let walked = this.#walker.walk(copy, place, this.#maxDepth);
+    let walked = this.#walked(process, copy);
     if (walked.end === 'no_mapping' && this.#mayRead(process)) {
       const address = processAddress(walked.addresses[walked.length - 1] ?? 0);
-      if (this.tracker.refresh(process, this.#now, address)) {
-        walked = this.#walker.walk(copy, place, this.#maxDepth);
-      }
+      if (this.tracker.refresh(process, this.#now, address)) walked = this.#walked(process, copy);
     }
     if (process.layout === 0 || process.stale) this.#number(process);
     if (process.ended === undefined) this.#changed.add(process);
     const goroutine = this.#goroutine(process, records, at);
     this.#writer.write(records, at, walked, process.layout, goroutine);
+  }
+
+  #walked(process: Process, copy: StackCopy): Walked {
+    const place = (address: number) => this.#place(process, address);
+    for (;;) {
+      const walked = this.#walker.walk(copy, place, this.#maxDepth);
+      // Then it went by rules that may be another file's: again, without those.
+      if (!this.#dropFailed()) return walked;
+    }
   }
 
   #writeNothing(process: Process, records: DataView, at: number): void {
@@ -407,23 +466,6 @@ export class Resolver {
     return copiedGoroutine(new DataView(records.buffer, copy, GoCopy.size), runtime.goThread);
   }
 
-  #copy(records: DataView, at: number): StackCopy | undefined {
-    const length = records.getUint32(at + Header.length, true);
-    const done = records.getUint16(at + Sample.userCount, true);
-    const stack = stackAt(records, at);
-    if (stack + StackField.size > at + length) return undefined;
-    const bytes = records.getUint32(stack + StackField.bytes, true);
-    if (stack + StackField.size + bytes > at + length) return undefined;
-    for (let i = 0; i < REGISTER_COUNT; i++) this.#registers[i] = readWord(records, stack + i * 8);
-    return {
-      registers: this.#registers,
-      base: readWord(records, stack + StackField.base),
-      bytes: new DataView(records.buffer, records.byteOffset + stack + StackField.size, bytes),
-      flags: records.getUint16(at + Sample.flags, true),
-      done,
-    };
-  }
-
   #place(process: Process, address: number): CodePlace | undefined {
     const mapped = findMapping(process.mappings, processAddress(address));
     if (!mapped) return undefined;
@@ -436,7 +478,7 @@ export class Resolver {
     if (!binary || bias === undefined) return unreadablePlace;
     return {
       kind: 'file',
-      rule: (lookup, exact) => binary.tables.rule(textOffset(lookup - bias), exact),
+      rule: (lookup, exact) => binary.rule(textOffset(lookup - bias), exact),
       exactStep: (lookup, registers, read) =>
         binary.exactStep(textOffset(lookup - bias), registers, read),
     };
@@ -456,21 +498,3 @@ export class Resolver {
     if (!this.#publisher.publish(process, copiesFrom)) this.#unplaced.push(process);
   }
 }
-
-/** Adds counts by reason. */
-export function addProblems(
-  target: Record<string, number>,
-  problems: ReadonlyMap<string, number>,
-): void {
-  for (const [reason, count] of problems) target[reason] = (target[reason] ?? 0) + count;
-}
-
-/** Where a deferred sample's `struct ft_stack` begins. */
-function stackAt(records: DataView, at: number): number {
-  const kernel = records.getUint16(at + Sample.kernelCount, true);
-  const addresses = kernel + records.getUint16(at + Sample.userCount, true);
-  return at + Sample.size + addresses * 8 + records.getUint16(at + Sample.labelBytes, true);
-}
-
-const anonymousPlace: CodePlace = { kind: 'anonymous', rule: () => 0, exactStep: () => 'failed' };
-const unreadablePlace: CodePlace = { kind: 'unreadable', rule: () => 0, exactStep: () => 'failed' };

@@ -1,4 +1,5 @@
 /** Hosts that note what the machine said, and that say it again. */
+import type { FileAccess, FileState } from '../elf/file-access.ts';
 import type { OpenedRoot, ProcessHost } from '../process/host.ts';
 import { parseMaps, type RawMapping } from '../process/maps.ts';
 import {
@@ -18,6 +19,10 @@ export class RecordingHost implements ProcessHost {
   readonly #live: ProcessHost;
   readonly #report: (snapshot: Snapshot) => void;
   readonly #started = new Map<HostPid, BootTime>();
+
+  get files(): FileAccess {
+    return this.#live.files;
+  }
 
   constructor(live: ProcessHost, report: (snapshot: Snapshot) => void) {
     this.#live = live;
@@ -48,6 +53,10 @@ export class RecordingHost implements ProcessHost {
     return this.#live.openMapped(pid, mapping);
   }
 
+  stateOf(pid: HostPid, mapping: RawMapping): FileState | undefined {
+    return this.#live.stateOf(pid, mapping);
+  }
+
   openInRoot(pid: HostPid, path: string): number {
     return this.#live.openInRoot(pid, path);
   }
@@ -58,6 +67,10 @@ export class RecordingHost implements ProcessHost {
 
   openBelow(root: number, path: string): number {
     return this.#live.openBelow(root, path);
+  }
+
+  openOnHost(path: string): number {
+    return this.#live.openOnHost(path);
   }
 
   readMemory(pid: HostPid, address: number, length: number): Uint8Array {
@@ -84,6 +97,10 @@ export class RecordingHost implements ProcessHost {
 export class ReplayHost implements ProcessHost {
   readonly #live: ProcessHost;
   readonly #answers = new Map<number, MapsSnapshot[]>();
+
+  get files(): FileAccess {
+    return this.#live.files;
+  }
 
   constructor(live: ProcessHost, snapshots: readonly Snapshot[]) {
     this.#live = live;
@@ -115,6 +132,10 @@ export class ReplayHost implements ProcessHost {
     return this.#live.openMapped(process.pid as HostPid, mapping);
   }
 
+  stateOf(_pid: HostPid, mapping: RawMapping): FileState | undefined {
+    return this.#live.stateOf(process.pid as HostPid, mapping);
+  }
+
   openInRoot(pid: HostPid, path: string): number {
     throw new Error(`replay does not read ${path} of process ${pid}`);
   }
@@ -126,6 +147,10 @@ export class ReplayHost implements ProcessHost {
 
   openBelow(root: number, path: string): number {
     return this.#live.openBelow(root, path);
+  }
+
+  openOnHost(path: string): number {
+    return this.#live.openOnHost(path);
   }
 
   readMemory(): Uint8Array {

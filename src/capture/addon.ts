@@ -55,10 +55,44 @@ export interface NativeSampler {
   close(): void;
 }
 
+/**
+ * System calls that a dead file system or a stuck process could hold up for ever:
+ * none takes longer than a limit. One that does fails with `code` ETIMEDOUT and goes
+ * on by itself; `call` of the error is its number. Descriptors that nobody has closed
+ * are closed when the thread ends.
+ */
+export interface NativeBoundedCalls {
+  /** Descriptor of a regular file, none of the kernel's own file systems. */
+  open(path: string): number;
+  /** The same by path inside the root of a process, links kept inside. */
+  openInRoot(pid: number, path: string): number;
+  /** The same below a directory that is open. */
+  openBelow(root: number, path: string): number;
+  /** A place in the file system, without the right to read there (O_PATH). */
+  openDirectory(path: string): number;
+  /** Another descriptor of the same file, or of the same directory (O_PATH). */
+  reopen(fd: number): number;
+  /**
+   * Device, inode, times of change and of modification (nanoseconds), size, owner, mode, names;
+   * without asking a server that has said it before.
+   */
+  state(fd: number): BigUint64Array;
+  /** Bytes read, fewer only at the end of the file. */
+  read(fd: number, into: Uint8Array, position: number): number;
+  /** The same of a file of /proc. */
+  readPath(path: string, into: Uint8Array, position: number): number;
+  /** Bytes read from the memory of another process. */
+  readMemory(pid: number, address: number, into: Uint8Array): number;
+  close(fd: number): void;
+  /** Whether a call that was not waited for has come to its end. */
+  isOver(call: number): boolean;
+}
+
 export interface Addon {
   Sampler: new (options: NativeSamplerOptions) => NativeSampler;
   /** [monotonic, real, boot, monotonic again] in nanoseconds, read one after the other. */
   clocks(): BigUint64Array;
+  BoundedCalls: new (milliseconds: number) => NativeBoundedCalls;
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array): void;
   /** False when there was no such key. */
   mapDelete(fd: number, key: Uint8Array): boolean;
@@ -68,14 +102,10 @@ export interface Addon {
   mapEntries(fd: number): Uint8Array;
   /** Writes into an array map that user space may map. */
   arrayWrite(fd: number, byteOffset: number, data: Uint8Array): void;
-  /** Bytes read from the memory of another process. */
-  readMemory(pid: number, address: number, into: Uint8Array): number;
-  /** Descriptor of a path inside the root of a process, links kept inside. */
-  openInRoot(pid: number, path: string): number;
+  /** Ends the process after that time, whatever its threads are at. */
+  exitWithin(milliseconds: number, code: number): void;
   /** False when another process has the lock; it lasts until the descriptor is closed. */
   lockFile(fd: number): boolean;
-  /** The same below a directory that is open. */
-  openBelow(root: number, path: string): number;
   /** Gives an unnamed file a name that is free. */
   linkFile(fd: number, path: string): void;
   /** Demangled C++, Rust or D name; undefined when it is none. */

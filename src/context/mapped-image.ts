@@ -1,6 +1,6 @@
 /** A look into a file that a process has mapped, which is closed again after it. */
-import { closeSync } from 'node:fs';
 import type { BlockCache } from '../elf/block-cache.ts';
+import { isFileFailure } from '../elf/failure.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { ParseError } from '../elf/source.ts';
@@ -16,7 +16,7 @@ export function fileOf({ what, raw }: Mapped<MappedThing>): Executable | undefin
 
 /**
  * What `read` makes of the image of a mapped file.
- * @returns undefined when it could not be opened: the process may be gone, and
+ * @returns undefined when it could not be opened or read: the process may be gone, and
  *   another one that maps the file may do
  * @throws ParseError when the file's tables are broken, or it is no ELF file
  */
@@ -33,14 +33,14 @@ export function lookInto<Found>(
     if (opened) return { found: read(opened.image) };
     const fd = host.openMapped(process.identity.pid, mapped.raw);
     try {
-      source = new FileSource(fd, cache);
+      source = new FileSource(fd, cache, host.files);
     } catch (cause) {
-      closeSync(fd);
+      host.files.close(fd);
       throw cause;
     }
     return { found: read(ElfImage.parse(source)) };
   } catch (cause) {
-    if (cause instanceof ParseError) throw cause;
+    if (cause instanceof ParseError && !isFileFailure(cause)) throw cause;
     return undefined;
   } finally {
     source?.close();

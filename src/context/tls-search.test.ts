@@ -229,6 +229,9 @@ describe('when', () => {
   /** The machine, with some answers of its own. */
   function hostWith(own: Partial<ProcessHost>): ProcessHost {
     return {
+      files: host.files,
+      stateOf: (pid, mapping) => host.stateOf(pid, mapping),
+      openOnHost: (path) => host.openOnHost(path),
       readMaps: (pid) => host.readMaps(pid),
       startTime: (pid) => host.startTime(pid),
       openMapped: (pid, mapping) => host.openMapped(pid, mapping),

@@ -1,6 +1,7 @@
 /** CRC-32 of a whole file, as `.gnu_debuglink` has it. */
-import { fstatSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import type { FileAccess } from '../elf/file-access.ts';
+import { fileFailure } from '../elf/file-source.ts';
 import { ParseError } from '../elf/source.ts';
 
 export interface ChecksumLimits {
@@ -16,15 +17,16 @@ export interface ChecksumLimits {
 export const CHECKSUM_LIMITS: ChecksumLimits = { bytes: 2 ** 30, ms: 2_000 };
 const CHUNK = 1 << 20;
 
-/** @throws ParseError `read_failed`, `debug_link_too_big`, `debug_link_time` */
-export function fileChecksum(fd: number, { bytes, ms }: ChecksumLimits): number {
+/** @throws ParseError `debug_link_too_big`, `debug_link_time`, and as FileSource.read() */
+export function fileChecksum(files: FileAccess, fd: number, limits: ChecksumLimits): number {
+  const { bytes, ms } = limits;
   const begun = performance.now();
-  const { size } = fstatSync(fd);
+  const { size } = attempt(() => files.state(fd));
   if (size > bytes) throw new ParseError('debug_link_too_big', `${size} bytes`);
   const buffer = Buffer.allocUnsafe(CHUNK);
   let sum = 0;
   for (let at = 0; at <= bytes; ) {
-    const count = read(fd, buffer, at);
+    const count = attempt(() => files.read(fd, buffer, at));
     if (count === 0) return sum;
     sum = crc32(buffer.subarray(0, count), sum);
     at += count;
@@ -35,10 +37,10 @@ export function fileChecksum(fd: number, { bytes, ms }: ChecksumLimits): number 
   throw new ParseError('debug_link_too_big', `more than ${bytes} bytes`);
 }
 
-function read(fd: number, buffer: Buffer, at: number): number {
+function attempt<Result>(call: () => Result): Result {
   try {
-    return readSync(fd, buffer, 0, buffer.length, at);
+    return call();
   } catch (cause) {
-    throw new ParseError('read_failed', String(cause), { cause });
+    throw fileFailure(cause);
   }
 }

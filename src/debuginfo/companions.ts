@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import { parseAlternateLink, parseSupplementLink, type SupplementLink } from '../elf/debug-link.ts';
 import type { DebugCompanions, DebugSections, SplitUnit } from '../elf/dwarf/sections.ts';
+import { directAccess } from '../elf/file-access.ts';
 import { DebugFile } from './debug-file.ts';
 import type { FileRoots } from './file-roots.ts';
 import { packagePaths, splitPaths, supplementPaths } from './paths.ts';
@@ -80,7 +81,7 @@ export class Companions implements DebugCompanions {
     const downloaded = download(link.id);
     if (downloaded === 'pending') return undefined;
     if (downloaded !== undefined) {
-      const file = this.#open(downloaded, '', isRight, 'debug_supplement_id');
+      const file = this.#open(downloaded, '', isRight, 'debug_supplement_id', directAccess);
       if (file) return file;
     }
     problems.count('debug_supplement_missing');
@@ -129,10 +130,11 @@ export class Companions implements DebugCompanions {
     path: string,
     isRight: (file: DebugFile) => boolean,
     reason: string,
+    files = this.#context.roots.files,
   ): DebugFile | undefined {
     const { problems } = this.#context;
     return problems.guard(() => {
-      const file = DebugFile.open(fd, path, this.#context);
+      const file = DebugFile.open(fd, path, this.#context, files);
       if (problems.guard(() => isRight(file))) return file;
       problems.count(reason);
       file.close();

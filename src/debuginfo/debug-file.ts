@@ -1,5 +1,5 @@
 /** One opened ELF file with debug information, its sections and what it refers to. */
-import { closeSync } from 'node:fs';
+import { directAccess, type FileAccess } from '../elf/file-access.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { ElfImage, SectionType } from '../elf/image.ts';
 import { type SectionContext, SectionFile } from './section-file.ts';
@@ -18,17 +18,23 @@ export class DebugFile {
 
   /**
    * Takes over `fd`, and closes it on an error.
+   * @param files by which it was opened
    * @throws ParseError
    */
-  static open(fd: number, path: string, context: SectionContext): DebugFile {
+  static open(
+    fd: number,
+    path: string,
+    context: SectionContext,
+    files: FileAccess = directAccess,
+  ): DebugFile {
     let source: FileSource | undefined;
     try {
-      source = new FileSource(fd, context.cache);
+      source = new FileSource(fd, context.cache, files);
       const image = ElfImage.parse(source);
       return new DebugFile(image, new SectionFile(image, source, context), path);
     } catch (cause) {
       if (source) source.close();
-      else closeSync(fd);
+      else files.close(fd);
       throw cause;
     }
   }

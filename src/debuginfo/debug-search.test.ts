@@ -16,6 +16,7 @@ import { loadAddon } from '../capture/addon.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { compile, openImage, scratchDirectory } from '../elf/testdata/programs.ts';
+import { LiveHost } from '../process/host.ts';
 import { type DebugSearch, mayHaveDebugInformation } from './debug-search.ts';
 import { FileRoots } from './file-roots.ts';
 import { buildIdPaths, debugLinkPaths } from './paths.ts';
@@ -230,8 +231,8 @@ describe('search for debug information', () => {
     const inRoot = await searchAll(program, '/usr/lib/program', processRoot(root));
     inRoot.search.close();
     assert.deepEqual(inRoot.problems, {});
-    const { addon, fd } = { addon: loadAddon(), fd: openSync(root, 'r') };
-    const roots = new FileRoots((below, path) => addon.openBelow(below, path), [fd]);
+    const host = new LiveHost(loadAddon());
+    const roots = new FileRoots(host, [openSync(root, 'r')]);
     const found = await searchAll(program, '/usr/bin/program', roots);
     found.search.close();
     assert.deepEqual(found.problems, { debug_file_not_regular: 2, debug_file_too_short: 1 });

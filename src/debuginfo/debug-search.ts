@@ -1,8 +1,10 @@
 /** Finds what there is to know about one binary: its own DWARF, separate debug files, downloads. */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+
 import { BlockCache } from '../elf/block-cache.ts';
 import { parseDebugLink } from '../elf/debug-link.ts';
 import type { DebugCompanions, DebugSections } from '../elf/dwarf/sections.ts';
+import type { FileAccess } from '../elf/file-access.ts';
+import { fileFailure } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { MemorySource, ParseError } from '../elf/source.ts';
 import { CHECKSUM_LIMITS, type ChecksumLimits, fileChecksum } from './checksum.ts';
@@ -127,7 +129,8 @@ export class DebugSearch {
       roots: binary.roots,
       download: (buildId) => this.#download(buildId),
     };
-    this.#own = DebugFile.open(reopened(binary.fd), binary.path, this.#context);
+    const { files } = binary.roots;
+    this.#own = DebugFile.open(reopened(files, binary.fd), binary.path, this.#context, files);
     this.#open.push(this.#own);
   }
 
@@ -208,14 +211,15 @@ export class DebugSearch {
 
   /** @param checksum undefined for a file that was found by its build id */
   #openSeparate(found: FoundFile, checksum: number | undefined): Separate | undefined {
-    const source = separateSource(found);
+    const source = `separate:${found.version}`;
+    const { files } = this.#binary.roots;
     if (this.#seen.has(found.identity) || !this.#begins(source)) {
-      closeSync(found.fd);
+      files.close(found.fd);
       return undefined;
     }
     this.#seen.add(found.identity);
     return this.#problems.guard(() => {
-      const file = DebugFile.open(found.fd, found.path, this.#context);
+      const file = DebugFile.open(found.fd, found.path, this.#context, files);
       try {
         this.#checkBuildId(file, checksum === undefined);
         if (checksum !== undefined) this.#checkSum({ file, source }, found, checksum);
@@ -239,7 +243,7 @@ export class DebugSearch {
     if (this.#watch.trusted.has(source)) return;
     let sum: number;
     try {
-      sum = fileChecksum(fd, this.#limits.checksum);
+      sum = fileChecksum(this.#binary.roots.files, fd, this.#limits.checksum);
     } catch (cause) {
       // Too big to be summed; an equal build id says as much.
       const { buildId } = this.#own.image;
@@ -302,17 +306,11 @@ export function mayHaveDebugInformation(
   }
 }
 
-/** A changed file is another one: whoever changes it cannot set the time of that. */
-function separateSource({ fd, identity }: FoundFile): string {
-  const { size, ctimeNs } = fstatSync(fd, { bigint: true });
-  return `separate:${identity}:${size}:${ctimeNs}`;
-}
-
 /** The caller may close its own at any time. */
-function reopened(fd: number): number {
+function reopened(files: FileAccess, fd: number): number {
   try {
-    return openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY);
+    return files.reopen(fd);
   } catch (cause) {
-    throw new ParseError('read_failed', String(cause), { cause });
+    throw fileFailure(cause);
   }
 }

@@ -1,10 +1,9 @@
 /** Where the files of processes may be: in their own roots, and on the host. */
-import { closeSync, constants, fstatSync, openSync, realpathSync, statSync } from 'node:fs';
+import { DeadFileSystem, type FileAccess } from '../elf/file-access.ts';
+import type { ProcessHost } from '../process/host.ts';
 
 /** An ELF header takes 64 bytes. Files of /proc, whose opening or reading can have effects, have size 0. */
 const MIN_SIZE = 64;
-/** Names in a stranger's file shall not make us open these. */
-const PSEUDO_FILES = /^\/(?:proc|sys|dev)(?:\/|$)/;
 
 export interface FoundFile {
   /** Whoever gets it closes it. */
@@ -13,13 +12,12 @@ export interface FoundFile {
   readonly path: string;
   /** Equal for the same file, whatever way it was found. */
   readonly identity: string;
+  /** Another one when it was changed: whoever does that cannot set the time of it. */
+  readonly version: string;
 }
 
-/**
- * Descriptor of a regular file by path inside an open root directory, which no
- * link leaves. Throws an Error with code EINVAL for what is no regular file.
- */
-type OpenBelow = (root: number, path: string) => number;
+/** What is needed of the machine. */
+export type DebugFiles = Pick<ProcessHost, 'openBelow' | 'openOnHost' | 'files'>;
 
 /** Called with the reason for a counter. */
 type Refuse = (reason: string) => void;
@@ -27,11 +25,16 @@ type Refuse = (reason: string) => void;
 export class FileRoots {
   /** Descriptors of the roots, best first; whoever sets them closes them. Without any only the host is looked at. */
   roots: readonly number[];
-  readonly #openBelow: OpenBelow;
+  readonly #host: DebugFiles;
 
-  constructor(openBelow: OpenBelow, roots: readonly number[]) {
-    this.#openBelow = openBelow;
+  constructor(host: DebugFiles, roots: readonly number[]) {
+    this.#host = host;
     this.roots = roots;
+  }
+
+  /** By which what was found is read and closed. */
+  get files(): FileAccess {
+    return this.#host.files;
   }
 
   /**
@@ -41,9 +44,11 @@ export class FileRoots {
    */
   *find(paths: readonly string[], refuse: Refuse = () => undefined): Generator<FoundFile> {
     for (const root of this.roots) {
-      for (const path of paths) yield* found(path, () => this.#openBelow(root, path), refuse);
+      for (const path of paths) {
+        yield* this.#found(path, () => this.#host.openBelow(root, path), refuse);
+      }
     }
-    for (const path of paths) yield* found(path, () => openOnHost(path), refuse);
+    for (const path of paths) yield* this.#found(path, () => this.#host.openOnHost(path), refuse);
   }
 
   /** Whether there is anything by one of the names: a search says whether it is of use. */
@@ -53,44 +58,29 @@ export class FileRoots {
       isRefused = true;
     };
     for (const { fd } of this.find(paths, refuse)) {
-      closeSync(fd);
+      this.files.close(fd);
       return true;
     }
     return isRefused;
   }
-}
 
-function* found(path: string, open: () => number, refuse: Refuse): Generator<FoundFile> {
-  if (!path.startsWith('/') || path.includes('\0')) return;
-  let fd: number;
-  try {
-    fd = open();
-  } catch (cause) {
-    // Otherwise there is no such file.
-    if ((cause as NodeJS.ErrnoException).code === 'EINVAL') refuse('debug_file_not_regular');
-    return;
+  *#found(path: string, open: () => number, refuse: Refuse): Generator<FoundFile> {
+    if (!path.startsWith('/') || path.includes('\0')) return;
+    let fd: number | undefined;
+    try {
+      fd = open();
+      const { isRegular, device, inode, size, changedNs } = this.files.state(fd);
+      if (isRegular && size >= MIN_SIZE) {
+        const identity = `${device}:${inode}`;
+        yield { fd, path, identity, version: `${identity}:${size}:${changedNs}` };
+        return;
+      }
+      refuse(isRegular ? 'debug_file_too_short' : 'debug_file_not_regular');
+    } catch (cause) {
+      // Otherwise there is no such file.
+      if (cause instanceof DeadFileSystem) refuse('file_system_dead');
+      else if ((cause as NodeJS.ErrnoException).code === 'EINVAL') refuse('debug_file_not_regular');
+    }
+    if (fd !== undefined) this.files.close(fd);
   }
-  const stat = fstatSync(fd, { bigint: true });
-  const { dev, ino, size } = stat;
-  if (stat.isFile() && size >= MIN_SIZE) {
-    yield { fd, path, identity: `${dev}:${ino}` };
-    return;
-  }
-  closeSync(fd);
-  refuse(stat.isFile() ? 'debug_file_too_short' : 'debug_file_not_regular');
-}
-
-function openOnHost(path: string): number {
-  const real = realpathSync(path);
-  const stat = statSync(real);
-  if (PSEUDO_FILES.test(real) || !stat.isFile()) throw irregular(path);
-  const fd = openSync(real, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  if (fstatSync(fd).isFile()) return fd;
-  closeSync(fd);
-  throw irregular(path);
-}
-
-/** As for a root's files. */
-function irregular(path: string): Error {
-  return Object.assign(new Error(`${path} is not a usual file`), { code: 'EINVAL' });
 }

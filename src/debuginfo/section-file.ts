@@ -1,6 +1,7 @@
 /** The sections of one debug file as its DWARF parser wants them: uncompressed, by name. */
-import { closeSync, createReadStream } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createInflate, createZstdDecompress } from 'node:zlib';
 import type { BlockCache } from '../elf/block-cache.ts';
@@ -122,12 +123,8 @@ export class SectionFile implements DebugSections {
           ? createInflate({ chunkSize: CHUNK })
           : createZstdDecompress({ chunkSize: CHUNK });
       const output = new SpoolWriter(fd, size);
-      const input = createReadStream('', {
-        fd: this.#source.reopen(),
-        start: section.offset + start,
-        end: section.offset + section.size - 1,
-        highWaterMark: CHUNK,
-      });
+      const from = section.offset + start;
+      const input = Readable.from(chunks(this.#source, from, section.offset + section.size));
       try {
         await pipeline(input, decoder, output);
       } catch (cause) {
@@ -144,5 +141,14 @@ export class SectionFile implements DebugSections {
       closeSync(fd);
       throw cause;
     }
+  }
+}
+
+/** Not by a stream of Node's: its threads wait for a dead file system, and the process for them. */
+function* chunks(source: FileSource, from: number, to: number): Generator<Uint8Array> {
+  for (let at = from; at < to; at += CHUNK) {
+    const chunk = new Uint8Array(Math.min(CHUNK, to - at));
+    source.readInto(at, chunk);
+    yield chunk;
   }
 }

@@ -3,8 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { loadAddon } from '../capture/addon.ts';
+import { directAccess } from '../elf/file-access.ts';
+import { LiveHost } from '../process/host.ts';
 import { type DebugCandidate, DebugSearch, type Downloads } from './debug-search.ts';
-import { FileRoots } from './file-roots.ts';
+import { type DebugFiles, FileRoots } from './file-roots.ts';
 
 export const run = (command: string, ...args: readonly string[]): void =>
   void execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -14,13 +16,20 @@ export const { linkFile } = loadAddon();
 
 /** A process whose root is a folder. */
 export const processRoot = (folder: string): FileRoots =>
-  new FileRoots((_root, path) => openSync(join(folder, path), 'r'), [0]);
+  new FileRoots({ ...host(), openBelow: (_root, path) => openSync(join(folder, path), 'r') }, [0]);
 
 /** Only the host. */
-export const hostRoot = (): FileRoots =>
-  new FileRoots(() => {
-    throw new Error('no process');
-  }, []);
+export const hostRoot = (): FileRoots => new FileRoots(host(), []);
+
+function host(): DebugFiles {
+  const live = new LiveHost(loadAddon());
+  return {
+    // What was opened by tests themselves is not known to a host.
+    files: directAccess,
+    openBelow: (root, path) => live.openBelow(root, path),
+    openOnHost: (path) => live.openOnHost(path),
+  };
+}
 
 /** Moves the debug information of a program to another file, as packages do; the program is stripped. */
 export function separate(program: string, debug: string, ...options: readonly string[]): void {

@@ -18,6 +18,8 @@ export interface ByteSource {
    * for it: read() may have to allocate. Use fill(), which does without too.
    */
   readInto?(offset: number, target: Uint8Array): void;
+  /** Why nothing more can be read, once that is so: whoever read may have taken it for malformed contents. */
+  readonly failure?: ParseError | undefined;
 }
 
 /**

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  closeSync,
   copyFileSync,
   fstatSync,
   mkdirSync,
@@ -76,7 +75,7 @@ function contentOf(fd: number): Buffer {
     assert.equal(readSync(fd, bytes, 0, bytes.length, 0), bytes.length);
     return bytes;
   } finally {
-    closeSync(fd);
+    host.files.close(fd);
   }
 }
 

@@ -1,15 +1,7 @@
 /** What the tracker asks of the machine; replay answers from a recording. */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  statSync,
-} from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import type { Addon } from '../capture/addon.ts';
+import { DeadFileSystem, type FileAccess, type FileState } from '../elf/file-access.ts';
 import {
   type BootTime,
   bootTime,
@@ -17,24 +9,34 @@ import {
   type NamespacePid,
   namespacePid,
 } from '../units/units.ts';
+import { BoundedFiles, CALL_LIMIT_MS } from './bounded-files.ts';
 import type { RawMapping } from './maps.ts';
 import { MapsReader } from './maps-reader.ts';
 import { TICK_NS } from './process.ts';
 import { ownClockOffsets } from './time-namespace.ts';
 
+/**
+ * Whatever asks a file system or a process takes no longer than a limit, after which it
+ * fails with DeadFileSystem. Descriptors are read and closed through `files`.
+ */
 export interface ProcessHost {
+  readonly files: FileAccess;
   /** The executable lines of `/proc/PID/maps`. @throws Error when the process is gone or out of reach. */
   readMaps(pid: HostPid): string;
   /** Start of the process, rounded down to the clock tick; undefined when gone. */
   startTime(pid: HostPid): BootTime | undefined;
   /** Descriptor of the regular file behind a mapping. @throws Error with what was tried. */
   openMapped(pid: HostPid, mapping: RawMapping): number;
+  /** What that file is now; undefined when it cannot be opened. */
+  stateOf(pid: HostPid, mapping: RawMapping): FileState | undefined;
   /** Descriptor of a regular file by path inside the process's root. @throws Error */
   openInRoot(pid: HostPid, path: string): number;
   /** The process's root directory; undefined when it is ours, or out of reach. */
   openRoot(pid: HostPid): OpenedRoot | undefined;
   /** Descriptor of a regular file by path inside a root that is open. @throws Error, EINVAL for other files */
   openBelow(root: number, path: string): number;
+  /** The same by path on the host. @throws Error, EINVAL for other files and what lies in /dev, /proc or /sys */
+  openOnHost(path: string): number;
   /**
    * Bytes of process memory, as far as its pages are there: another page is brought by
    * whoever has it, and a FUSE server or a handler of userfaultfd may never do so. Swapped
@@ -58,38 +60,34 @@ export interface OpenedRoot {
   readonly path: string;
 }
 
-/** open(2): a place in the file system, without the right to read there. x86 and arm64 agree on the number. */
-export const O_PATH = 0o10000000;
-
 /** Longest environment that is read; usual ones have 1 to 8 KiB. */
 const ENVIRONMENT_BYTES = 256 << 10;
 
+/** Names in a stranger's file shall not make us open these. */
+const PSEUDO_FILES = /^\/(?:proc|sys|dev)(?:\/|$)/;
+
 export class LiveHost implements ProcessHost {
-  readonly #addon: Addon;
+  readonly files: BoundedFiles;
   readonly #clockOffsets = ownClockOffsets();
   readonly #maps = new MapsReader();
   #ownRoot: string | undefined;
-  #environment: Buffer | undefined;
 
   constructor(addon: Addon) {
-    this.#addon = addon;
+    this.files = new BoundedFiles(new addon.BoundedCalls(CALL_LIMIT_MS));
   }
 
   readMaps(pid: HostPid): string {
-    return this.#maps.read(`/proc/${pid}/maps`, true);
+    return this.#maps.read((into) => this.files.readOf(pid, 'maps', into), true);
   }
 
   /** All lines. @throws Error when the process is gone or out of reach. */
   readAllMaps(pid: HostPid): string {
-    return this.#maps.read(`/proc/${pid}/maps`, false);
+    return this.#maps.read((into) => this.files.readOf(pid, 'maps', into), false);
   }
 
   startTime(pid: HostPid): BootTime | undefined {
     try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      // The comm in parentheses may itself hold spaces and parentheses.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return bootTime(BigInt(fields[19]!) * TICK_NS - this.#clockOffsets.boot);
+      return bootTime(BigInt(statFields(pid)[19]!) * TICK_NS - this.#clockOffsets.boot);
     } catch {
       return undefined;
     }
@@ -97,76 +95,91 @@ export class LiveHost implements ProcessHost {
 
   openMapped(pid: HostPid, mapping: RawMapping): number {
     const range = `${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
+    const device = `device ${mapping.device}`;
     const failures: string[] = [];
     const attempts: (() => number)[] = [
       // The very file, also when it was deleted, replaced or lies in another mount namespace.
-      () => openRegular(`/proc/${pid}/map_files/${range}`),
-      () => this.openInRoot(pid, mapping.path),
+      () => this.files.open(`/proc/${pid}/map_files/${range}`, device),
+      () => this.files.openInRoot(pid, mapping.path, device),
       // The process is gone, its binary perhaps not.
-      () => openRegular(mapping.path),
+      () => this.files.open(mapping.path, device),
     ];
     for (const attempt of attempts) {
       try {
         const fd = attempt();
-        if (fstatSync(fd, { bigint: true }).ino === mapping.inode) return fd;
-        closeSync(fd);
+        if (this.files.state(fd).inode === mapping.inode) return fd;
+        this.files.close(fd);
         failures.push('another file is there now');
       } catch (cause) {
+        if (cause instanceof DeadFileSystem) throw cause;
         failures.push((cause as Error).message);
       }
     }
     throw new Error(`cannot open ${mapping.path}: ${failures.join('; ')}`);
   }
 
+  stateOf(pid: HostPid, mapping: RawMapping): FileState | undefined {
+    try {
+      const fd = this.openMapped(pid, mapping);
+      try {
+        return this.files.state(fd);
+      } finally {
+        this.files.close(fd);
+      }
+    } catch {
+      return undefined;
+    }
+  }
+
   openInRoot(pid: HostPid, path: string): number {
-    const fd = this.#addon.openInRoot(pid, path);
-    return keepRegular(fd);
+    return this.files.openInRoot(pid, path, mountsOf(pid));
   }
 
   openRoot(pid: HostPid): OpenedRoot | undefined {
-    let fd: number | undefined;
     try {
-      this.#ownRoot ??= rootIdentity('self', statSync('/proc/self/root', { bigint: true }));
-      fd = openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
-      const identity = rootIdentity(`${pid}`, fstatSync(fd, { bigint: true }));
-      if (identity !== this.#ownRoot) {
-        return { fd, identity, path: readlinkSync(`/proc/self/fd/${fd}`) };
-      }
+      this.#ownRoot ??= this.#closed(this.#root('self')).identity;
+      const root = this.#root(pid);
+      return root.identity === this.#ownRoot ? void this.#closed(root) : root;
     } catch {
       // The process is gone, or belongs to somebody else.
+      return undefined;
     }
-    if (fd !== undefined) closeSync(fd);
-    return undefined;
   }
 
   openBelow(root: number, path: string): number {
-    return keepRegular(this.#addon.openBelow(root, path));
+    return this.files.openBelow(root, path, mountOf(root));
+  }
+
+  openOnHost(path: string): number {
+    const fd = this.files.open(path, 'host');
+    if (!PSEUDO_FILES.test(readlinkSync(`/proc/self/fd/${fd}`))) return fd;
+    this.files.close(fd);
+    throw Object.assign(new Error(`${path} is not a usual file`), { code: 'EINVAL' });
   }
 
   readMemory(pid: HostPid, address: number, length: number): Uint8Array {
-    // A process that takes the page away right now is not kept from holding us up.
-    const resident = residentBytes(pid, address, length);
+    // A process that takes the page away right now holds us up, but not for long.
+    const resident = this.#residentBytes(pid, address, length);
     return resident === 0 ? new Uint8Array() : this.readVdso(pid, address, resident);
   }
 
   readVdso(pid: HostPid, address: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    return bytes.subarray(0, this.#addon.readMemory(pid, address, bytes));
+    return bytes.subarray(0, this.files.readMemory(pid, address, bytes));
   }
 
   /**
-   * Text of `/proc/PID/environ`, one character per byte (latin1), as far as anybody
-   * would read. @throws Error when the process is gone or out of reach
+   * The environment that the process was started with, as far as its pages are there and
+   * anybody would read: one character per byte (latin1), variables end with a zero. Not
+   * from `/proc/PID/environ`, which waits for pages: a process may have put there what
+   * never comes. @throws Error when the process is gone or out of reach
    */
   readEnvironment(pid: HostPid): string {
-    const fd = openSync(`/proc/${pid}/environ`, 'r');
-    try {
-      this.#environment ??= Buffer.allocUnsafe(ENVIRONMENT_BYTES);
-      const length = readSync(fd, this.#environment, 0, ENVIRONMENT_BYTES, 0);
-      return this.#environment.toString('latin1', 0, length);
-    } finally {
-      closeSync(fd);
-    }
+    const [start, end] = statFields(pid).slice(47, 49).map(Number);
+    if (!(start! > 0 && end! >= start!)) throw new Error(`no environment of process ${pid}`);
+    const length = Math.min(end! - start!, ENVIRONMENT_BYTES);
+    const bytes = this.readMemory(pid, start!, length);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
   }
 
   innermostPid(pid: HostPid): NamespacePid {
@@ -187,47 +200,56 @@ export class LiveHost implements ProcessHost {
       return undefined;
     }
   }
+
+  #root(pid: HostPid | 'self'): OpenedRoot {
+    const mounts = mountsOf(pid);
+    const fd = this.files.openDirectory(`/proc/${pid}/root`, mounts);
+    try {
+      const { device, inode } = this.files.state(fd);
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return { fd, identity: `${mounts}:${device}:${inode}`, path };
+    } catch (cause) {
+      this.files.close(fd);
+      throw cause;
+    }
+  }
+
+  #closed(root: OpenedRoot): OpenedRoot {
+    this.files.close(root.fd);
+    return root;
+  }
+
+  /** How many of the bytes lie in pages that are there. @throws Error when the process is gone or out of reach */
+  #residentBytes(pid: HostPid, address: number, length: number): number {
+    const first = Math.floor(address / PAGE_BYTES);
+    const pages = Math.ceil((address + length) / PAGE_BYTES) - first;
+    const entries = new Uint8Array(pages * PAGEMAP_ENTRY);
+    const known = this.files.readOf(pid, 'pagemap', entries, first * PAGEMAP_ENTRY);
+    for (let page = 0; page < pages; page++) {
+      const at = page * PAGEMAP_ENTRY + PAGEMAP_ENTRY - 1;
+      if (at < known && (entries[at]! & PRESENT) !== 0) continue;
+      return Math.max(0, (first + page) * PAGE_BYTES - address);
+    }
+    return length;
+  }
 }
 
-/** Opening a device or a FIFO can have effects: looked at before, and again after. */
-function openRegular(path: string): number {
-  if (!statSync(path).isFile()) throw new Error(`${path} is not a regular file`);
-  return keepRegular(
-    openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY),
-  );
+/** Of `/proc/PID/stat`, from the third on: the comm in parentheses may itself hold spaces and parentheses. */
+function statFields(pid: HostPid): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
-function keepRegular(fd: number): number {
-  if (fstatSync(fd).isFile()) return fd;
-  closeSync(fd);
-  throw new Error('not a regular file');
-}
+/** What the paths of a process are looked up in. @throws Error */
+const mountsOf = (pid: HostPid | 'self'): string => readlinkSync(`/proc/${pid}/ns/mnt`);
 
-function rootIdentity(pid: string, { dev, ino }: { dev: bigint; ino: bigint }): string {
-  return `${readlinkSync(`/proc/${pid}/ns/mnt`)}:${dev}:${ino}`;
+/** Equal for all directories of one mount, whoever has opened them. */
+function mountOf(fd: number): string {
+  const information = readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1');
+  return /^mnt_id:\s*(\d+)$/m.exec(information)?.[0] ?? `directory ${fd}`;
 }
 
 const PAGE_BYTES = 4096;
 /** `/proc/PID/pagemap` has 8 bytes per page; bit 63 says that it is there (proc(5)). */
 const PAGEMAP_ENTRY = 8;
 const PRESENT = 0x80;
-
-/** How many of the bytes lie in pages that are there. @throws Error when the process is gone or out of reach */
-function residentBytes(pid: HostPid, address: number, length: number): number {
-  const first = Math.floor(address / PAGE_BYTES);
-  const pages = Math.ceil((address + length) / PAGE_BYTES) - first;
-  const entries = new Uint8Array(pages * PAGEMAP_ENTRY);
-  const fd = openSync(`/proc/${pid}/pagemap`, constants.O_RDONLY);
-  let known: number;
-  try {
-    known = readSync(fd, entries, 0, entries.length, first * PAGEMAP_ENTRY);
-  } finally {
-    closeSync(fd);
-  }
-  for (let page = 0; page < pages; page++) {
-    const at = page * PAGEMAP_ENTRY + PAGEMAP_ENTRY - 1;
-    if (at < known && (entries[at]! & PRESENT) !== 0) continue;
-    return Math.max(0, (first + page) * PAGE_BYTES - address);
-  }
-  return length;
-}

@@ -21,11 +21,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
-import { bootTime, hostPid, inodeNumber, monotonicTime } from '../units/units.ts';
+import { bootTime, type HostPid, hostPid, inodeNumber, monotonicTime } from '../units/units.ts';
 import { Executable } from './executable.ts';
 import { LiveHost } from './host.ts';
 import { parseMaps, type RawMapping } from './maps.ts';
-import { type Opened, OpenFiles, type Unusable } from './open-files.ts';
+import { type Opened, OpenFiles, type Outcome, type Unusable } from './open-files.ts';
 import { ProcessTracker } from './tracker.ts';
 
 const me = hostPid(process.pid);
@@ -65,8 +65,11 @@ function mappingOf(path: string): RawMapping {
 
 const isOpened = (result: Opened | Unusable): result is Opened => 'image' in result;
 
-function opened(files: OpenFiles, path: string): Opened {
-  const result = files.open(me, mappingOf(path));
+const outcome = (pid: HostPid, mapping: RawMapping, from = files) =>
+  from.open(pid, mapping).outcome;
+
+function opened(path: string, from = files): Opened {
+  const result = outcome(me, mappingOf(path), from);
   assert.ok(isOpened(result), JSON.stringify(result));
   return result;
 }
@@ -84,10 +87,10 @@ test('the same build is one binary, whatever its path; a stripped copy is anothe
   copyFileSync(program, copy);
   execFileSync('strip', ['-o', stripped, program]);
   const before = descriptors();
-  assert.equal(opened(files, program), opened(files, copy));
-  assert.equal(opened(files, program), opened(files, program));
-  assert.notEqual(opened(files, stripped).id, opened(files, program).id);
-  assert.equal(opened(files, stripped).image.buildId, opened(files, program).image.buildId);
+  assert.equal(opened(program), opened(copy));
+  assert.equal(opened(program), opened(program));
+  assert.notEqual(opened(stripped).id, opened(program).id);
+  assert.equal(opened(stripped).image.buildId, opened(program).image.buildId);
   assert.equal(files.size, 2);
   assert.equal(descriptors(), before + 2);
 });
@@ -95,18 +98,18 @@ test('the same build is one binary, whatever its path; a stripped copy is anothe
 test('without build id equal ends do not make equal files, equal content does', () => {
   const copy = join(folder, 'bare-copy');
   copyFileSync(bare[0], copy);
-  assert.equal(opened(files, bare[0]).image.buildId, '');
-  assert.notEqual(opened(files, bare[0]).id, opened(files, bare[1]).id);
-  assert.equal(opened(files, copy), opened(files, bare[0]));
+  assert.equal(opened(bare[0]).image.buildId, '');
+  assert.notEqual(opened(bare[0]).id, opened(bare[1]).id);
+  assert.equal(opened(copy), opened(bare[0]));
 });
 
 test('a file written anew under the same inode is looked at again', () => {
   const path = join(folder, 'changing');
   writeFileSync(path, 'not a program');
-  assert.ok(!isOpened(files.open(me, mappingOf(path))));
+  assert.ok(!isOpened(outcome(me, mappingOf(path))));
   copyFileSync(program, path);
   utimesSync(path, 1, 1);
-  assert.ok(isOpened(files.open(me, mappingOf(path))));
+  assert.ok(isOpened(outcome(me, mappingOf(path))));
 });
 
 test('a replaced file is not mistaken for the mapped one', () => {
@@ -115,7 +118,7 @@ test('a replaced file is not mistaken for the mapped one', () => {
   const mapping = mappingOf(path);
   copyFileSync(bare[0], `${path}.new`);
   renameSync(`${path}.new`, path);
-  const result = files.open(me, mapping);
+  const result = outcome(me, mapping);
   assert.ok(!isOpened(result));
   assert.equal(result.reason, 'open_failed');
   assert.match(result.message, /another file is there now/);
@@ -128,7 +131,7 @@ test('FIFOs, devices, directories and absent files: refused at once, nothing lef
   const before = descriptors();
   for (const path of [fifo, '/dev/zero', '/dev/tty', join(folder, 'directory'), '/nowhere', '']) {
     const started = performance.now();
-    const result = files.open(me, mappingOf(path));
+    const result = outcome(me, mappingOf(path));
     assert.ok(!isOpened(result), path);
     assert.equal(result.reason, 'open_failed');
     assert.ok(result.transient);
@@ -140,28 +143,28 @@ test('FIFOs, devices, directories and absent files: refused at once, nothing lef
 test('files that are no programs: why is remembered, nothing is left open', () => {
   const before = descriptors();
   const text = join(folder, 'sleeper.c');
-  const first = files.open(me, mappingOf(text));
+  const first = outcome(me, mappingOf(text));
   assert.ok(!isOpened(first));
   assert.equal(first.transient, false);
   assert.notEqual(first.reason, 'open_failed');
-  assert.equal(files.open(me, mappingOf(text)), first);
+  assert.equal(outcome(me, mappingOf(text)), first);
   const empty = join(folder, 'empty');
   closeSync(openSync(empty, 'w'));
-  assert.ok(!isOpened(files.open(me, mappingOf(empty))));
+  assert.ok(!isOpened(outcome(me, mappingOf(empty))));
   assert.equal(descriptors(), before);
 });
 
 test('the vDSO of this process is a binary, one for all; of a process that is gone it is not', () => {
   const maps = parseMaps(host.readMaps(me)).mappings;
   const vdso = maps.find(({ path }) => path === '[vdso]')!;
-  const found = files.open(me, vdso);
+  const found = outcome(me, vdso);
   assert.ok(isOpened(found));
   assert.ok(found.image.textSize > 0);
-  assert.equal(files.open(me, vdso), found);
-  const gone = files.open(hostPid(2 ** 22 + 1), vdso);
+  assert.equal(outcome(me, vdso), found);
+  const gone = outcome(hostPid(2 ** 22 + 1), vdso);
   assert.ok(!isOpened(gone) && gone.transient);
   // Hostile: under that name lies something else.
-  const heap = files.open(me, { ...maps[0]!, path: '[vdso]', start: vdso.end, end: vdso.end });
+  const heap = outcome(me, { ...maps[0]!, path: '[vdso]', start: vdso.end, end: vdso.end });
   assert.ok(!isOpened(heap));
 });
 
@@ -176,20 +179,23 @@ test('a running program that was deleted is opened through its mapping', async (
     const pid = hostPid(child.pid!);
     const mapping = parseMaps(host.readMaps(pid)).mappings.find((one) => one.path.includes(path))!;
     assert.match(mapping.path, /\(deleted\)$/);
-    const found = files.open(pid, mapping);
+    const found = outcome(pid, mapping);
     assert.ok(isOpened(found), JSON.stringify(found));
-    assert.equal(found.image.buildId, opened(files, program).image.buildId);
+    assert.equal(found.image.buildId, opened(program).image.buildId);
   } finally {
     child.kill('SIGKILL');
   }
 });
+
+const unusable = (outcome: Unusable): Outcome => ({ outcome, identity: undefined });
 
 test('an executable that one process could not give is tried through others, ever more rarely', () => {
   const executable = new Executable(program);
   const mapping = mappingOf('/nowhere');
   let tries = 0;
   const counting = {
-    open: (): Unusable => ({ reason: 'open_failed', message: `${++tries}`, transient: true }),
+    open: (): Outcome =>
+      unusable({ reason: 'open_failed', message: `${++tries}`, transient: true }),
   } as unknown as OpenFiles;
   for (let i = 0; i < 100; i++) executable.open(me, mapping, counting);
   assert.equal(tries, 7);
@@ -203,7 +209,7 @@ test('what will never work is tried once', () => {
   const executable = new Executable('/text');
   let tries = 0;
   const counting = {
-    open: (): Unusable => ({ reason: 'bad_magic', message: `${++tries}`, transient: false }),
+    open: (): Outcome => unusable({ reason: 'bad_magic', message: `${++tries}`, transient: false }),
   } as unknown as OpenFiles;
   for (let i = 0; i < 100; i++) executable.open(me, mappingOf('/text'), counting);
   assert.equal(tries, 1);
@@ -315,7 +321,7 @@ test('a closed binary is opened anew, under a new id', () => {
 test('close() gives all descriptors back', () => {
   const before = descriptors();
   const files = new OpenFiles(host);
-  for (const path of [program, ...bare]) opened(files, path);
+  for (const path of [program, ...bare]) opened(path, files);
   assert.ok(descriptors() >= before + 2);
   files.close();
   assert.deepEqual([descriptors(), files.size], [before, 0]);

@@ -3,9 +3,10 @@
  * nobody has mapped it for a while. Identity is the file (device, inode, change
  * time); files with equal build id, size and text layout count as one.
  */
-import { createHash } from 'node:crypto';
-import { closeSync, fstatSync } from 'node:fs';
 import { BlockCache } from '../elf/block-cache.ts';
+import { isFileFailure } from '../elf/failure.ts';
+import { DeadFileSystem } from '../elf/file-access.ts';
+import type { FileIdentity } from '../elf/file-identity.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { type ByteSource, MemorySource, ParseError } from '../elf/source.ts';
@@ -13,6 +14,7 @@ import type { HostPid } from '../units/units.ts';
 import type { ProcessHost } from './host.ts';
 import type { RawMapping } from './maps.ts';
 import type { Process } from './process.ts';
+import { SameContents } from './same-contents.ts';
 
 /** An opened and parsed binary. */
 export interface Opened {
@@ -31,6 +33,12 @@ export interface Unusable {
   readonly message: string;
   /** Another try, or through another process, may succeed. */
   readonly transient: boolean;
+}
+
+export interface Outcome {
+  readonly outcome: Opened | Unusable;
+  /** Of the file that was asked for; undefined when it could not be read, and for the vDSO. */
+  readonly identity: FileIdentity | undefined;
 }
 
 interface Entry {
@@ -60,6 +68,8 @@ const LIMITS: OpenFilesLimits = {
 
 /** Files whose outcome is remembered; forgetting one costs parsing it again. */
 const MAX_KNOWN = 8192;
+/** Open files of one build id, or one size without one, that a new one may be equal to. */
+const MAX_COMPARED = 8;
 /** Two pages are usual; a hostile process may map anything under that name. */
 const MAX_VDSO_BYTES = 64 * 1024;
 /** Of 16 KiB, for all binaries together. */
@@ -70,9 +80,12 @@ export class OpenFiles {
   readonly #limits: OpenFilesLimits;
   readonly #clock: () => number;
   readonly #cache = new BlockCache(CACHED_BLOCKS);
-  readonly #byFile = new Map<string, Opened | Unusable>();
-  readonly #byContent = new Map<string, Entry>();
+  readonly #byFile = new Map<string, Outcome>();
+  /** Newest first. */
+  readonly #byContent = new Map<string, readonly Entry[]>();
+  readonly #contents: SameContents;
   readonly #byId = new Map<number, Entry>();
+  readonly #problems = new Map<string, number>();
   #nextId = 1;
   #swept = 0;
 
@@ -81,6 +94,7 @@ export class OpenFiles {
     this.#host = host;
     this.#limits = limits;
     this.#clock = clock;
+    this.#contents = new SameContents(clock);
     this.#swept = clock();
   }
 
@@ -89,11 +103,35 @@ export class OpenFiles {
     return this.#byId.size;
   }
 
-  open(pid: HostPid, mapping: RawMapping): Opened | Unusable {
+  /** Why files could not be used, counted. */
+  get problems(): ReadonlyMap<string, number> {
+    return this.#problems;
+  }
+
+  count(reason: string): void {
+    this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
+  }
+
+  open(pid: HostPid, mapping: RawMapping): Outcome {
+    const opened = this.#open(pid, mapping);
+    if ('reason' in opened.outcome) this.count(opened.outcome.reason);
+    return opened;
+  }
+
+  /** One that cannot be read any more: whoever maps it asks for it anew. */
+  discard(opened: Opened, reason: string): void {
+    this.count(reason);
+    const entry = this.#byId.get(opened.id);
+    if (entry) this.#close([entry]);
+  }
+
+  #open(pid: HostPid, mapping: RawMapping): Outcome {
     if (this.size >= this.#limits.mostOpen) {
-      return failed('too_many_open', `${this.size} binaries are open`);
+      return unidentified(failed('too_many_open', `${this.size} binaries are open`));
     }
-    return mapping.path === '[vdso]' ? this.#openVdso(pid, mapping) : this.#openFile(pid, mapping);
+    return mapping.path === '[vdso]'
+      ? unidentified(this.#openVdso(pid, mapping))
+      : this.#openFile(pid, mapping);
   }
 
   /**
@@ -138,43 +176,48 @@ export class OpenFiles {
   }
 
   #close(entries: readonly Entry[]): void {
-    for (const { opened, contentKey } of entries) {
+    for (const entry of entries) {
+      const { opened, contentKey: key } = entry;
       opened.closed = true;
       this.#byId.delete(opened.id);
-      this.#byContent.delete(contentKey);
+      const others = this.#byContent.get(key)?.filter((each) => each !== entry) ?? [];
+      if (others.length > 0) this.#byContent.set(key, others);
+      else this.#byContent.delete(key);
       if (opened.source instanceof FileSource) opened.source.close();
     }
     for (const [key, known] of this.#byFile) {
-      if ('image' in known && known.closed) this.#byFile.delete(key);
+      if ('image' in known.outcome && known.outcome.closed) this.#byFile.delete(key);
     }
   }
 
-  #openFile(pid: HostPid, mapping: RawMapping): Opened | Unusable {
+  #openFile(pid: HostPid, mapping: RawMapping): Outcome {
     let fd: number;
     try {
       fd = this.#host.openMapped(pid, mapping);
     } catch (cause) {
-      return failed('open_failed', (cause as Error).message);
+      const reason = cause instanceof DeadFileSystem ? 'file_system_dead' : 'open_failed';
+      return unidentified(failed(reason, (cause as Error).message));
     }
-    let key: string;
     let source: FileSource;
     try {
-      const stat = fstatSync(fd, { bigint: true });
-      key = `${stat.dev}:${stat.ino}:${stat.ctimeNs}:${stat.size}`;
-      source = new FileSource(fd, this.#cache);
+      source = new FileSource(fd, this.#cache, this.#host.files);
     } catch (cause) {
-      closeSync(fd);
-      return failed('open_failed', `${mapping.path}: ${(cause as Error).message}`);
+      this.#host.files.close(fd);
+      return unidentified(unreadable(mapping.path, cause));
     }
+    const { device, inode, changedNs, modifiedNs, size } = source.state;
+    const key = `${device}:${inode}:${changedNs}:${modifiedNs}:${size}`;
     const known = this.#byFile.get(key);
-    if (known) {
-      source.close();
-      return known;
+    let opened = known?.outcome;
+    let identity = known?.identity;
+    if (opened === undefined) {
+      opened = this.#parse(mapping.path, source);
+      identity = identityOf(source);
+      const isFinal = 'image' in opened || !opened.transient;
+      if (isFinal) this.#remember(key, { outcome: opened, identity });
     }
-    const opened = this.#parse(mapping.path, source);
-    this.#remember(key, opened);
     if ('reason' in opened || opened.source !== source) source.close();
-    return opened;
+    return { outcome: opened, identity };
   }
 
   #openVdso(pid: HostPid, mapping: RawMapping): Opened | Unusable {
@@ -190,25 +233,33 @@ export class OpenFiles {
   #parse(path: string, source: ByteSource): Opened | Unusable {
     try {
       const image = ElfImage.parse(source);
-      const id = this.#nextId++;
-      const key = contentKey(image, source) ?? `${id}`;
-      const same = this.#byContent.get(key);
+      if (source instanceof FileSource) source.identify(image.buildId !== '');
+      const key = contentKey(image, source);
+      const entries = this.#byContent.get(key) ?? [];
+      const same = entries.find((entry) => this.#isSame(image, source, entry));
       if (same) return same.opened;
-      const entry = {
-        opened: { id, path, image, source },
-        contentKey: key,
-        lastMapped: this.#clock(),
-      };
-      this.#byContent.set(key, entry);
+      const id = this.#nextId++;
+      const opened = { id, path, image, source };
+      const entry = { opened, contentKey: key, lastMapped: this.#clock() };
+      this.#byContent.set(key, [entry, ...entries].slice(0, MAX_COMPARED));
       this.#byId.set(id, entry);
-      return entry.opened;
+      return opened;
     } catch (cause) {
-      if (!(cause instanceof ParseError)) throw cause;
-      return { reason: cause.reason, message: `${path}: ${cause.message}`, transient: false };
+      return unreadable(path, cause);
     }
   }
 
-  #remember(key: string, outcome: Opened | Unusable): void {
+  #isSame(image: ElfImage, source: ByteSource, { opened }: Entry): boolean {
+    // Its file may have been written to.
+    if (opened.source instanceof FileSource && !opened.source.isUnchanged()) return false;
+    if (image.buildId !== '') return true;
+    // First and last pages alone were seen to be equal in different programs.
+    const isSame = this.#contents.areEqual(source, opened.source);
+    if (isSame === undefined) this.count('not_compared');
+    return isSame ?? false;
+  }
+
+  #remember(key: string, outcome: Outcome): void {
     if (this.#byFile.size >= MAX_KNOWN) {
       const [oldest] = this.#byFile.keys();
       this.#byFile.delete(oldest!);
@@ -217,27 +268,32 @@ export class OpenFiles {
   }
 }
 
+const unidentified = (outcome: Opened | Unusable): Outcome => ({ outcome, identity: undefined });
+
+function identityOf(source: FileSource): FileIdentity | undefined {
+  try {
+    return source.identify(false);
+  } catch (cause) {
+    if (cause instanceof ParseError) return undefined;
+    throw cause;
+  }
+}
+
+/** What a file that cannot be read counts as. */
+function unreadable(path: string, cause: unknown): Unusable {
+  const message = `${path}: ${(cause as Error).message}`;
+  // No memory for what it claims, or a mistake of ours: it is this file's loss alone.
+  if (!(cause instanceof ParseError)) return { reason: 'parser_failed', message, transient: false };
+  return { reason: cause.reason, message, transient: isFileFailure(cause) };
+}
+
 function failed(reason: string, message: string): Unusable {
   return { reason, message, transient: true };
 }
 
-/** Above this a file without build id is taken for itself only. */
-const MAX_HASHED_BYTES = 1 << 30;
-const HASH_CHUNK = 1 << 20;
-
 /**
- * Equal for equal content; undefined when that would take too long to know. The
- * build id is the linker's hash; size and layout stand beside it, so that a
- * stripped file and its original stay two. Files without one are hashed whole:
- * first and last pages alone were seen to be equal in different programs.
+ * Equal for equal content where there is a build id: it is the linker's hash. Size and
+ * layout stand beside it, so that a stripped file and its original stay two.
  */
-function contentKey(image: ElfImage, source: ByteSource): string | undefined {
-  const shape = `${source.size}:${image.textBase}:${image.textSize}`;
-  if (image.buildId) return `${image.buildId}:${shape}`;
-  if (source.size > MAX_HASHED_BYTES) return undefined;
-  const hash = createHash('sha1');
-  for (let at = 0; at < source.size; at += HASH_CHUNK) {
-    hash.update(source.read(at, Math.min(HASH_CHUNK, source.size - at)));
-  }
-  return `${hash.digest('hex')}:${shape}`;
-}
+const contentKey = (image: ElfImage, source: ByteSource): string =>
+  `${image.buildId}:${source.size}:${image.textBase}:${image.textSize}`;

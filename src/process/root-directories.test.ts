@@ -1,15 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -17,7 +9,7 @@ import { loadAddon } from '../capture/addon.ts';
 import { bootTime, hostPid } from '../units/units.ts';
 import { LiveHost } from './host.ts';
 import type { Process } from './process.ts';
-import { RootDirectories, reopenedRoots } from './root-directories.ts';
+import { RootDirectories } from './root-directories.ts';
 
 const host = new LiveHost(loadAddon());
 let folder = '';
@@ -68,13 +60,13 @@ test('a root stays in reach when its process has ended, and is closed when nobod
   const taken = roots.take(first.process, [])!;
   assert.equal(taken.path, root);
   await end(first);
-  const [reopened] = reopenedRoots([taken]);
+  const [reopened] = roots.reopened([taken]);
   for (const fd of [taken.fd, reopened!]) {
     const file = host.openBelow(fd, '/name');
     assert.equal(readFileSync(file, 'latin1'), 'one');
-    closeSync(file);
+    host.files.close(file);
   }
-  closeSync(reopened!);
+  roots.giveBack([reopened!]);
   roots.release(taken);
   assert.equal(roots.size, 0);
   assert.equal(descriptors(), before);

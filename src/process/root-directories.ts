@@ -1,6 +1,5 @@
 /** Root directories of processes that have another than ours, kept open: they outlive the processes. */
-import { closeSync, constants, openSync } from 'node:fs';
-import { O_PATH, type OpenedRoot, type ProcessHost } from './host.ts';
+import type { OpenedRoot, ProcessHost } from './host.ts';
 import type { Process } from './process.ts';
 
 /** Containers whose binaries are open at the same time. */
@@ -11,25 +10,13 @@ interface Counted {
   users: number;
 }
 
-/** Descriptors of their own of the same directories, which the caller closes. */
-export function reopenedRoots(roots: readonly OpenedRoot[]): number[] {
-  return roots.flatMap(({ fd }) => {
-    try {
-      return [openSync(`/proc/self/fd/${fd}`, O_PATH | constants.O_DIRECTORY)];
-    } catch {
-      // Without a descriptor to spare the host is looked at all the same.
-      return [];
-    }
-  });
-}
-
 export class RootDirectories {
-  readonly #host: Pick<ProcessHost, 'openRoot'>;
+  readonly #host: Pick<ProcessHost, 'openRoot' | 'files'>;
   readonly #open = new Map<string, Counted>();
   /** Undefined: ours, or out of reach. */
   readonly #identities = new WeakMap<Process, string | undefined>();
 
-  constructor(host: Pick<ProcessHost, 'openRoot'>) {
+  constructor(host: Pick<ProcessHost, 'openRoot' | 'files'>) {
     this.#host = host;
   }
 
@@ -53,7 +40,23 @@ export class RootDirectories {
     const counted = this.#open.get(identity);
     if (!counted || --counted.users > 0) return;
     this.#open.delete(identity);
-    closeSync(counted.root.fd);
+    this.#host.files.close(counted.root.fd);
+  }
+
+  /** Descriptors of their own of the same directories, to be closed by giveBack(). */
+  reopened(roots: readonly OpenedRoot[]): number[] {
+    return roots.flatMap(({ fd }) => {
+      try {
+        return [this.#host.files.reopen(fd)];
+      } catch {
+        // Without a descriptor to spare the host is looked at all the same.
+        return [];
+      }
+    });
+  }
+
+  giveBack(descriptors: readonly number[]): void {
+    for (const fd of descriptors) this.#host.files.close(fd);
   }
 
   #look(process: Process, known: readonly OpenedRoot[]): OpenedRoot | undefined {
@@ -67,7 +70,7 @@ export class RootDirectories {
       this.#open.set(root.identity, { root, users: 1 });
       return root;
     }
-    closeSync(root.fd);
+    this.#host.files.close(root.fd);
     if (known.includes(counted.root)) return undefined;
     counted.users++;
     return counted.root;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { directAccess } from '../elf/file-access.ts';
 import {
   type BootTime,
   bootTime,
@@ -32,6 +33,13 @@ class FakeHost implements ProcessHost {
     const text = this.running.get(pid)?.text;
     if (text === undefined) throw new Error('EACCES');
     return text;
+  }
+  readonly files = directAccess;
+  stateOf(): undefined {
+    return undefined;
+  }
+  openOnHost(): number {
+    throw new Error('not asked for');
   }
   openMapped(): number {
     throw new Error('not asked for');

@@ -49,9 +49,16 @@ export class ProcessTracker {
   /** Of processes with too many mappings: addresses of samples that were in none of those kept. */
   readonly #missed = new WeakMap<Process, Set<ProcessAddress>>();
   #forgottenBefore = 0;
+  /** Counts what may have changed a file, see Executable.isCurrent. */
+  #epoch = 1;
 
   constructor(host: ProcessHost) {
     this.#host = host;
+  }
+
+  /** Called before events are told: files may have changed since the last ones. */
+  beginBatch(): void {
+    this.#epoch++;
   }
 
   get size(): number {
@@ -174,13 +181,13 @@ export class ProcessTracker {
   map(pid: HostPid, raw: RawMapping): Process | undefined {
     const image = this.#images.get(pid);
     if (image && image.length < MAX_IMAGE_MAPPINGS) {
-      this.#images.set(pid, insertMapping(image, this.#mapped(raw)));
+      this.#images.set(pid, insertMapping(image, this.#mapped(pid, raw)));
       return undefined;
     }
     if (image) this.#images.delete(pid);
     const process = this.#processes.get(pid);
     if (!process?.complete) return undefined;
-    const added = this.#mapped(raw);
+    const added = this.#mapped(pid, raw);
     const next = insertMapping(process.mappings, added);
     if (next === process.mappings) return undefined;
     process.mappings = next.length > MAX_MAPPINGS ? next.filter((one) => one !== added) : next;
@@ -307,7 +314,9 @@ export class ProcessTracker {
     if (chosen.left > 0) this.#overflow(process);
     const { mappings, malformed } = parseMaps(chosen.text);
     if (malformed) this.#count('maps_malformed');
-    process.mappings = mappings.map((raw) => this.#mapped(raw)) as MappingList;
+    // Files may have changed since the last look, and before these were mapped.
+    this.#epoch++;
+    process.mappings = mappings.map((raw) => this.#mapped(pid, raw)) as MappingList;
     process.complete = true;
     process.stale = true;
     this.#doubted.delete(process);
@@ -330,22 +339,25 @@ export class ProcessTracker {
     if (missed.size > MAX_MISSED) missed.delete(oldest!);
   }
 
-  #mapped(raw: RawMapping): Mapped<MappedThing> {
-    return { start: raw.start, end: raw.end, raw, what: this.#thing(raw) };
+  #mapped(pid: HostPid, raw: RawMapping): Mapped<MappedThing> {
+    return { start: raw.start, end: raw.end, raw, what: this.#thing(pid, raw) };
   }
 
-  #thing(raw: RawMapping): MappedThing {
-    if (raw.path === '[vdso]') return this.#executable('[vdso]', raw.path);
+  #thing(pid: HostPid, raw: RawMapping): MappedThing {
+    if (raw.path === '[vdso]') return this.#executable('[vdso]', pid, raw);
     if (raw.inode === 0n || raw.path === '' || raw.path === '//anon') return 'anonymous';
     if (sharedMemory.test(raw.path)) return 'anonymous';
     return this.#executable(
       `${raw.device}:${raw.inode}:${raw.generation ?? ''}:${raw.path}`,
-      raw.path,
+      pid,
+      raw,
     );
   }
 
-  #executable(key: string, path: string): Executable {
-    const executable = this.#executables.get(key) ?? new Executable(path);
+  #executable(key: string, pid: HostPid, raw: RawMapping): Executable {
+    const known = this.#executables.get(key);
+    const isCurrent = known?.isCurrent(this.#epoch, () => this.#host.stateOf(pid, raw));
+    const executable = known && isCurrent ? known : new Executable(raw.path);
     // Moved to the end: the first one is the least recently mapped.
     this.#executables.delete(key);
     this.#executables.set(key, executable);

@@ -62,3 +62,15 @@ export const nowhere: MapWriter = {
   remove() {},
   entries: () => new Uint8Array(),
 };
+
+/** Sizes without a kernel behind: as roomy as the kernel's own. */
+export const nowhereMaps: TableMaps = {
+  processes: -1,
+  mappings: -1,
+  files: -1,
+  tables: -1,
+  nodeLayouts: -1,
+  mappingCount: 1 << 20,
+  fileCount: 1 << 16,
+  tableCount: 1 << 24,
+};

@@ -59,6 +59,17 @@ export interface CodePlace {
   ): ExactStep;
 }
 
+export const anonymousPlace: CodePlace = {
+  kind: 'anonymous',
+  rule: () => 0,
+  exactStep: () => 'failed',
+};
+export const unreadablePlace: CodePlace = {
+  kind: 'unreadable',
+  rule: () => 0,
+  exactStep: () => 'failed',
+};
+
 export interface Walked {
   /** Leaf first; exact pcs are marked in `exact`. */
   readonly addresses: Float64Array;

@@ -3,7 +3,7 @@
  * DebugNamesRun. Arguments: a program, a file of addresses; the debug-info
  * thread is the bundle, as it is shipped.
  */
-import { openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { DEBUG_INFO_LIMITS, DebugInfoClient } from '../../src/agent/debug-info-client.ts';
 import { DebugInfoFile } from '../../src/agent/debug-info-file.ts';
 import { virtualAddress } from '../../src/units/units.ts';
@@ -26,7 +26,10 @@ const addresses = Float64Array.from(readFileSync(list, 'utf8').trim().split('\n'
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const open = () => openSync(program, 'r');
-const file = new DebugInfoFile({ id: 1, path: program, roots: () => [], open });
+const giveBack = (descriptors: readonly number[]) => {
+  for (const fd of descriptors) closeSync(fd);
+};
+const file = new DebugInfoFile({ id: 1, path: program, roots: () => [], open, giveBack });
 const entry = new URL('../../dist/debug-info.cjs', import.meta.url);
 const client = new DebugInfoClient(DEBUG_INFO_LIMITS, undefined, entry);
 for (const address of addresses) file.occurred(virtualAddress(address), false);

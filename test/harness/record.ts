@@ -41,6 +41,8 @@ export interface RecordOptions {
   readonly during?: () => Promise<void>;
   /** Begins once sampling has; Ctrl-C ends the recording when it resolves, in place of `--duration`. */
   readonly until?: () => Promise<void>;
+  /** Runs once the profile is written: the command may have to wait for it before it ends. */
+  readonly written?: () => Promise<void>;
   /** For the command. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -128,6 +130,12 @@ export async function record(options: RecordOptions): Promise<Recording> {
     const environment = { TEST_REPORT: reports, ...options.environment };
     const running = execute([CLI, ...args], environment, TIMEOUT_MS, ending?.onError);
     const during = options.during?.();
+    if (options.written) {
+      const { written } = options;
+      const ended = running.then(() => true);
+      while (!existsSync(output) && !(await Promise.race([ended, pause(100)])));
+      await written();
+    }
     const finished = await running;
     await during;
     await ending?.reached();

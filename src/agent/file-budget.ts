@@ -1,0 +1,110 @@
+/** How much CPU time goes into files that are met first, per owner and in all. */
+import type { ProcessHost } from '../process/host.ts';
+import type { RawMapping } from '../process/maps.ts';
+import type { Process } from '../process/process.ts';
+import { CpuDebt } from './cpu-debt.ts';
+
+export interface FileBudgetLimits {
+  /** CPU time ahead, milliseconds: a usual file takes 2, the largest 300. */
+  readonly ownerMs: number;
+  readonly allMs: number;
+  /** Share of one CPU in the long run. */
+  readonly ownerShare: number;
+  readonly allShare: number;
+}
+
+/** One recording may meet a whole build's programs. */
+export const FILE_BUDGET: FileBudgetLimits = {
+  ownerMs: 10_000,
+  allMs: 20_000,
+  ownerShare: 0.1,
+  allShare: 0.2,
+};
+
+/** An agent that runs for long: five new programs a second for each owner. */
+export const AGENT_FILE_BUDGET: FileBudgetLimits = {
+  ownerMs: 3_000,
+  allMs: 9_000,
+  ownerShare: 0.01,
+  allShare: 0.03,
+};
+
+export interface FileClocks {
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+  /** CPU time of this thread, milliseconds. */
+  readonly cpu: () => number;
+}
+
+const realClocks: FileClocks = {
+  now: () => performance.now(),
+  cpu: () => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1000;
+  },
+};
+
+/** The least recently charged is forgotten. */
+const MAX_OWNERS = 256;
+
+export class FileBudget {
+  readonly #host: Pick<ProcessHost, 'userIds'>;
+  readonly #limits: FileBudgetLimits;
+  readonly #clocks: FileClocks;
+  readonly #all: CpuDebt;
+  readonly #owners = new Map<string, CpuDebt>();
+  readonly #users = new WeakMap<Process, number>();
+  #refused = 0;
+
+  constructor(
+    host: Pick<ProcessHost, 'userIds'>,
+    limits: FileBudgetLimits,
+    clocks: FileClocks = realClocks,
+  ) {
+    this.#host = host;
+    this.#limits = limits;
+    this.#clocks = clocks;
+    this.#all = new CpuDebt(limits.allShare, 2 * limits.allMs, clocks.now);
+  }
+
+  get problems(): ReadonlyMap<string, number> {
+    return new Map(this.#refused > 0 ? [['file_budget', this.#refused]] : []);
+  }
+
+  /** Runs `work` at the expense of a process's owner; undefined, and counted, when he has nothing left. */
+  spend<Result>(process: Process, mapping: RawMapping, work: () => Result): Result | undefined {
+    const owner = this.#owner(this.#keyOf(process, mapping));
+    const { ownerMs, allMs } = this.#limits;
+    if (owner.ms >= ownerMs || this.#all.ms >= allMs) {
+      this.#refused++;
+      return undefined;
+    }
+    const begun = this.#clocks.cpu();
+    try {
+      return work();
+    } finally {
+      const ms = this.#clocks.cpu() - begun;
+      owner.owe(ms);
+      this.#all.owe(ms);
+    }
+  }
+
+  /** Users are told apart, and the containers that all run as root by their file systems. */
+  #keyOf(process: Process, { device }: RawMapping): string {
+    const user = this.#users.get(process) ?? this.#host.userIds(process.identity.pid)?.[0] ?? -1;
+    this.#users.set(process, user);
+    return user > 0 ? `user ${user}` : `device ${device}`;
+  }
+
+  #owner(key: string): CpuDebt {
+    const { ownerMs, ownerShare } = this.#limits;
+    const owner = this.#owners.get(key) ?? new CpuDebt(ownerShare, 2 * ownerMs, this.#clocks.now);
+    this.#owners.delete(key);
+    this.#owners.set(key, owner);
+    for (const oldest of this.#owners.keys()) {
+      if (this.#owners.size <= MAX_OWNERS) break;
+      this.#owners.delete(oldest);
+    }
+    return owner;
+  }
+}
