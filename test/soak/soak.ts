@@ -1,5 +1,6 @@
 /** The soak: an agent, ordinary loads, churn and a backend that flaps, for as long as it takes to see leaks. */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -14,6 +15,7 @@ import { OrdinaryLoads } from '../zoo/ordinary.ts';
 import { installPrograms } from '../zoo/programs.ts';
 import { descriptorCount, residentBytes, startTicks } from '../zoo/watch.ts';
 import { Churn, flap, Hotplug } from './churn.ts';
+import { Heaps } from './heaps.ts';
 import { Receiver } from './receiver.ts';
 import type { Series } from './series.ts';
 
@@ -77,6 +79,8 @@ export async function soak(plan: SoakPlan, tell: (line: string) => void): Promis
   const receiver = await Receiver.start();
   const cages = new Cages();
   const hotplug = plan.hotplug ? new Hotplug() : undefined;
+  const inspector = await freePort();
+  process.env.NODE_OPTIONS = `--inspect=127.0.0.1:${inspector} --expose-gc`;
   const agent = await startAgent(folder, {
     profile: { interval: `${plan.intervalSeconds}s` },
     // Full within the first quarter.
@@ -98,6 +102,8 @@ export async function soak(plan: SoakPlan, tell: (line: string) => void): Promis
       },
     ],
   });
+  delete process.env.NODE_OPTIONS;
+  const heaps = await Heaps.connect(inspector);
   const readings = new Readings();
   let death: string | undefined;
   let queued = Number.NaN;
@@ -105,7 +111,7 @@ export async function soak(plan: SoakPlan, tell: (line: string) => void): Promis
     const loads = new OrdinaryLoads(cages, programs, folder, plan.seconds + 60);
     const churn = new Churn(cages, programs, folder, plan.renewSeconds + 30);
     const started = startTicks(agent.pid);
-    await disturb(plan, agent, { receiver, churn, hotplug, readings, tell });
+    await disturb(plan, agent, { receiver, churn, hotplug, heaps, readings, tell });
     if (startTicks(agent.pid) !== started) death = 'another process has its pid';
     await cages.stopAll();
     loads.clean();
@@ -117,6 +123,7 @@ export async function soak(plan: SoakPlan, tell: (line: string) => void): Promis
     await cages.stopAll();
   }
   sweepMaps();
+  heaps.close();
   const exitCode = await agent.stop();
   await receiver.close();
   writeFileSync(
@@ -142,10 +149,19 @@ export async function soak(plan: SoakPlan, tell: (line: string) => void): Promis
   };
 }
 
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 interface Disturbances {
   readonly receiver: Receiver;
   readonly churn: Churn;
   readonly hotplug: Hotplug | undefined;
+  readonly heaps: Heaps;
   readonly readings: Readings;
   readonly tell: (line: string) => void;
 }
@@ -153,7 +169,7 @@ interface Disturbances {
 async function disturb(
   plan: SoakPlan,
   { pid, url }: RunningAgent,
-  { receiver, churn, hotplug, readings, tell }: Disturbances,
+  { receiver, churn, hotplug, heaps, readings, tell }: Disturbances,
 ): Promise<void> {
   const began = performance.now();
   const elapsed = (): number => (performance.now() - began) / 1000;
@@ -173,6 +189,7 @@ async function disturb(
     if (elapsed() >= reading * plan.readingSeconds) {
       reading++;
       readings.add('resident', 'MiB', residentBytes(pid));
+      readings.add('V8 heaps', 'MiB', await heaps.used());
       readings.add('BPF maps', 'MiB', mapMemory(pid));
       readings.add('descriptors', '', descriptorCount(pid));
       const last = readings.series.map(({ values }) => values.at(-1)!.toFixed(0));
