@@ -75,7 +75,7 @@ function perf(machine: Machine) {
   // A level that Linux itself does not know. Linux 5.10 and 6.1 of Debian refuse there.
   if (holds(machine, 'PERFMON') && !holds(machine, 'SYS_ADMIN') && (level ?? 0) > MOST_PARANOID)
     return warn(
-      `kernel.perf_event_paranoid is ${paranoid}: kernels of Debian and Ubuntu then ask for CAP_SYS_ADMIN, and CAP_PERFMON is not enough; the trial below tells`,
+      `kernel.perf_event_paranoid is ${paranoid}: kernels of Debian and Ubuntu then ask for CAP_SYS_ADMIN, and CAP_PERFMON is not enough`,
       `sudo sysctl -w kernel.perf_event_paranoid=${MOST_PARANOID}, or add CAP_SYS_ADMIN`,
     );
   if (may(machine, 'PERFMON')) return ok(`allowed (kernel.perf_event_paranoid is ${paranoid})`);

@@ -11,7 +11,7 @@ const RECORDS = 2;
  */
 export function readSavedRecords(path: string): Uint8Array {
   const bytes = readFileSync(path);
-  if (!bytes.subarray(0, MAGIC_BYTES).toString('latin1').startsWith('flametap records 3\n')) {
+  if (!bytes.subarray(0, MAGIC_BYTES).toString('latin1').startsWith('flametap records 4\n')) {
     throw new Error(`${path} is no saved recording`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
