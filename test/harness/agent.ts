@@ -20,6 +20,8 @@ export interface RunningAgent {
   readonly pid: number;
   /** So far. */
   readonly log: readonly LogLine[];
+  /** How it ended, with the end of all that it wrote; undefined while it runs. */
+  ended(): string | undefined;
   /** SIGTERM. @returns exit code, once all is put away */
   stop(): Promise<number | null>;
 }
@@ -62,6 +64,11 @@ export async function startAgent(folder: string, configuration: object): Promise
     url,
     pid: child.pid!,
     log,
+    ended() {
+      const { exitCode, signalCode } = child;
+      if (exitCode === null && signalCode === null) return undefined;
+      return `${signalCode ?? exitCode}: ${text.slice(-2000)}`;
+    },
     async stop() {
       child.kill('SIGTERM');
       const [code] = await closed;

@@ -119,7 +119,7 @@ export async function soak(plan: SoakPlan, tell: (line: string) => void): Promis
     await receiver.become('well');
     queued = await drained(agent);
   } catch (error) {
-    death = (error as Error).message;
+    death = agent.ended() ?? (error as Error).message;
     await cages.stopAll();
   }
   sweepMaps();

@@ -1,6 +1,7 @@
 /**
- * `npm run zoo -- [--minutes 10] [--only a,b] [--together]`: each trick alone, then all at once;
- * prints a table, ends with 1 when something is not well.
+ * `npm run zoo -- [--minutes 10] [--only a,b] [--together] [--alone]`: each trick by itself, then
+ * all at once; prints a table, ends with 1 when something is not well. `--alone` samples only what
+ * the zoo starts, where others work on the same machine.
  */
 import { parseArgs } from 'node:util';
 import { GARBAGE_SEED } from './programs.ts';
@@ -13,6 +14,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     only: { type: 'string' },
+    alone: { type: 'boolean', default: false },
     together: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
@@ -38,6 +40,7 @@ function planFor(seconds: number): Plan {
     windowSeconds: Math.max(6, (left - pauses) / windows),
     settleSeconds,
     togetherSeconds,
+    isAlone: values.alone,
     isOneByOne: !values.together,
   };
 }

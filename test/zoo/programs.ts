@@ -20,6 +20,8 @@ const TRICKS = join(ZOO, 'tricks');
 const LOADS = join(ZOO, 'loads');
 /** Of what is random in the files that lie. */
 export const GARBAGE_SEED = 20261130;
+/** Serves files that hang. */
+const FAULTY_FS = join(REPOSITORY, 'test', 'programs', 'faulty-fs.c');
 const CACHE = join(REPOSITORY, 'build', 'zoo');
 
 const COMMON = ['-O1', '-Wall', '-fno-stack-protector', '-pthread'];
@@ -30,6 +32,7 @@ function build(): string {
   const hash = createHash('sha256').update(COMMON.join(' '));
   const sources = readdirSync(TRICKS).filter((name) => name.endsWith('.c'));
   for (const name of readdirSync(TRICKS)) hash.update(readFileSync(join(TRICKS, name)));
+  hash.update(readFileSync(FAULTY_FS));
   for (const name of [
     'loads/steady.c',
     'loads/steady.ts',
@@ -55,6 +58,7 @@ function build(): string {
     run('gcc', ...COMMON, '-o', output, join(TRICKS, source), ...extra);
   }
   run('gcc', ...COMMON, CONTEXT, '-o', join(draft, 'steady'), join(LOADS, 'steady.c'));
+  run('gcc', ...COMMON, '-o', join(draft, 'faulty-fs'), FAULTY_FS);
   const go = join(draft, 'steady-go');
   run('go', 'build', '-trimpath', '-o', go, join(LOADS, 'steady-go', 'main.go'));
   copyFileSync(join(LOADS, 'steady.ts'), join(draft, 'steady.ts'));

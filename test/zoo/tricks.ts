@@ -63,5 +63,10 @@ export const TRICKS: readonly Trick[] = [
   { name: 'wild-stack' },
   { name: 'contexts' },
   { name: 'stalled-memory', asRoot: true },
+  {
+    name: 'dead-files',
+    arguments: ({ folder }) => [join(folder, 'faulty-fs'), join(folder, 'deep')],
+    asRoot: true,
+  },
   { name: 'pull', arguments: ({ port }) => [String(port)] },
 ];

@@ -56,10 +56,12 @@ class PhaseReading {
       for (const { name } of stack) if (FORBIDDEN.test(name)) this.forbidden.add(name);
     }
     for (const [key, count] of Object.entries(profile.tally)) {
-      const [, part, reason] = /^(lost|events_lost|problems)\.(.*)$/.exec(key) ?? [];
+      const [, part, reason] = /^(lost|events_lost|labels_lost|problems)\.(.*)$/.exec(key) ?? [];
       if (!part || !reason) continue;
-      const target = part === 'problems' ? this.problems : this.lost;
-      target[reason] = (target[reason] ?? 0) + count;
+      const isLost = part === 'lost' || part === 'events_lost';
+      const target = isLost ? this.lost : this.problems;
+      const name = part === 'labels_lost' ? `labels: ${reason}` : reason;
+      target[name] = (target[name] ?? 0) + count;
     }
   }
 }

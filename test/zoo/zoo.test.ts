@@ -22,6 +22,7 @@ test('with all tricks at once the agent lives, names and ids are right, and the 
       windowSeconds: 6,
       settleSeconds: 1,
       togetherSeconds: 25,
+      isAlone: false,
       isOneByOne: false,
     },
     (line) => t.diagnostic(line),

@@ -23,6 +23,8 @@ export interface Plan {
   readonly settleSeconds: number;
   /** With every trick at once; 0 = not. */
   readonly togetherSeconds: number;
+  /** Sample nothing but what the zoo starts: others work on this machine. */
+  readonly isAlone: boolean;
   /** Tricks one by one. */
   readonly isOneByOne: boolean;
 }
@@ -89,13 +91,15 @@ export class Zoo {
     installPrograms(programs);
     const secretMap = join(folder, 'secret.map');
     writeFileSync(secretMap, `100000000000 1000 ${SECRET_NAME}\n`, { mode: 0o600 });
-    const loads = new OrdinaryLoads(this.#cages, programs, folder, this.#seconds());
     const agent = await startAgent(folder, {
       profile: { interval: `${this.#plan.intervalSeconds}s` },
+      ...(this.#plan.isAlone && { capture: { scope: { include: [`pid=${process.pid}`] } } }),
       // What is kept for the page would grow all the time; nobody may look, so that there is more to pull.
       viewer: { listen: '127.0.0.1:0', access: 'local', retention: '1m', max_bytes: '16MiB' },
       exporters: [{ files: { directory: profiles, format: 'otlp' } }],
     });
+    // After the agent: a scope by pid has what is started from then on.
+    const loads = new OrdinaryLoads(this.#cages, programs, folder, this.#seconds());
     const started = startTicks(agent.pid);
     const surroundings: Surroundings = {
       folder: programs,
@@ -114,7 +118,7 @@ export class Zoo {
       countedAt = performance.now();
       counters = samplerCounters(agent.pid);
     } catch (error) {
-      death = (error as Error).message;
+      death = agent.ended() ?? (error as Error).message;
     }
     await this.#cages.stopAll();
     loads.clean();
