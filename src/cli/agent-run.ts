@@ -2,7 +2,6 @@
 import { dirname, join, resolve } from 'node:path';
 import type { Delivery, DeliveryEvents } from '../agent/delivery.ts';
 import { SelfObservation } from '../agent/self-observation.ts';
-import { cgroupScope } from '../capture/cgroup.ts';
 import type { ExporterConfig } from '../config/exporter-schema.ts';
 import type { Loaded } from '../config/load.ts';
 import { problemText } from '../config/problem.ts';
@@ -18,8 +17,14 @@ import { CommandError, errorCode, reasonOf } from './errors.ts';
 import { findRoot, versionOf } from './installation.ts';
 import type { Log } from './log.ts';
 import { openOutput } from './output-file.ts';
-import type { Profiler, ProfilerOptions } from './profiler-seam.ts';
+import type { Profiler } from './profiler-seam.ts';
 import { unusualTimes, worrying } from './progress.ts';
+import {
+  checkTargets,
+  profilerOptions,
+  restartsSampling,
+  wantsAddresses,
+} from './sampling-config.ts';
 import { TOKEN_VARIABLE } from './token-variable.ts';
 
 /** Of the first profile. */
@@ -46,50 +51,6 @@ export interface AgentSources {
   /** Gets each profile as a pprof file, beside the configured exporters. */
   readonly writePprof: string | undefined;
 }
-
-/** What the configuration says of sampling. */
-export function profilerOptions(config: Config): ProfilerOptions {
-  const { capture, profile, symbols } = config;
-  const { include, exclude } = capture.scope;
-  const [comm] = named(include, 'comm');
-  const [cgroupPath] = named(include, 'cgroup');
-  return {
-    hz: capture.hz,
-    scope: {
-      pids: named(include, 'pid').map(Number),
-      followChildren: true,
-      ...(comm === undefined ? {} : { comm }),
-      ...(cgroupPath === undefined ? {} : { cgroupPath }),
-      exclude: {
-        pids: named(exclude, 'pid').map(Number),
-        comms: named(exclude, 'comm'),
-        cgroupPaths: named(exclude, 'cgroup'),
-      },
-    },
-    threads: profile.labels.includes('thread'),
-    addresses: wantsAddresses(config),
-    kernelStacks: capture.kernelStacks,
-    maxDepth: capture.maxDepth,
-    ringBytes: capture.ringBytesPerCpu,
-    labels: profile.labels,
-    labelLimits: { sets: profile.maxLabelSets, bytes: profile.maxLabelBytes },
-    symbols,
-    steady: true,
-  };
-}
-
-/** What a list of `kind=what` has of a kind. */
-const named = (members: readonly string[], kind: string): string[] =>
-  members.filter((one) => one.startsWith(`${kind}=`)).map((one) => one.slice(kind.length + 1));
-
-/** Where nobody does, addresses do not even get into profiles. */
-const wantsAddresses = ({ exporters }: Config): boolean =>
-  exporters.some(({ addresses }) => addresses);
-
-const restartsSampling = (path: string): boolean =>
-  path.startsWith('capture.') ||
-  path.startsWith('symbols.') ||
-  /^profile\.(labels|max_label_)/.test(path);
 
 const WAITS_FOR_RESTART: ReadonlySet<string> = new Set([
   'viewer.listen',
@@ -457,19 +418,6 @@ export class Agent {
 
 /** Not foreseen: the stack is what a bug report needs. */
 const textOf = (error: Error): string => error.stack ?? error.message;
-
-/** @throws CommandError when something to be sampled is not there */
-function checkTargets({ capture }: Config): void {
-  for (const [list, members] of Object.entries(capture.scope)) {
-    for (const path of named(members, 'cgroup')) {
-      try {
-        cgroupScope(path);
-      } catch (error) {
-        throw new CommandError(`capture.scope.${list}: ${reasonOf(error)}`);
-      }
-    }
-  }
-}
 
 const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
 
