@@ -114,7 +114,6 @@ export interface ResolverStats {
   readonly processes: number;
   readonly binaries: number;
   readonly tableBytes: number;
-  readonly evictedTables: number;
   readonly problems: Readonly<Record<string, number>>;
   readonly sidebandLost: number;
 }

@@ -73,7 +73,6 @@ const NO_STATS: ResolverStats = {
   processes: 0,
   binaries: 0,
   tableBytes: 0,
-  evictedTables: 0,
   problems: {},
   sidebandLost: 0,
 };
@@ -361,7 +360,6 @@ function joined(past: ResolverStats, current: ResolverStats): ResolverStats {
   addCounts(problems, current.problems);
   return {
     ...current,
-    evictedTables: past.evictedTables + current.evictedTables,
     sidebandLost: past.sidebandLost + current.sidebandLost,
     problems,
   };

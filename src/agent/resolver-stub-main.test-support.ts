@@ -14,7 +14,6 @@ const stats = (): ResolverStats => ({
   processes: 1,
   binaries: 1,
   tableBytes: 8,
-  evictedTables: batches,
   problems: { stub: batches },
   sidebandLost: 0,
 });

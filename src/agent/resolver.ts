@@ -140,9 +140,9 @@ export class Resolver {
     this.#files = new OpenFiles(options.host);
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
     this.#budget = new FileBudget(options.host, budget);
-    this.#store = new TableStore(maps, writer);
-    this.#store.addFile(0, 0);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
+    this.#store = new TableStore(maps, writer, () => this.#kernel.uses());
+    this.#store.addFile(0, 0);
     this.#carriers = new ProcessCarriers(options.host, maps, writer, options.clock);
     this.#isLive = options.kernel !== undefined;
     this.#shared = {
@@ -290,13 +290,13 @@ export class Resolver {
     addProblems(problems, this.contexts.problems);
     addProblems(problems, this.#carriers.problems);
     addProblems(problems, this.#kernel.problems);
+    addProblems(problems, this.#store.problems);
     addProblems(problems, new Map([['process_over_budget', this.#costs.pauses]]));
     for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
       binaries: this.#binaries.size,
       tableBytes: this.#store.usedBytes,
-      evictedTables: this.#store.evicted,
       problems,
       sidebandLost: this.#sidebandLost,
     };

@@ -53,18 +53,18 @@ test('rules at exact pcs and at call sites; regions are built once', () => {
 
 test('what the kernel drops is dropped here, and built again', () => {
   const { rules, text } = stripes();
-  // Room for little more than one full region: 64 words and 4,096 rows.
-  const maps = new MemoryMaps({ tables: 5000 });
+  // Room for three full regions of 64 words and 4,096 rows.
+  const maps = new MemoryMaps({ tables: 4 * (64 + 4096) });
   const store = new TableStore(maps.maps, maps);
   const tables = new FileTables(text, store);
   for (let round = 1; round <= 3; round++) {
-    for (const offset of [0, 1 << 16]) {
+    for (const offset of [0, 1 << 16, 2 << 16, 3 << 16]) {
       assert.equal(tables.rule(textOffset(offset), true), (offset >>> 4) + 1);
       store.settle();
     }
-    assert.equal(rules.asked, 2 * round);
+    assert.equal(rules.asked, 4 * round);
   }
-  assert.equal(store.evicted, 5);
+  assert.deepEqual([...store.problems], [['unwind_tables_evicted', 9]]);
   tables.close();
   store.settle();
   assert.equal(store.usedBytes, 0);
@@ -73,8 +73,10 @@ test('what the kernel drops is dropped here, and built again', () => {
 test('no room in the kernel: rules all the same, and bounded memory', () => {
   const { rules, text } = stripes();
   const maps = new MemoryMaps({ files: 0 });
-  const tables = new FileTables({ ...text, textSize: 64 << 16 }, new TableStore(maps.maps, maps));
+  const store = new TableStore(maps.maps, maps);
+  const tables = new FileTables({ ...text, textSize: 64 << 16 }, store);
   assert.equal(tables.index, undefined);
+  assert.equal(store.problems.get('no_room_for_file'), 1);
   const all = (): void => {
     for (let region = 0; region < 64; region++) {
       assert.equal(tables.rule(textOffset(region << 16), true), ((region << 16) >>> 4) + 1);

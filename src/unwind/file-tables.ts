@@ -78,7 +78,7 @@ export class FileTables {
       const start = region * 2 ** FULL_REGION_SHIFT;
       rows = this.#build(start, start + 2 ** FULL_REGION_SHIFT);
       this.#full.set(region, rows);
-      const directoryAt = this.#place && this.#place.fullDirectory + region;
+      const directoryAt = (this.#place?.fullDirectory ?? 0) + region;
       this.#load(directoryAt, start, FULL_PAGE_SHIFT, rows, () => this.#full.delete(region));
     }
     return rows;
@@ -96,7 +96,7 @@ export class FileTables {
       const { offsets, rules } = this.#build(start, start + length);
       rows = startAt(callSiteRows(offsets, rules, sites), start);
       this.#call.set(region, rows);
-      const directoryAt = this.#place && this.#place.callDirectory + region;
+      const directoryAt = (this.#place?.callDirectory ?? 0) + region;
       this.#load(directoryAt, start, CALL_PAGE_SHIFT, rows, () => this.#call.delete(region));
     }
     return rows;
@@ -104,14 +104,14 @@ export class FileTables {
 
   /** Rows live as long as the kernel's copy of them. */
   #load(
-    directoryAt: number | undefined,
+    directoryAt: number,
     start: number,
     pageShift: number,
     rows: Rows,
     forget: () => void,
   ): void {
-    const isPlaced =
-      directoryAt !== undefined && this.#store.load(directoryAt, start, pageShift, rows, forget);
+    const place = this.#place;
+    const isPlaced = place && this.#store.load(place, directoryAt, start, pageShift, rows, forget);
     if (isPlaced) return;
     if (this.#unplaced.length === MAX_UNPLACED) this.#unplaced.shift()!();
     this.#unplaced.push(forget);

@@ -4,7 +4,7 @@
  */
 import {
   GoLabelsForm,
-  type MappingKind,
+  MappingKind,
   MappingValue,
   PROCESS_GO_UNKNOWN,
   ProcessValue,
@@ -15,6 +15,7 @@ import { type CarrierLayout, noCarriers, type TlsPlace } from '../context/carrie
 import type { BootTime } from '../units/units.ts';
 import type { MapWriter, TableMaps } from './map-writer.ts';
 import { Space } from './space.ts';
+import type { FileUse } from './table-eviction.ts';
 
 /** A mapping as the kernel's unwinder needs it. */
 export interface KernelMapping {
@@ -61,6 +62,8 @@ interface Slice {
   readonly pid: number;
   readonly first: number;
   readonly count: number;
+  /** Indices in `ft_files`. */
+  readonly files: ReadonlySet<number>;
   users: number;
 }
 
@@ -267,6 +270,18 @@ export class KernelProcesses {
     if (settled > 0) this.#limbo = this.#limbo.slice(settled);
   }
 
+  /** Which files are in use; processes with the same mappings, from fork to fork, are one. */
+  uses(): FileUse[] {
+    const last = new Map<Slice, bigint>();
+    for (const { pid, value } of this.#entries()) {
+      const slice = this.#registered.get(pid)?.slice;
+      if (!slice) continue;
+      const at = value.getBigUint64(ProcessValue.used, true);
+      if (at >= (last.get(slice) ?? 0n)) last.set(slice, at);
+    }
+    return Array.from(last, ([{ files }, at]) => ({ files, at }));
+  }
+
   #register(pid: number, registered: Registered): void {
     this.#unregister(pid);
     this.#registered.set(pid, registered);
@@ -284,7 +299,9 @@ export class KernelProcesses {
   }
 
   #slice(pid: number, mappings: readonly KernelMapping[]): Slice | undefined {
-    if (mappings.length === 0) return { pid, first: 0, count: 0, users: 1 };
+    const files = new Set<number>();
+    for (const { kind, file } of mappings) if (kind === MappingKind.File) files.add(file);
+    if (mappings.length === 0) return { pid, first: 0, count: 0, files, users: 1 };
     // A request that cannot be met must not cost anybody anything.
     if (mappings.length + this.#inLimbo(pid) > this.maxMappings) return undefined;
     const first = this.#space.take(mappings.length);
@@ -306,7 +323,7 @@ export class KernelProcesses {
       first * MappingValue.size,
       new Uint8Array(value.buffer),
     );
-    return { pid, first, count: mappings.length, users: 1 };
+    return { pid, first, count: mappings.length, files, users: 1 };
   }
 
   /** Whoever has other mappings all the time waits for its own old ones to be free again. */

@@ -111,7 +111,7 @@ test('a file and its rows are where the kernel looks for them', () => {
   const store = new TableStore(maps, writer);
   const place = store.addFile(1, 2)!;
   const rows = { offsets: Uint32Array.of(65_536, 65_600), rules: Uint32Array.of(11, 22) };
-  assert.ok(store.load(place.fullDirectory + 1, 65_536, 10, rows, () => {}));
+  assert.ok(store.load(place, place.fullDirectory + 1, 65_536, 10, rows, () => {}));
   const file = element(maps.files, place.index)!;
   assert.equal(file.readUInt32LE(8), place.fullDirectory);
   const block = element(maps.tables, place.fullDirectory + 1)!.readUInt32LE(0);

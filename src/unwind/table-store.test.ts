@@ -61,7 +61,7 @@ const CALL: Shape = { exact: false, regionShift: CALL_REGION_SHIFT, pageShift: C
 function load(store: TableStore, place: FilePlace, region: number, rows: Rows, shape: Shape) {
   const directory = shape.exact ? place.fullDirectory : place.callDirectory;
   const start = region * 2 ** shape.regionShift;
-  return store.load(directory + region, start, shape.pageShift, rows, () => {});
+  return store.load(place, directory + region, start, shape.pageShift, rows, () => {});
 }
 
 for (const shape of [FULL, CALL]) {
@@ -122,7 +122,9 @@ test('full: the oldest blocks go, their files are told, and the region can be lo
       present.add(region);
       const directoryAt = place.fullDirectory + region;
       const forget = () => assert.ok(present.delete(region), 'forgotten twice');
-      assert.ok(store.load(directoryAt, region * 65536, FULL_PAGE_SHIFT, rows(region), forget));
+      assert.ok(
+        store.load(place, directoryAt, region * 65536, FULL_PAGE_SHIFT, rows(region), forget),
+      );
       for (let other = 0; other < 100; other++) {
         const found = kernelRule(maps, place.index, other * 65536 + 35, true);
         assert.equal(found, present.has(other) ? ruleAt(rows(other), other * 65536 + 35) : FAIL);
@@ -131,15 +133,16 @@ test('full: the oldest blocks go, their files are told, and the region can be lo
       assert.ok(store.usedBytes <= 1024 * 8);
     }
   }
-  assert.ok(store.evicted > 100);
+  assert.ok(store.problems.get('unwind_tables_evicted')! > 100);
 });
 
-test('a region that can never fit is refused, and costs the others', () => {
-  const maps = new MemoryMaps({ tables: 256 });
+test('a region that can never fit is refused, and costs nobody anything', () => {
+  const maps = new MemoryMaps({ tables: 512 });
   const store = new TableStore(maps.maps, maps);
   const place = store.addFile(1, 1)!;
-  assert.equal(load(store, place, 0, rowsOf(0, new Array(300).fill(1)), FULL), false);
   assert.ok(load(store, place, 0, rowsOf(0, [1]), FULL));
+  assert.equal(load(store, place, 0, rowsOf(0, new Array(500).fill(1)), CALL), false);
+  assert.deepEqual([...store.problems], [['no_room_for_tables', 1]]);
 });
 
 test('a removed file has no tables any more; its room and its number are used again, later', () => {
