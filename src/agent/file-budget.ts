@@ -1,4 +1,5 @@
 /** How much CPU time goes into files that are met first, per owner and in all. */
+import { fileOwner } from '../process/file-shares.ts';
 import type { ProcessHost } from '../process/host.ts';
 import type { RawMapping } from '../process/maps.ts';
 import type { Process } from '../process/process.ts';
@@ -89,11 +90,10 @@ export class FileBudget {
     }
   }
 
-  /** Users are told apart, and the containers that all run as root by their file systems. */
-  #keyOf(process: Process, { device }: RawMapping): string {
+  #keyOf(process: Process, mapping: RawMapping): string {
     const user = this.#users.get(process) ?? this.#host.userIds(process.identity.pid)?.[0] ?? -1;
     this.#users.set(process, user);
-    return user > 0 ? `user ${user}` : `device ${device}`;
+    return fileOwner(user, mapping);
   }
 
   #owner(key: string): CpuDebt {

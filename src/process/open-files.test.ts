@@ -230,9 +230,19 @@ class UniquePrograms extends LiveHost {
   override startTime(): undefined {
     return undefined;
   }
+  /** Every fourth process is one user's. */
+  override userIds(pid: HostPid): readonly number[] {
+    return [1000 + (pid % 4)];
+  }
 }
 
-const limits = { keptOpen: 64, mostOpen: 96, keptMs: 180_000, sweepMs: 30_000 };
+const limits = {
+  keptOpen: 64,
+  mostOpen: 96,
+  mostOwnText: 2 ** 32,
+  keptMs: 180_000,
+  sweepMs: 30_000,
+};
 
 test('thousands of short-lived unique programs: descriptors and binaries stay bounded', () => {
   const unique = new UniquePrograms(loadAddon());
@@ -297,6 +307,34 @@ test('mapped binaries stay open, however old and many; no more than the most are
   now += 200_000;
   assert.equal(many.sweep(tracker.all()).length, limits.mostOpen);
   assert.equal(descriptors(), before);
+});
+
+test('one user’s files, many or large, leave room for those of the others', () => {
+  const unique = new UniquePrograms(loadAddon());
+  const bareText = opened(bare[0]).image.textSize;
+  for (const [mostOwnText, held] of [
+    [2 ** 32, limits.mostOpen / 2],
+    [10.5 * bareText, 10],
+  ] as const) {
+    const many = new OpenFiles(unique, { ...limits, mostOwnText });
+    const before = descriptors();
+    const open = (pid: number) => many.open(hostPid(pid), mappingOf('/tmp/unique')).outcome;
+    const mine = Array.from({ length: 200 }, () => open(4));
+    const reasons = mine.map((one) => ('reason' in one ? one.reason : 'opened'));
+    assert.deepEqual(new Set(reasons.slice(0, held)), new Set(['opened']));
+    assert.deepEqual(new Set(reasons.slice(held)), new Set(['too_many_open_of_owner']));
+    assert.equal(many.problems.get('too_many_open_of_owner'), 200 - held);
+    assert.equal(descriptors(), before + held, 'of those refused none is left open');
+    for (let i = 0; i < 10; i++) assert.ok(isOpened(open(5)));
+    // What is closed is on nobody's account any more.
+    many.discard(mine[0] as Opened, 'gone');
+    assert.ok(isOpened(open(4)));
+    assert.ok(!isOpened(open(4)));
+    many.close();
+    assert.ok(isOpened(open(4)));
+    many.close();
+    assert.equal(descriptors(), before);
+  }
 });
 
 test('a closed binary is opened anew, under a new id', () => {

@@ -11,6 +11,7 @@ import { FileSource } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { type ByteSource, MemorySource, ParseError } from '../elf/source.ts';
 import type { HostPid } from '../units/units.ts';
+import { FileShares, fileOwner } from './file-shares.ts';
 import type { ProcessHost } from './host.ts';
 import type { RawMapping } from './maps.ts';
 import type { Process } from './process.ts';
@@ -44,6 +45,8 @@ export interface Outcome {
 interface Entry {
   readonly opened: { -readonly [Key in keyof Opened]: Opened[Key] };
   readonly contentKey: string;
+  /** Of the process that it was opened for first. */
+  readonly owner: string;
   /** When it was last found mapped, or opened. */
   lastMapped: number;
 }
@@ -53,6 +56,8 @@ export interface OpenFilesLimits {
   readonly keptOpen: number;
   /** Never more: descriptors and tables run out for everybody else. */
   readonly mostOpen: number;
+  /** Bytes of text of one owner's: a third of what the kernel has directories for. */
+  readonly mostOwnText: number;
   /** How long an unmapped binary is kept for the next process that runs it. */
   readonly keptMs: number;
   /** Time between two looks at who maps what. */
@@ -62,10 +67,13 @@ export interface OpenFilesLimits {
 const LIMITS: OpenFilesLimits = {
   keptOpen: 1024,
   mostOpen: 4096,
+  mostOwnText: 2 ** 32,
   keptMs: 180_000,
   sweepMs: 30_000,
 };
 
+/** Of `mostOpen`, for the files of one owner. */
+const OWN_SHARE = 1 / 2;
 /** Files whose outcome is remembered; forgetting one costs parsing it again. */
 const MAX_KNOWN = 8192;
 /** Open files of one build id, or one size without one, that a new one may be equal to. */
@@ -84,6 +92,7 @@ export class OpenFiles {
   /** Newest first. */
   readonly #byContent = new Map<string, readonly Entry[]>();
   readonly #contents: SameContents;
+  readonly #shares: FileShares;
   readonly #byId = new Map<number, Entry>();
   readonly #problems = new Map<string, number>();
   #nextId = 1;
@@ -95,6 +104,10 @@ export class OpenFiles {
     this.#limits = limits;
     this.#clock = clock;
     this.#contents = new SameContents(clock);
+    this.#shares = new FileShares({
+      files: Math.floor(limits.mostOpen * OWN_SHARE),
+      text: limits.mostOwnText,
+    });
     this.#swept = clock();
   }
 
@@ -178,8 +191,10 @@ export class OpenFiles {
   #close(entries: readonly Entry[]): void {
     for (const entry of entries) {
       const { opened, contentKey: key } = entry;
+      if (opened.closed) continue;
       opened.closed = true;
       this.#byId.delete(opened.id);
+      this.#shares.release(entry.owner, opened.image.textSize);
       const others = this.#byContent.get(key)?.filter((each) => each !== entry) ?? [];
       if (others.length > 0) this.#byContent.set(key, others);
       else this.#byContent.delete(key);
@@ -211,7 +226,7 @@ export class OpenFiles {
     let opened = known?.outcome;
     let identity = known?.identity;
     if (opened === undefined) {
-      opened = this.#parse(mapping.path, source);
+      opened = this.#parse(pid, mapping, source);
       identity = identityOf(source);
       const isFinal = 'image' in opened || !opened.transient;
       if (isFinal) this.#remember(key, { outcome: opened, identity });
@@ -224,13 +239,14 @@ export class OpenFiles {
     try {
       const length = Math.min(mapping.end - mapping.start, MAX_VDSO_BYTES);
       const bytes = this.#host.readVdso(pid, mapping.start, length);
-      return this.#parse('[vdso]', new MemorySource(bytes.slice()));
+      return this.#parse(pid, mapping, new MemorySource(bytes.slice()));
     } catch (cause) {
       return failed('open_failed', (cause as Error).message);
     }
   }
 
-  #parse(path: string, source: ByteSource): Opened | Unusable {
+  #parse(pid: HostPid, mapping: RawMapping, source: ByteSource): Opened | Unusable {
+    const { path } = mapping;
     try {
       const image = ElfImage.parse(source);
       if (source instanceof FileSource) source.identify(image.buildId !== '');
@@ -238,9 +254,13 @@ export class OpenFiles {
       const entries = this.#byContent.get(key) ?? [];
       const same = entries.find((entry) => this.#isSame(image, source, entry));
       if (same) return same.opened;
+      const owner = fileOwner(this.#host.userIds(pid)?.[0], mapping);
+      if (!this.#shares.take(owner, image.textSize)) {
+        return failed('too_many_open_of_owner', `${path}: too many or too large ones of ${owner}`);
+      }
       const id = this.#nextId++;
       const opened = { id, path, image, source };
-      const entry = { opened, contentKey: key, lastMapped: this.#clock() };
+      const entry = { opened, contentKey: key, owner, lastMapped: this.#clock() };
       this.#byContent.set(key, [entry, ...entries].slice(0, MAX_COMPARED));
       this.#byId.set(id, entry);
       return opened;

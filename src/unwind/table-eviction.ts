@@ -44,7 +44,7 @@ export function* evictionOrder<Block extends HeldBlock>(
   uses: readonly FileUse[],
   words: number,
 ): Generator<Block> {
-  const newest = uses.reduce((latest, { at }) => (at > latest ? at : latest), 0n);
+  const newest = lastUse(uses);
   const holdings = holdingsOf(blocks, uses, newest);
   const isIdle = ({ lastUse }: Holding<Block>) => lastUse < newest - IDLE_NS;
   const idle = holdings.filter(isIdle);
@@ -85,12 +85,13 @@ function holdingsOf<Block extends HeldBlock>(
   // By the process, or by the file when it has several; what nobody maps is told apart by age.
   const holdings = new Map<FileUse | number | 'fresh' | 'nobody', Holding<Block>>();
   for (const block of blocks) {
-    const own = users.get(block.file) ?? [];
+    const own = users.get(block.file);
     const unowned = block.isFresh ? 'fresh' : 'nobody';
-    const key = own.length > 1 ? block.file : (own[0] ?? unowned);
+    const key = own ? (own.length > 1 ? block.file : own[0]!) : unowned;
     let holding = holdings.get(key);
     if (!holding) {
-      holding = { blocks: [], words: 0, lastUse: lastUse(own, block.isFresh ? newest : -IDLE_NS) };
+      const otherwise = block.isFresh ? newest : -IDLE_NS;
+      holding = { blocks: [], words: 0, lastUse: own ? lastUse(own) : otherwise };
       holdings.set(key, holding);
     }
     holding.blocks.push(block);
@@ -99,7 +100,8 @@ function holdingsOf<Block extends HeldBlock>(
   return [...holdings.values()];
 }
 
-function lastUse(uses: readonly FileUse[], otherwise: bigint): bigint {
-  if (uses.length === 0) return otherwise;
-  return uses.reduce((latest, { at }) => (at > latest ? at : latest), 0n);
+function lastUse(uses: readonly FileUse[]): bigint {
+  let latest = 0n;
+  for (const { at } of uses) if (at > latest) latest = at;
+  return latest;
 }
