@@ -72,7 +72,7 @@ export async function servePage(
       ...(token === undefined ? {} : { token }),
     });
   } catch (error) {
-    throw new CommandError(`cannot serve the page: ${reasonOf(error)}`);
+    throw new CommandError(`viewer.listen: cannot serve the page: ${reasonOf(error)}`);
   }
   const address = new URL(viewer.url);
   if (token === undefined || !isOurs)

@@ -505,6 +505,9 @@ test('a port in use ends the agent with 1 before sampling', async () => {
   const { code, stderr } = await run(['agent', '--listen', `127.0.0.1:${await opened}`]);
   first.child.kill('SIGTERM');
   assert.equal(code, 1);
-  assert.match(stderr, /cannot serve the page: 127\.0\.0\.1:\d+ is in use/);
+  assert.match(
+    stderr,
+    /viewer\.listen: cannot serve the page: 127\.0\.0\.1:\d+ is in use.*another port/,
+  );
   assert.equal((await first.ended).code, 0);
 });

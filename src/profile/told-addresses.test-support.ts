@@ -16,25 +16,38 @@ const WORD =
 /** @param bytes text, or a protobuf message, gzipped or not. @returns what is found, as hex */
 export function toldAddresses(bytes: Uint8Array): string[] {
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) return toldAddresses(gunzipSync(bytes));
-  const text = Buffer.from(bytes).toString('latin1');
-  const found = [...text.matchAll(WORD)].map(([word]) => word);
-  const fields = fieldsOf(bytes);
-  for (const { wire, value } of fields ?? []) {
-    if (wire === 2) found.push(...toldInside(value));
-    else if (isOfKernel(value) || isOfProcess(value)) found.push(`0x${value.toString(16)}`);
+  const fields = isText(bytes) ? undefined : fieldsOf(bytes);
+  return fields === undefined ? toldInText(bytes) : toldIn(fields);
+}
+
+function toldIn(fields: readonly ProtobufField[]): string[] {
+  const found: string[] = [];
+  // Programs choose their ids: those of 0x66 alone read as the text of an address.
+  if (isLink(fields)) return found;
+  for (const { wire, value } of fields) {
+    if (wire === 2) {
+      // Only what it is can be read as such: a text, or a message.
+      if (isText(value)) found.push(...toldInText(value));
+      found.push(...toldIn(fieldsOf(value) ?? []));
+    } else if (isOfKernel(value) || isOfProcess(value)) found.push(`0x${value.toString(16)}`);
   }
   return found;
 }
 
-/** A text, packed numbers or a message: only what it is can be read as such. */
-function toldInside(bytes: Uint8Array): string[] {
-  const found: string[] = [];
-  for (const { wire, value } of fieldsOf(bytes) ?? []) {
-    if (wire === 2) found.push(...toldInside(value));
-    else if (isOfKernel(value) || isOfProcess(value)) found.push(`0x${value.toString(16)}`);
-  }
-  return found;
-}
+const toldInText = (bytes: Uint8Array): string[] =>
+  [...Buffer.from(bytes).toString('latin1').matchAll(WORD)].map(([word]) => word);
+
+/** Numbers of a list have bytes below the space among them. */
+const isText = (bytes: Uint8Array): boolean =>
+  bytes.every((byte) => byte >= 0x20 || (byte >= 0x09 && byte <= 0x0d));
+
+/** Of OTLP: the ids of a trace and of a span. */
+const isLink = ([trace, span, ...more]: readonly ProtobufField[]): boolean =>
+  trace?.wire === 2 &&
+  trace.value.length === 16 &&
+  span?.wire === 2 &&
+  span.value.length === 8 &&
+  more.length === 0;
 
 function fieldsOf(bytes: Uint8Array): ProtobufField[] | undefined {
   try {

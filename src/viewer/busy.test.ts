@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { ask } from './ask.test-support.ts';
 import { MOST_BUSY, MOST_CONNECTIONS } from './connections.ts';
 import { exampleProfile } from './example-profile.test-support.ts';
+import type { PackedAnswer } from './history-messages.ts';
 import { HistoryThread } from './history-thread.ts';
 import { startViewer, type ViewerOptions } from './server.ts';
 
@@ -102,5 +103,58 @@ test('a client that reads nothing is not waited for by others, and holds no copy
     for (const socket of stuck) socket.destroy();
     await viewer.close();
     await history.close();
+  }
+});
+
+/** Answers when told to. */
+function slowHistory() {
+  const asked = Promise.withResolvers<void>();
+  const made = Promise.withResolvers<PackedAnswer>();
+  const history: ViewerOptions['history'] = {
+    version: 1,
+    ask: () => {
+      asked.resolve();
+      return made.promise;
+    },
+  };
+  const body = new TextEncoder().encode('"made"');
+  const answer = () =>
+    made.resolve({ status: 200, type: 'application/json', headers: {}, body, isPacked: false });
+  return { history, asked: asked.promise, answer };
+}
+
+test('whoever waits for an answer is not idle: its connection ends not before it', async () => {
+  const { history, asked, answer } = slowHistory();
+  const options = { listen: '127.0.0.1:0', history, health, page };
+  const viewer = await startViewer(options, { idleMs: 50, answerMs: 1e6 });
+  try {
+    const waiting = ask(viewer.url, '/api/flame');
+    await asked;
+    // Two that do nothing, one after the other, are closed meanwhile.
+    for (let i = 0; i < 2; i++) {
+      const idle = connect(viewer.port, '127.0.0.1');
+      idle.resume();
+      await once(idle, 'close');
+    }
+    answer();
+    const { status, body } = await waiting;
+    assert.deepEqual([status, body.toString()], [200, '"made"']);
+  } finally {
+    await viewer.close();
+  }
+});
+
+test('an answer that takes too long is told, and is there for who comes again', async () => {
+  const { history, answer } = slowHistory();
+  const options = { listen: '127.0.0.1:0', history, health, page };
+  const viewer = await startViewer(options, { idleMs: 1e6, answerMs: 50 });
+  try {
+    const { status, headers } = await ask(viewer.url, '/api/flame');
+    assert.deepEqual([status, headers['retry-after']], [503, '1']);
+    answer();
+    for (let reply = status; reply !== 200; )
+      ({ status: reply } = await ask(viewer.url, '/api/flame'));
+  } finally {
+    await viewer.close();
   }
 });

@@ -18,6 +18,7 @@ test('a new connection finds room: the one that is idle for longest goes', () =>
   const connections = new Connections();
   const all = Array.from({ length: MOST_CONNECTIONS }, socket);
   for (const one of all) connections.open(one);
+  for (const one of all) connections.use(one);
   // The first is at work, so that the second is the one that does nothing.
   assert.ok(connections.begin(all[0]!));
   const late = socket();
@@ -29,8 +30,31 @@ test('a new connection finds room: the one that is idle for longest goes', () =>
   );
   assert.equal(late.destroyed, false);
   connections.end(all[0]!);
-  for (let i = 0; i < MOST_CONNECTIONS - 2; i++) connections.open(socket());
+  for (let i = 0; i < MOST_CONNECTIONS - 2; i++) {
+    const one = socket();
+    connections.open(one);
+    connections.use(one);
+  }
   assert.equal(all[0]!.destroyed, false, 'it became idle later than the others');
+});
+
+test('a flood that is let in nowhere costs nobody a connection that is in use', () => {
+  const connections = new Connections();
+  const scraper = socket();
+  connections.open(scraper);
+  connections.use(scraper);
+  const flood = Array.from({ length: 10 * MOST_CONNECTIONS }, socket);
+  for (const one of flood) connections.open(one);
+  assert.equal(scraper.destroyed, false);
+  assert.equal(flood.filter(({ destroyed }) => !destroyed).length, MOST_CONNECTIONS - 1);
+  // Those that ask are in the order of their last requests, whatever they ask for.
+  const others = Array.from({ length: 2 * MOST_CONNECTIONS }, socket);
+  for (const one of others) {
+    connections.open(one);
+    connections.use(one);
+    connections.use(scraper);
+  }
+  assert.equal(scraper.destroyed, false);
 });
 
 test('answers take up so many connections at most, and the rest stay free', () => {

@@ -1,6 +1,7 @@
 /**
- * Room for a probe, whatever others do: of many connections the one that has been without a
- * request for longest gives way to a new one, and only so many may be busy with an answer.
+ * Room for a probe, whatever others do: of many connections one that nobody was let in by gives
+ * way to a new one, then the one that has been without a request for longest; and only so many
+ * may be busy with an answer.
  */
 import type { Socket } from 'node:net';
 
@@ -9,30 +10,38 @@ export const MOST_CONNECTIONS = 64;
 export const MOST_BUSY = 48;
 
 export class Connections {
-  /** Since when it has had nothing to do; those with an answer under way are in `#busy`. */
+  /** Nothing has been answered yet but refusals; the oldest first. */
+  readonly #fresh = new Set<Socket>();
+  /** In the order of their last requests. */
   readonly #idle = new Set<Socket>();
   readonly #busy = new Set<Socket>();
 
   /** A new one. */
   open(socket: Socket): void {
     socket.once('close', () => {
+      this.#fresh.delete(socket);
       this.#idle.delete(socket);
       this.#busy.delete(socket);
     });
-    if (this.#idle.size + this.#busy.size >= MOST_CONNECTIONS) {
-      // In the order of their becoming idle.
-      const [oldest] = this.#idle;
+    if (this.#fresh.size + this.#idle.size + this.#busy.size >= MOST_CONNECTIONS) {
+      const [oldest] = this.#fresh.size > 0 ? this.#fresh : this.#idle;
       (oldest ?? socket).destroy();
       if (oldest === undefined) return;
+      this.#fresh.delete(oldest);
       this.#idle.delete(oldest);
     }
-    this.#idle.add(socket);
+    this.#fresh.add(socket);
+  }
+
+  /** A request came that may be answered: of those that are idle, this one is the last to go. */
+  use(socket: Socket): void {
+    if (this.#fresh.delete(socket) || this.#idle.delete(socket)) this.#idle.add(socket);
   }
 
   /** An answer that takes time begins. @returns false when there are too many, and it must not */
   begin(socket: Socket): boolean {
     if (this.#busy.size >= MOST_BUSY) return false;
-    if (this.#idle.delete(socket)) this.#busy.add(socket);
+    if (this.#fresh.delete(socket) || this.#idle.delete(socket)) this.#busy.add(socket);
     return true;
   }
 

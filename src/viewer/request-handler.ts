@@ -17,7 +17,7 @@ import { parseQuery, QueryError } from './query.ts';
 import { RefusalRate } from './refusal-rate.ts';
 import { refusedPage } from './refused-page.ts';
 import { send, sendHeld } from './sending.ts';
-import type { ViewerOptions } from './server.ts';
+import type { ViewerLimits, ViewerOptions } from './server.ts';
 
 const LONGEST_URL = 4_096;
 /** Whoever asks for metrics more often gets the same: without the token too it costs little. */
@@ -27,6 +27,7 @@ const BUSY = 'too many requests at once';
 
 export class RequestHandler {
   readonly #options: ViewerOptions;
+  readonly #limits: ViewerLimits;
   readonly #connections: Connections;
   readonly #gate: TokenGate | null;
   readonly #kept: KeptAnswers;
@@ -41,8 +42,9 @@ export class RequestHandler {
   #port = 0;
   #loopback = true;
 
-  constructor(options: ViewerOptions, connections: Connections) {
+  constructor(options: ViewerOptions, limits: ViewerLimits, connections: Connections) {
     this.#options = options;
+    this.#limits = limits;
     this.#connections = connections;
     this.#gate = options.token === undefined ? null : new TokenGate(options.token);
     this.#kept = new KeptAnswers(options.history);
@@ -63,6 +65,7 @@ export class RequestHandler {
       if (answer === 'history') await this.#answerOfHistory(request, response);
       else {
         if (REFUSALS.has(answer.status)) await this.#wait();
+        else this.#connections.use(request.socket);
         this.#send(request, response, answer);
       }
     } catch (error) {
@@ -166,7 +169,7 @@ export class RequestHandler {
       this.#send(request, response, { status: 304, type: 'application/json', body: '', headers });
       return;
     }
-    const held = await this.#kept.hold(address);
+    const held = await this.#inTime(socket, this.#kept.hold(address));
     if (held === undefined) this.#send(request, response, busy());
     else if (url.pathname === '/api/status') this.#sendStatus(request, response, held);
     else
@@ -174,6 +177,29 @@ export class RequestHandler {
         policy: this.#policy,
         ...(held.answer.status === 200 && url.pathname === '/api/flame' ? { etag } : {}),
       });
+  }
+
+  /** While an answer is being made nothing moves on its connection, which is not idle for that. */
+  async #inTime(
+    socket: Socket,
+    making: Promise<HeldAnswer | undefined>,
+  ): Promise<HeldAnswer | undefined> {
+    const { idleMs, answerMs } = this.#limits;
+    const late = Promise.withResolvers<'late'>();
+    const timer = globalThis.setTimeout(late.resolve, answerMs, 'late');
+    socket.setTimeout(0);
+    try {
+      const held = await Promise.race([making, late.promise]);
+      if (held !== 'late') return held;
+      making.then(
+        (one) => one?.release(),
+        () => {},
+      );
+      return undefined;
+    } finally {
+      clearTimeout(timer);
+      socket.setTimeout(idleMs);
+    }
   }
 
   /** With the start time: another agent on this port may reach the same version. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
+import { connect, Server } from 'node:net';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { isLoopbackHostHeader, listenAddress } from './address.ts';
@@ -249,6 +249,23 @@ test('a port in use is an error that says what to do', async () => {
     name: 'ViewerError',
     message: /is in use.*listen on another port/,
   });
+});
+
+test('a connection that cannot be accepted is told once, and ends nothing', async (t) => {
+  const listen = t.mock.method(Server.prototype, 'listen');
+  const errors: unknown[] = [];
+  const full = await start({ onError: (error) => errors.push(error) });
+  try {
+    // As node does for what accept(2) says, EMFILE for one.
+    const server = listen.mock.calls[0]!.this as Server;
+    for (let i = 0; i < 3; i++) server.emit('error', new Error('accept EMFILE'));
+    assert.deepEqual(errors.map(String), [
+      'ViewerError: a connection could not be accepted: accept EMFILE',
+    ]);
+    assert.equal((await ask(full.url, '/')).status, 200);
+  } finally {
+    await full.close();
+  }
 });
 
 test('a failure inside is a 500 without details, and is reported', async () => {

@@ -14,7 +14,7 @@
  *   GET /healthz, /readyz     200 or 503 and a line that says why; without the token
  */
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Verdict } from '../telemetry/health.ts';
 import { inUrl, type ListenAddress, listenAddress, ViewerError } from './address.ts';
 import { Connections } from './connections.ts';
@@ -55,11 +55,20 @@ export interface Viewer {
   close(): Promise<void>;
 }
 
+export interface ViewerLimits {
+  /** Of a connection on which nothing moves, unless its answer is being made. */
+  readonly idleMs: number;
+  /** Until whoever asked is told to come again; the answer goes on being made. */
+  readonly answerMs: number;
+}
+
 const HEADERS_MS = 5_000;
-const IDLE_MS = 15_000;
+/** Others can bring it about as often as they like. */
+const ACCEPT_ERROR_MS = 60_000;
+const LIMITS: ViewerLimits = { idleMs: 15_000, answerMs: 60_000 };
 
 /** Rejects with ViewerError or PageError, whose messages name what to do. */
-export async function startViewer(options: ViewerOptions): Promise<Viewer> {
+export async function startViewer(options: ViewerOptions, limits = LIMITS): Promise<Viewer> {
   const address = listenAddress(options.listen);
   const name = `${inUrl(address.host)}:${address.port}`;
   if (!address.loopback && options.token === undefined) {
@@ -68,7 +77,7 @@ export async function startViewer(options: ViewerOptions): Promise<Viewer> {
     );
   }
   const connections = new Connections();
-  const viewer = new RequestHandler(options, connections);
+  const viewer = new RequestHandler(options, limits, connections);
   const server = createServer({
     maxHeaderSize: 8_192,
     headersTimeout: HEADERS_MS,
@@ -78,10 +87,11 @@ export async function startViewer(options: ViewerOptions): Promise<Viewer> {
     requireHostHeader: false,
   });
   server.on('connection', (socket) => connections.open(socket));
-  server.setTimeout(IDLE_MS, (socket) => socket.destroy());
+  server.setTimeout(limits.idleMs, endIfIdle);
   server.on('request', (request, response) => void viewer.answer(request, response));
   server.on('clientError', (_error, socket) => socket.destroy());
   await listening(server, address, name);
+  server.on('error', acceptErrors(options));
   const { port } = server.address() as AddressInfo;
   viewer.open(port, address.loopback);
   return {
@@ -95,9 +105,30 @@ export async function startViewer(options: ViewerOptions): Promise<Viewer> {
   };
 }
 
+/** A thread that was held up sees the end of the time before what has come meanwhile. */
+function endIfIdle(socket: Socket): void {
+  const read = socket.bytesRead;
+  setImmediate(() => {
+    if (socket.bytesRead === read) socket.destroy();
+  });
+}
+
+/** A connection that cannot be accepted, for want of descriptors say, costs that connection alone. */
+function acceptErrors({ onError }: ViewerOptions): (error: Error) => void {
+  let toldAt = Number.NEGATIVE_INFINITY;
+  return (error) => {
+    const now = performance.now();
+    if (now - toldAt < ACCEPT_ERROR_MS) return;
+    toldAt = now;
+    onError?.(
+      new ViewerError(`a connection could not be accepted: ${error.message}`, { cause: error }),
+    );
+  };
+}
+
 function listening(server: Server, address: ListenAddress, listen: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    const refused = (error: NodeJS.ErrnoException): void => {
       const words: Record<string, string> = {
         EADDRINUSE: `${listen} is in use, perhaps by another agent: stop that one or listen on another port`,
         EACCES: `${listen} needs privileges: listen on a port above 1023`,
@@ -106,7 +137,11 @@ function listening(server: Server, address: ListenAddress, listen: string): Prom
       };
       const message = words[error.code ?? ''] ?? `cannot listen on ${listen}: ${error.message}`;
       reject(new ViewerError(message, { cause: error }));
+    };
+    server.once('error', refused);
+    server.listen({ host: address.host, port: address.port }, () => {
+      server.off('error', refused);
+      resolve();
     });
-    server.listen({ host: address.host, port: address.port }, resolve);
   });
 }
