@@ -3,11 +3,7 @@
 #include <napi.h>
 
 #include "bounded.h"
-#include "clocks.h"
-#include "files.h"
-#include "maps.h"
-#include "memory.h"
-#include "names.h"
+#include "parts.h"
 #include "sampler.h"
 
 namespace {
@@ -15,11 +11,9 @@ namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   flametap::BoundedCalls::Init(env, exports);
   flametap::Sampler::Init(env, exports);
-  flametap::InitClocks(env, exports);
-  flametap::InitFiles(env, exports);
   flametap::InitMaps(env, exports);
-  flametap::InitMemory(env, exports);
   flametap::InitNames(env, exports);
+  flametap::InitSystem(env, exports);
   return exports;
 }
 

@@ -23,23 +23,17 @@ struct FileKind {
   bool states_at_once = false;
 };
 
-struct Result {
+struct Call {
+  std::function<void(Call&)> work;
+  // What `work` leaves.
   int error = 0;
   ssize_t count = 0;
   Descriptor file;
   FileKind kind;
   struct statx state = {};
   std::unique_ptr<char[]> bytes;
-};
 
-using Work = std::function<void(Result&)>;
-
-struct Call {
-  Work work;
-  Result result;
   std::atomic<bool> is_over = false;
-  // Nobody waits for it any more: the helper throws its result away, and ends.
-  bool is_abandoned = false;
 };
 
 class Helper {
@@ -52,12 +46,12 @@ class Helper {
   void Leave();
 
  private:
-  static void* Run(void* argument);
   void Loop();
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<Call> call_;
+  // Nobody has anything for it any more, or waits for what it does.
   bool leaves_ = false;
 };
 

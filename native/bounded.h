@@ -25,20 +25,15 @@ class BoundedCalls : public Napi::ObjectWrap<BoundedCalls> {
 
  private:
   Napi::Value Open(const Napi::CallbackInfo& info);
-  Napi::Value OpenInRoot(const Napi::CallbackInfo& info);
-  Napi::Value OpenBelow(const Napi::CallbackInfo& info);
-  Napi::Value OpenDirectory(const Napi::CallbackInfo& info);
-  Napi::Value Reopen(const Napi::CallbackInfo& info);
   Napi::Value State(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
-  Napi::Value ReadPath(const Napi::CallbackInfo& info);
   Napi::Value ReadMemory(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   Napi::Value IsOver(const Napi::CallbackInfo& info);
 
-  std::shared_ptr<Call> Make(Napi::Env env, const std::string& what, Work work);
-  Napi::Value Keep(Napi::Env env, Call& call);
-  Napi::Value Take(Napi::Env env, const Call& call, Napi::Uint8Array into);
+  using Work = std::function<void(Call&)>;
+  std::shared_ptr<Call> Make(Napi::Env env, const std::string& what, Work work,
+                             bool at_once = false);
 
   double limit_;
   std::shared_ptr<Helper> helper_;

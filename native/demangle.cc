@@ -19,9 +19,12 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
+
+#include <optional>
+
+#include "signals.h"
 
 // glibc declares basename() for C++ with other types than libiberty.h would.
 #define HAVE_DECL_BASENAME 1
@@ -160,16 +163,13 @@ bool printOnOwnThread(const Scheme& scheme, Output* output) {
   if (!canCancel()) return false;
   Job job = {&scheme, output, false};
   // Signals are for the other threads: a handler must not be cut off half way.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return false;
   pthread_t thread;
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::optional<flametap::SignalsBlocked> signals(std::in_place);
   const bool started = pthread_attr_setstacksize(&attributes, kLongNameStack) == 0 &&
                        pthread_create(&thread, &attributes, runJob, &job) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  signals.reset();
   pthread_attr_destroy(&attributes);
   if (!started) return false;
   clockid_t cpu;

@@ -1,12 +1,7 @@
 // Names as C++ and Rust compilers mangle them, made readable.
-#ifndef FLAMETAP_DEMANGLE_H
-#define FLAMETAP_DEMANGLE_H
+#pragma once
 
-#include <stddef.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include <cstddef>
 
 // Longest mangled name that is looked at, in bytes. Real C++ reaches about 8 KiB.
 #define FLAMETAP_DEMANGLE_MAX_INPUT 16384
@@ -20,9 +15,3 @@ extern "C" {
 // Needs about 200 KiB of stack; names that could need more get their own.
 // Thread-safe; keeps no memory. Link with -liberty (libiberty-dev).
 bool flametap_demangle(const char* mangled, char* out, size_t capacity);
-
-#ifdef __cplusplus
-}
-#endif
-
-#endif

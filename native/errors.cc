@@ -5,10 +5,6 @@
 
 namespace flametap {
 
-Napi::Error SystemError(Napi::Env env, const std::string& context, int error_number) {
-  return SystemError(env, context, error_number, "");
-}
-
 Napi::Error SystemError(Napi::Env env, const std::string& context, int error_number,
                         const std::string& log) {
   std::string message = context + ": " + std::strerror(error_number);

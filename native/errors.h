@@ -8,11 +8,9 @@
 
 namespace flametap {
 
-// Error whose message is "<context>: <strerror>" and whose `code` is e.g. "EPERM".
-Napi::Error SystemError(Napi::Env env, const std::string& context, int error_number);
-
-// As above, with the library's own log behind it (the verifier's words).
+// Error whose message is "<context>: <strerror>" and whose `code` is e.g. "EPERM"; the
+// library's own log (the verifier's words) stands behind it.
 Napi::Error SystemError(Napi::Env env, const std::string& context, int error_number,
-                        const std::string& log);
+                        const std::string& log = "");
 
 }  // namespace flametap

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writing BPF maps by descriptor, so that another thread than the sampler's can.
-#include "maps.h"
-
 #include <bpf/bpf.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include "arguments.h"
 #include "descriptor.h"
 #include "errors.h"
+#include "parts.h"
 
 namespace flametap {
 

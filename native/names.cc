@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Binds the demangler.
-#include "names.h"
-
 #include <string>
 #include <vector>
 
 #include "arguments.h"
 #include "demangle.h"
+#include "parts.h"
 
 namespace flametap {
 

@@ -62,16 +62,13 @@ export interface NativeSampler {
  * are closed when the thread ends.
  */
 export interface NativeBoundedCalls {
-  /** Descriptor of a regular file, none of the kernel's own file systems. */
-  open(path: string): number;
-  /** The same by path inside the root of a process, links kept inside. */
-  openInRoot(pid: number, path: string): number;
-  /** The same below a directory that is open. */
-  openBelow(root: number, path: string): number;
-  /** A place in the file system, without the right to read there (O_PATH). */
-  openDirectory(path: string): number;
-  /** Another descriptor of the same file, or of the same directory (O_PATH). */
-  reopen(fd: number): number;
+  /**
+   * A regular file, none of the kernel's own file systems; a place in the file system
+   * without the right to read there (O_PATH); a file of /proc.
+   * @param root a directory that is open: the path lies below it, and links are kept inside.
+   *   Of regular files only
+   */
+  open(path: string, kind: 'regular' | 'directory' | 'process', root?: number): number;
   /**
    * Device, inode, times of change and of modification (nanoseconds), size, owner, mode, names;
    * without asking a server that has said it before.
@@ -79,8 +76,6 @@ export interface NativeBoundedCalls {
   state(fd: number): BigUint64Array;
   /** Bytes read, fewer only at the end of the file. */
   read(fd: number, into: Uint8Array, position: number): number;
-  /** The same of a file of /proc. */
-  readPath(path: string, into: Uint8Array, position: number): number;
   /** Bytes read from the memory of another process. */
   readMemory(pid: number, address: number, into: Uint8Array): number;
   close(fd: number): void;

@@ -47,28 +47,34 @@ export class BoundedFiles implements FileAccess {
    * @throws Error, DeadFileSystem
    */
   open(path: string, key: string): number {
-    return this.#open(key, () => this.#calls.open(path));
+    return this.#open(key, () => this.#calls.open(path, 'regular'));
   }
 
   /** By path inside the root of a process. @throws Error, DeadFileSystem */
   openInRoot(pid: HostPid, path: string, key: string): number {
-    return this.#open(key, () => this.#calls.openInRoot(pid, path));
+    const root = this.openDirectory(`/proc/${pid}/root`, key);
+    try {
+      return this.openBelow(root, path, key);
+    } finally {
+      this.close(root);
+    }
   }
 
   /** By path below a directory that is open. @throws Error, EINVAL for other files, DeadFileSystem */
   openBelow(root: number, path: string, key: string): number {
-    return this.#open(key, () => this.#calls.openBelow(root, path));
+    return this.#open(key, () => this.#calls.open(path, 'regular', root));
   }
 
   /** A place in the file system, without the right to read there. @throws Error, DeadFileSystem */
   openDirectory(path: string, key: string): number {
-    return this.#guard([key], () => this.#keep(this.#calls.openDirectory(path), [key]));
+    return this.#guard([key], () => this.#keep(this.#calls.open(path, 'directory'), [key]));
   }
 
+  /** Another descriptor of the same regular file, or of the same directory. */
   reopen(fd: number): number {
     const keys = this.#keys.get(fd) ?? [];
     return this.#guard(keys, () => {
-      const again = this.#calls.reopen(fd);
+      const again = this.#again(`/proc/self/fd/${fd}`);
       // Another thread's descriptor is not known here.
       return this.#keep(again, keys.length > 0 ? keys : [this.#device(again)]);
     });
@@ -96,10 +102,11 @@ export class BoundedFiles implements FileAccess {
     return this.#guard(keys, () => this.#calls.read(fd, into, position));
   }
 
-  /** Of a file of `/proc/PID`; as many bytes as there are, or as `into` has room for. @throws Error, DeadFileSystem */
-  readOf(pid: HostPid, name: string, into: Uint8Array, position = 0): number {
-    return this.#guard([`process ${pid}`], () =>
-      this.#calls.readPath(`/proc/${pid}/${name}`, into, position),
+  /** A file of `/proc/PID`. @throws Error, DeadFileSystem */
+  openOf(pid: HostPid, name: string): number {
+    const keys = [`process ${pid}`];
+    return this.#guard(keys, () =>
+      this.#keep(this.#calls.open(`/proc/${pid}/${name}`, 'process'), keys),
     );
   }
 
@@ -138,6 +145,15 @@ export class BoundedFiles implements FileAccess {
       // An overlay's files, and those of btrfs, say another device than their mappings.
       return this.#keep(fd, [...new Set([key, this.#device(fd)])]);
     });
+  }
+
+  #again(path: string): number {
+    try {
+      return this.#calls.open(path, 'regular');
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EINVAL') throw cause;
+      return this.#calls.open(path, 'directory');
+    }
   }
 
   #device(fd: number): string {

@@ -77,12 +77,12 @@ export class LiveHost implements ProcessHost {
   }
 
   readMaps(pid: HostPid): string {
-    return this.#maps.read((into) => this.files.readOf(pid, 'maps', into), true);
+    return this.#readMaps(pid, true);
   }
 
   /** All lines. @throws Error when the process is gone or out of reach. */
   readAllMaps(pid: HostPid): string {
-    return this.#maps.read((into) => this.files.readOf(pid, 'maps', into), false);
+    return this.#readMaps(pid, false);
   }
 
   startTime(pid: HostPid): BootTime | undefined {
@@ -214,9 +214,30 @@ export class LiveHost implements ProcessHost {
     }
   }
 
+  #readMaps(pid: HostPid, isExecutableOnly: boolean): string {
+    const fd = this.files.openOf(pid, 'maps');
+    try {
+      return this.#maps.read(
+        (into, position) => this.files.read(fd, into, position),
+        isExecutableOnly,
+      );
+    } finally {
+      this.files.close(fd);
+    }
+  }
+
   #closed(root: OpenedRoot): OpenedRoot {
     this.files.close(root.fd);
     return root;
+  }
+
+  #readPagemap(pid: HostPid, entries: Uint8Array, position: number): number {
+    const fd = this.files.openOf(pid, 'pagemap');
+    try {
+      return this.files.read(fd, entries, position);
+    } finally {
+      this.files.close(fd);
+    }
   }
 
   /** How many of the bytes lie in pages that are there. @throws Error when the process is gone or out of reach */
@@ -224,7 +245,7 @@ export class LiveHost implements ProcessHost {
     const first = Math.floor(address / PAGE_BYTES);
     const pages = Math.ceil((address + length) / PAGE_BYTES) - first;
     const entries = new Uint8Array(pages * PAGEMAP_ENTRY);
-    const known = this.files.readOf(pid, 'pagemap', entries, first * PAGEMAP_ENTRY);
+    const known = this.#readPagemap(pid, entries, first * PAGEMAP_ENTRY);
     for (let page = 0; page < pages; page++) {
       const at = page * PAGEMAP_ENTRY + PAGEMAP_ENTRY - 1;
       if (at < known && (entries[at]! & PRESENT) !== 0) continue;

@@ -1,31 +1,48 @@
-/** Reads `/proc/PID/maps`: it may have 65,530 lines (vm.max_map_count), of 4 KiB each. */
+/** Reads `/proc/PID/maps` in pieces: it may have 262,144 lines, as search engines need, of 4 KiB each. */
 
-/** 1,000 mappings. */
-const USUAL_BYTES = 128 << 10;
-/** 65,530 lines of usual length have 5 MiB. A process with more is hostile. */
-const MAX_BYTES = 8 << 20;
+/** 1,000 mappings. Longer than any line: a path has at most 4,095 bytes, each of which may be written as `\012`. */
+const PIECE_BYTES = 128 << 10;
+/** Of the lines that are kept; 65,530 of usual length have 5 MiB. A process with more code is hostile. */
+const MAX_KEPT_BYTES = 8 << 20;
 
 const NEWLINE = 10;
 const SPACE = 32;
 const X = 120;
 
 export class MapsReader {
-  #usual: Buffer | undefined;
+  #piece: Buffer | undefined;
 
   /**
    * One character per byte (latin1): a name may hold any.
-   * @param readInto fills as much as there is, or as there is room for
+   * @param readInto fills as much as there is from that position on, or as there is room for
    * @param isExecutableOnly lines of mappings without code are left out
-   * @throws Error, also when there is more than is read of any process
+   * @throws Error, also when there is more than is kept of any process
    */
-  read(readInto: (bytes: Uint8Array) => number, isExecutableOnly: boolean): string {
-    this.#usual ??= Buffer.allocUnsafe(USUAL_BYTES);
-    for (let bytes = this.#usual; ; bytes = Buffer.allocUnsafe(bytes.length * 4)) {
-      const length = readInto(bytes);
-      if (length < bytes.length) {
-        return isExecutableOnly ? executable(bytes, length) : bytes.toString('latin1', 0, length);
-      }
-      if (length >= MAX_BYTES) throw new Error('the process has too many mappings');
+  read(
+    readInto: (bytes: Uint8Array, position: number) => number,
+    isExecutableOnly: boolean,
+  ): string {
+    this.#piece ??= Buffer.allocUnsafe(PIECE_BYTES);
+    const piece = this.#piece;
+    const kept: string[] = [];
+    let room = MAX_KEPT_BYTES;
+    // Where the piece lies, and how much of it is the beginning of a line that was cut.
+    for (let position = 0, rest = 0; ; ) {
+      const got = readInto(piece.subarray(rest), position);
+      const end = rest + got;
+      position += got;
+      const isLast = end < PIECE_BYTES;
+      // At the end of the file the last line is there, newline or not.
+      const whole = isLast ? end : piece.lastIndexOf(NEWLINE, end - 1) + 1;
+      const lines = isExecutableOnly
+        ? executable(piece, whole)
+        : piece.toString('latin1', 0, whole);
+      if (lines.length > room) throw new Error('the process has too many mappings');
+      if (lines !== '') kept.push(lines);
+      room -= lines.length;
+      if (isLast) return kept.join('');
+      piece.copyWithin(0, whole, end);
+      rest = end - whole;
     }
   }
 }
