@@ -8,6 +8,7 @@ import { ProfileStore } from './store.ts';
 
 const LIMITS = { maxBytes: 1e8, retentionMs: 1e12 };
 const FAILING = new URL('./history-failing-main.test-support.ts', import.meta.url);
+const HUNGRY = new URL('./history-hungry-main.test-support.ts', import.meta.url);
 const profile = exampleProfile({ samples: 500 });
 const never = (error: Error): never => assert.fail(error);
 
@@ -57,18 +58,39 @@ test('a thread that fails starts anew: questions are told, losses counted, the a
     history.add(profile);
     await assert.rejects(history.ask('/hello'), /started anew/);
     assert.deepEqual(history.losses, { restarts: 1, profiles: { behind: 0, restarting: 2 } });
-    // It comes back by itself.
-    for (let answered = false; !answered; ) {
-      answered = await history.ask('/hello').then(
-        () => true,
-        () => false,
-      );
-      if (!answered) await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await untilAnswered(history);
   } finally {
     await history.close();
   }
 });
+
+test('a thread that is out of memory ends alone: the agent goes on, and another begins', async () => {
+  const failed = Promise.withResolvers<NodeJS.ErrnoException>();
+  const history = new HistoryThread(
+    { ...LIMITS, maxBytes: 1 },
+    { onFailure: failed.resolve },
+    HUNGRY,
+  );
+  try {
+    await assert.rejects(history.ask('/all'), { name: 'HistoryError' });
+    assert.equal((await failed.promise).code, 'ERR_WORKER_OUT_OF_MEMORY');
+    assert.equal(history.losses.restarts, 1);
+    await untilAnswered(history);
+  } finally {
+    await history.close();
+  }
+});
+
+/** It comes back by itself. */
+async function untilAnswered(history: HistoryThread): Promise<void> {
+  for (let answered = false; !answered; ) {
+    answered = await history.ask('/hello').then(
+      () => true,
+      () => false,
+    );
+    if (!answered) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
 
 test('a mistake in one answer is an error of that one', async () => {
   const history = new HistoryThread(LIMITS, { onFailure: never }, FAILING);
