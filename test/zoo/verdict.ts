@@ -89,7 +89,7 @@ export function judgeRun(run: Run, single = SINGLE, together = TOGETHER): Verdic
   });
   const faults = [
     ...(run.death ? [`the agent did not live through it: ${run.death}`] : []),
-    ...(run.exitCode === 0 ? [] : [`the agent ended with ${run.exitCode}`]),
+    ...(run.exitCode === 0 ? [] : [`the agent ended with ${run.agent.ended()}`]),
     ...(taken === exported + lost ? [] : [`${taken} taken, ${exported} exported, ${lost} lost`]),
     ...(exported === counted ? [] : [`${exported} exported, ${counted} in the profiles`]),
     ...kernelFaults(run, taken),
