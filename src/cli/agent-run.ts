@@ -240,7 +240,7 @@ export class Agent {
           history: history.losses,
         }),
       health: this.#observation.health,
-      onError: (error) => this.#log.error(error, 'a request failed'),
+      onError: (error) => this.#log.error(error, 'a request to the page failed'),
     });
   }
 

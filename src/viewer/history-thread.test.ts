@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { encodePprof } from '../profile/pprof.ts';
 import { exampleProfile } from './example-profile.test-support.ts';
@@ -107,6 +108,36 @@ test('profiles do not pile up before a thread that is busy: those beyond are cou
   try {
     for (let i = 0; i < 20; i++) history.add(profile);
     assert.deepEqual(history.losses.profiles, { behind: 12, restarting: 0 });
+  } finally {
+    await history.close();
+  }
+});
+
+test('a thread that cannot even be started is tried again', async () => {
+  const entry = new URL(FAILING);
+  const impossible = 'http://localhost/';
+  entry.href = impossible;
+  const failures: string[] = [];
+  const history = new HistoryThread(
+    LIMITS,
+    {
+      onFailure: ({ message }) => {
+        failures.push(message);
+        if (failures.length === 2) entry.href = FAILING.href;
+      },
+    },
+    entry,
+  );
+  try {
+    assert.equal(failures.length, 1);
+    await assert.rejects(history.ask('/hello'), { name: 'HistoryError' });
+    let answer: { status: number } | undefined;
+    while (answer === undefined) {
+      await pause(50);
+      answer = await history.ask('/hello').catch(() => undefined);
+    }
+    assert.equal(answer.status, 200);
+    assert.deepEqual([failures.length, history.losses.restarts], [2, 2]);
   } finally {
     await history.close();
   }

@@ -103,12 +103,32 @@ export class HistoryThread implements History {
     this.#worker = undefined;
     this.#rejectAll();
     worker?.removeAllListeners();
+    // It may fail while it is ended.
+    worker?.on('error', () => undefined);
     await worker?.terminate();
   }
 
   #start(): void {
+    let worker: Worker;
+    try {
+      worker = this.#load();
+    } catch (cause) {
+      // No further thread, or no memory for one (EAGAIN, ENOMEM).
+      this.#restart(cause as Error);
+      return;
+    }
+    this.#worker = worker;
+    worker.on('message', (message: FromHistory) => this.#hear(message));
+    let cause: Error | undefined;
+    worker.on('error', (error: Error) => {
+      cause = error;
+    });
+    worker.on('exit', (code) => this.#restart(cause ?? new Error(`it has ended with ${code}`)));
+  }
+
+  #load(): Worker {
     const { maxBytes } = this.#limits;
-    const worker = new Worker(this.#entry, {
+    return new Worker(this.#entry, {
       workerData: this.#limits,
       resourceLimits: {
         // Small, as in resolver-client.ts.
@@ -117,13 +137,6 @@ export class HistoryThread implements History {
         maxOldGenerationSizeMb: WORKING_MIB + Math.ceil((3 * maxBytes) / 2 ** 20),
       },
     });
-    this.#worker = worker;
-    worker.on('message', (message: FromHistory) => this.#hear(message));
-    let cause: Error | undefined;
-    worker.on('error', (error: Error) => {
-      cause = error;
-    });
-    worker.on('exit', (code) => this.#restart(cause ?? new Error(`it has ended with ${code}`)));
   }
 
   #hear(message: FromHistory): void {
