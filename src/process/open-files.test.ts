@@ -95,6 +95,23 @@ test('the same build is one binary, whatever its path; a stripped copy is anothe
   assert.equal(descriptors(), before + 2);
 });
 
+test('an equal build id makes no equal files: whoever runs one may have written it', () => {
+  const id = '-Wl,--build-id=0x0123456789abcdef0123456789abcdef01234567';
+  const [one, other] = ['alpha', 'bravo'].map((name) =>
+    compile(
+      name,
+      `#include <unistd.h>\nvoid ${name}(void) { pause(); }\nint main(void) { ${name}(); }`,
+      id,
+    ),
+  ) as [string, string];
+  assert.equal(statSync(one).size, statSync(other).size);
+  assert.equal(opened(one).image.buildId, opened(other).image.buildId);
+  assert.notEqual(opened(one).id, opened(other).id);
+  const copy = join(folder, 'bravo-copy');
+  copyFileSync(other, copy);
+  assert.equal(opened(copy), opened(other));
+});
+
 test('without build id equal ends do not make equal files, equal content does', () => {
   const copy = join(folder, 'bare-copy');
   copyFileSync(bare[0], copy);

@@ -1,7 +1,7 @@
 /**
  * Opened binaries: one for all processes that map the same content, closed when
  * nobody has mapped it for a while. Identity is the file (device, inode, change
- * time); files with equal build id, size and text layout count as one.
+ * time); files of equal content count as one, if their build ids say that they may be.
  */
 import { BlockCache } from '../elf/block-cache.ts';
 import { isFileFailure } from '../elf/failure.ts';
@@ -76,7 +76,7 @@ const LIMITS: OpenFilesLimits = {
 const OWN_SHARE = 1 / 2;
 /** Files whose outcome is remembered; forgetting one costs parsing it again. */
 const MAX_KNOWN = 8192;
-/** Open files of one build id, or one size without one, that a new one may be equal to. */
+/** Open files of one build id, or one size without one, that a new one is compared to. */
 const MAX_COMPARED = 8;
 /** Two pages are usual; a hostile process may map anything under that name. */
 const MAX_VDSO_BYTES = 64 * 1024;
@@ -252,7 +252,7 @@ export class OpenFiles {
       if (source instanceof FileSource) source.identify(image.buildId !== '');
       const key = contentKey(image, source);
       const entries = this.#byContent.get(key) ?? [];
-      const same = entries.find((entry) => this.#isSame(image, source, entry));
+      const same = entries.find((entry) => this.#isSame(source, entry));
       if (same) return same.opened;
       const owner = fileOwner(this.#host.userIds(pid)?.[0], mapping);
       if (!this.#shares.take(owner, image.textSize)) {
@@ -269,11 +269,11 @@ export class OpenFiles {
     }
   }
 
-  #isSame(image: ElfImage, source: ByteSource, { opened }: Entry): boolean {
+  #isSame(source: ByteSource, { opened }: Entry): boolean {
     // Its file may have been written to.
     if (opened.source instanceof FileSource && !opened.source.isUnchanged()) return false;
-    if (image.buildId !== '') return true;
-    // First and last pages alone were seen to be equal in different programs.
+    // A build id is what the linker, or whoever wrote the file, says. Were it believed, any user could run
+    // a program with that of another one, whose names and rules would then be the first's.
     const isSame = this.#contents.areEqual(source, opened.source);
     if (isSame === undefined) this.count('not_compared');
     return isSame ?? false;
@@ -311,9 +311,6 @@ function failed(reason: string, message: string): Unusable {
   return { reason, message, transient: true };
 }
 
-/**
- * Equal for equal content where there is a build id: it is the linker's hash. Size and
- * layout stand beside it, so that a stripped file and its original stay two.
- */
+/** Equal for files that are worth comparing: a stripped file and its original are not. */
 const contentKey = (image: ElfImage, source: ByteSource): string =>
   `${image.buildId}:${source.size}:${image.textBase}:${image.textSize}`;

@@ -1,15 +1,15 @@
-/** Whether files without build id are equal, within what finding that out may cost. */
+/** Whether files are equal, within what finding that out may cost. */
 import { isFileFailure } from '../elf/failure.ts';
 import { type ByteSource, fill, ParseError } from '../elf/source.ts';
 
 export interface CompareLimits {
-  /** Read of each file at once: at the start of the agent all that runs is new. */
+  /** Read of each file at once: a large program (Node.js has 120 MB) in the second container that runs it. */
   readonly burstBytes: number;
   /** And in the long run: 4 MiB take 2 ms. */
   readonly bytesPerSecond: number;
 }
 
-const LIMITS: CompareLimits = { burstBytes: 64 << 20, bytesPerSecond: 4 << 20 };
+const LIMITS: CompareLimits = { burstBytes: 128 << 20, bytesPerSecond: 4 << 20 };
 const CHUNK = 64 << 10;
 
 /**
