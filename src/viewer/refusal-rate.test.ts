@@ -12,3 +12,13 @@ test('a few refusals are told at once, a flood of them a second later, until it 
   now += 1;
   assert.equal(rate.waitMs(), 0);
 });
+
+test('so many wait, not more, however large the flood', () => {
+  let now = 0;
+  const rate = new RefusalRate(() => now);
+  const waiting = () =>
+    Array.from({ length: 100_000 }, () => rate.waitMs()).filter((ms) => ms !== undefined).length;
+  assert.equal(waiting(), 220);
+  now += 1_000;
+  assert.equal(waiting(), 220);
+});

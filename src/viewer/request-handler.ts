@@ -64,8 +64,12 @@ export class RequestHandler {
       const answer = this.#refusal(request) ?? this.#route(request);
       if (answer === 'history') await this.#answerOfHistory(request, response);
       else {
-        if (REFUSALS.has(answer.status)) await this.#wait();
-        else this.#connections.use(request.socket);
+        if (REFUSALS.has(answer.status)) {
+          if (!(await this.#mayTell())) {
+            request.socket.destroy();
+            return;
+          }
+        } else this.#connections.use(request.socket);
         this.#send(request, response, answer);
       }
     } catch (error) {
@@ -73,9 +77,12 @@ export class RequestHandler {
     }
   }
 
-  async #wait(): Promise<void> {
+  /** @returns false when too many wait already */
+  async #mayTell(): Promise<boolean> {
     const waitMs = this.#refusals.waitMs();
+    if (waitMs === undefined) return false;
     if (waitMs > 0) await setTimeout(waitMs);
+    return true;
   }
 
   #failed(error: unknown): Answer {
