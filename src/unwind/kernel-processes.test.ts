@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MappingValue, PROCESS_GO_UNKNOWN, ProcessValue } from '../capture/record.ts';
+import { MappingKind, MappingValue, PROCESS_GO_UNKNOWN, ProcessValue } from '../capture/record.ts';
 import { bootTime } from '../units/units.ts';
 import { type KernelMapping, KernelProcesses, notGo } from './kernel-processes.ts';
 import { MemoryMaps } from './testing.ts';
@@ -312,4 +312,28 @@ test('any course of events: each entry shows the mappings it was given, whoever 
     }),
     { seed: 17, numRuns: 400 },
   );
+});
+
+test('which files are in use, and since when not: forks with the same mappings are one user', () => {
+  const maps = new MemoryMaps({});
+  const kernel = new KernelProcesses(maps.maps, maps, () => 5e9);
+  const file = (index: number): KernelMapping => ({ ...mapping(index * 8192), file: index });
+  kernel.publish(
+    identity(1),
+    1,
+    [file(3), file(4), { ...file(5), kind: MappingKind.Anonymous }],
+    notGo,
+  );
+  kernel.publish(identity(2), 2, [file(4)], notGo);
+  kernel.inherit(identity(3), 1);
+  maps.processes.get(1)!.setBigUint64(ProcessValue.used, 7n, true);
+  maps.processes.get(3)!.setBigUint64(ProcessValue.used, 2n ** 63n + 1n, true);
+  const all = () => kernel.uses().map(({ files, at }) => [[...files], at]);
+  assert.deepEqual(all(), [
+    [[3, 4], 2n ** 63n + 1n],
+    [[4], 5_000_000_000n],
+  ]);
+  kernel.forget(3);
+  kernel.forget(2);
+  assert.deepEqual(all(), [[[3, 4], 7n]]);
 });
