@@ -141,7 +141,7 @@ test('an operator is told where profiles go, that they cannot, and that they can
   ]);
   delivery.accept(profile);
   while (delivery.readings[0]!.sendFailed < 3) await setImmediate();
-  assert.match(world.messages[0]!, /^cannot send to http:\/\/down: ECONNREFUSED; /);
+  assert.match(world.messages[0]!, /^cannot deliver profiles to http:\/\/down: ECONNREFUSED; /);
   world.isBack = true;
   while (delivery.readings[0]!.sent < 1) await setImmediate();
   const { sendFailed } = delivery.readings[0]!;
@@ -162,7 +162,7 @@ test('what the queue drops is told with the key that decides', async () => {
   while (delivery.readings[0]!.dropped.retries_exhausted === undefined) await setTimeout(50);
   delivery.accept(profile);
   delivery.accept(profile);
-  const told = world.messages.filter((message) => !message.startsWith('cannot send'));
+  const told = world.messages.filter((message) => !message.startsWith('cannot deliver'));
   assert.deepEqual(told, ['requests dropped: 1; they could not be sent within retry.max_elapsed']);
   await delivery.close(0);
 });

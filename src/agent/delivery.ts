@@ -70,7 +70,7 @@ const DROPPED_FOR: Readonly<Record<string, string>> = {
 
 /** Of warnings about the destination; those about the queue name its folder. */
 const BEGINNINGS: readonly (readonly [RegExp, string])[] = [
-  [/^send_failed$/, 'cannot send to ADDRESS: '],
+  [/^send_failed$/, 'cannot deliver profiles to ADDRESS: '],
   [/^(refused_|too_large|partial_success)/, 'ADDRESS: '],
 ];
 
@@ -147,7 +147,7 @@ export class Delivery {
     const describe = ({ code, reason, mend, sinceMs }: StandingFault): ExporterFault => ({
       code,
       to,
-      message: `${to} takes no profiles: ${reason}; ${withKeys(mend, prefix)}`,
+      message: `cannot deliver profiles to ${to}: ${reason}; ${withKeys(mend, prefix)}`,
       keys: keysIn(mend, prefix),
       sinceMs,
     });

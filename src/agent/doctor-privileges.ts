@@ -9,7 +9,7 @@ const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
 const MOST_PARANOID = 2;
 /** Enough to see whether processes are closed to us. */
 const MOST_PROCESSES = 500;
-const AS_ROOT = 'sudo flametap …; in a container --privileged or --cap-add';
+const AS_ROOT = 'run sudo flametap …; in a container, add --privileged or --cap-add';
 
 export function checkPrivileges(machine: Machine): Check[] {
   return [

@@ -85,7 +85,7 @@ test('a missing tenant: waits, names the key and the address, and is sent once t
   assert.equal(faults.length, 1);
   assert.equal(
     faults[0]!.message,
-    `${url}/push.v1.PusherService/Push takes no profiles: unauthenticated: no org id; name a tenant that the receiver knows: exporters.0.pyroscope.tenant`,
+    `cannot deliver profiles to ${url}/push.v1.PusherService/Push: unauthenticated: no org id; set exporters.0.pyroscope.tenant to a tenant that the receiver knows`,
   );
   assert.deepEqual(faults[0]!.keys, ['exporters.0.pyroscope.tenant']);
   assert.deepEqual(arrivals, []);
@@ -112,7 +112,7 @@ test('an expired token is sent again when its file is renewed, long before the n
   await delivery.apply(configOf({ pyroscope }));
   delivery.accept(profile);
   await until(() => delivery.readings[0]!.sendFailed === 1);
-  assert.match(faults[0]!.message, /HTTP 401; set or renew the credentials: .*bearer_token_file/);
+  assert.match(faults[0]!.message, /HTTP 401; set or renew the credentials in .*bearer_token_file/);
   writeFileSync(file, 'renewed\n');
   await until(() => taken === 1);
   assert.deepEqual(delivery.readings[0]!.dropped, {});
@@ -129,7 +129,7 @@ test('a path that nothing serves: the whole address is told', async (context) =>
   await until(() => faults.length === 1);
   assert.equal(
     faults[0]!.message,
-    `${url}/wrong/v1development/profiles takes no profiles: HTTP 404 404 page not found; nothing takes profiles there: correct host, port and path in exporters.0.otlp.endpoint`,
+    `cannot deliver profiles to ${url}/wrong/v1development/profiles: HTTP 404 page not found; correct the host, port or path in exporters.0.otlp.endpoint`,
   );
   assert.equal(delivery.readings[0]!.queueSize, 1);
 });

@@ -49,7 +49,7 @@ const named: [string, string, Machine, RegExp, string][] = [
     'missing capabilities',
     'EPERM',
     machineWith({ '/proc/self/status': 'CapEff:\t0000000000000000\n' }),
-    /^BPF: CAP_BPF is missing.*; sudo/,
+    /^BPF: CAP_BPF is missing.*; run sudo/,
     'bpf',
   ],
 ];

@@ -51,7 +51,10 @@ export class SelfObservation {
   /** At the end: what happened and was not told. */
   tellRest(): void {
     for (const [cause, repeated] of this.#warnings.untold())
-      this.#log.warn({ cause, repeated }, 'happened again since it was told');
+      this.#log.warn(
+        { cause, repeated },
+        'the warning of this cause occurred again since it was last logged',
+      );
   }
 
   /** Prometheus text. */

@@ -118,7 +118,7 @@ export class Agent {
         this.#observation.warn(
           `${exporter} fault ${code}`,
           { exporter, cause: code, keys },
-          `${message}. Until then profiles wait in the queue`,
+          `${message}. Until then, profiles wait in the queue`,
         ),
       onWarning: (exporter, cause, message) =>
         this.#observation.warn(`${exporter} ${cause}`, { exporter, cause }, message),
@@ -218,7 +218,7 @@ export class Agent {
       onFailure: (error, pauseMs) =>
         this.#log.error(
           error,
-          `the thread of the page has failed and what it kept is lost; it starts anew in ${pauseMs / 1_000} s`,
+          `the page's thread has failed and its history is lost; it restarts in ${pauseMs / 1_000} s`,
         ),
     });
     this.#history = history;
@@ -299,11 +299,11 @@ export class Agent {
     for (const [reason, samples] of Object.entries(lost))
       this.#observation.warn(`lost ${reason}`, { reason, samples }, 'samples were lost');
     for (const [reason, events] of Object.entries(eventsLost)) {
-      const what = 'news of processes were lost: names or callers may be missing';
+      const what = 'records of process events were lost: names or callers may be missing';
       this.#observation.warn(`lost ${reason}`, { reason, events }, what);
     }
     for (const [reason, milliseconds] of unusualTimes(timingMs)) {
-      const what = 'time without samples, or that the clock was set by';
+      const what = 'time without samples, or by which the clock was set';
       this.#observation.warn(`timing ${reason}`, { reason, milliseconds }, what);
     }
     for (const [problem, count] of worrying(problems)) {
@@ -311,7 +311,7 @@ export class Agent {
       this.#observation.warn(
         `problem ${problem}`,
         { problem, count },
-        'files could not be read in full: names or callers may be missing',
+        'names or callers may be missing: `problem` says why',
       );
     }
     this.#history?.add(withoutAddresses(profile));
@@ -339,9 +339,15 @@ export class Agent {
     this.#observation.tellRest();
     for (const { exporter, queueSize, dropped } of this.#delivery.readings) {
       if (queueSize > 0)
-        this.#log.info({ exporter, requests: queueSize }, 'waits on disk for the next start');
+        this.#log.info(
+          { exporter, requests: queueSize },
+          'requests wait on disk for the next start',
+        );
       if (dropped.shutdown)
-        this.#log.warn({ exporter, requests: dropped.shutdown }, 'could not be sent and is lost');
+        this.#log.warn(
+          { exporter, requests: dropped.shutdown },
+          'requests could not be sent before the agent ended, and are lost',
+        );
     }
   }
 
@@ -359,7 +365,7 @@ export class Agent {
           'the configuration is wrong; the old one stays in force',
         );
       },
-      onSame: () => this.#log.info('the configuration says what is in force already'),
+      onSame: () => this.#log.info('the configuration has not changed'),
     });
   }
 
@@ -374,7 +380,7 @@ export class Agent {
     if (changed.some(changesDelivery)) await this.#changeDelivery(next);
     this.#config = next;
     for (const key of changed.filter((path) => WAITS_FOR_RESTART.has(path)))
-      this.#log.warn(`${key}: waits for a restart of the agent`);
+      this.#log.warn(`${key}: takes effect when the agent is restarted`);
     const isOther =
       changed.some(restartsSampling) || wantsAddresses(next) !== wantsAddresses(before);
     return isOther && (await this.#restartSampling(before));
@@ -404,7 +410,9 @@ export class Agent {
     try {
       this.#profiler = await this.#startProfiler();
     } catch (error) {
-      this.#log.error(`cannot sample so: ${reasonOf(error)}; sampling goes on as before`);
+      this.#log.error(
+        `cannot sample with the new configuration: ${reasonOf(error)}; sampling goes on as before`,
+      );
       const { capture, symbols } = before;
       const { labels, maxLabelSets, maxLabelBytes } = before.profile;
       const profile = { ...this.#config.profile, labels, maxLabelSets, maxLabelBytes };

@@ -25,4 +25,4 @@ export function knownToken(
 
 /** What to do without one. */
 export const noToken = ({ origin }: URL): string =>
-  `the page of the agent at ${origin} is for root and for the user that the agent runs as: try as root (sudo flametap view …), or set ${TOKEN_VARIABLE} if it was given a token`;
+  `the agent at ${origin} lets in only root and the user it runs as: run sudo flametap view …, or set ${TOKEN_VARIABLE} to the agent's token`;

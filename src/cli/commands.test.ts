@@ -338,7 +338,7 @@ test('config check says that all is right, or everything that is wrong with 2', 
   writeFileSync(file, 'log: { level: debug }\n');
   const right = await run(['config', 'check', '--config', file]);
   assert.deepEqual([right.code, right.stdout], [0, '']);
-  assert.match(right.stderr, /flametap\.yaml is right/);
+  assert.match(right.stderr, /flametap\.yaml is valid/);
   writeFileSync(file, 'log: { level: loud }\ncaptur: {}\n');
   const wrong = await run(['config', 'check', '--config', file]);
   assert.deepEqual([wrong.code, wrong.stdout], [2, '']);
@@ -482,7 +482,7 @@ test('a receiver that is not there holds up nothing, and what it should have got
   const { code, stderr } = await ended;
   assert.equal(code, 0, stderr);
   assert.equal(stderr.match(/"cause":"send_failed"/g)?.length, 1, 'told once');
-  assert.match(stderr, /"requests":\d+,"msg":"waits on disk for the next start"/);
+  assert.match(stderr, /"requests":\d+,"msg":"requests wait on disk for the next start"/);
   assert.ok(readdirSync(join(queue, 'otlp')).length > 0);
   rmSync(queue, { recursive: true });
 });

@@ -41,7 +41,7 @@ async function run(args: readonly string[], { stdout, stderr }: Surroundings): P
   const loaded = configLoader(values)();
   for (const warning of loaded.warnings) await stderr.write(`flametap: ${warning}\n`);
   if (action === 'print') await stdout.write(printConfig(loaded));
-  else await stderr.write(`flametap: ${values.config ?? 'the configuration'} is right\n`);
+  else await stderr.write(`flametap: ${values.config ?? 'the configuration'} is valid\n`);
   return EXIT_DONE;
 }
 

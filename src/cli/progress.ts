@@ -93,7 +93,7 @@ export function timingText({ timingMs }: Tally): string | undefined {
   const reasons = unusualTimes(timingMs);
   if (reasons.length === 0) return undefined;
   const list = reasons.map(([reason, ms]) => `${reason} ${formatDuration(ms)}`).join(', ');
-  return `time without samples, or that the clock was set by: ${list}`;
+  return `time without samples, or by which the clock was set: ${list}`;
 }
 
 /** @returns what was refused of files, undefined when nothing was */
@@ -101,5 +101,5 @@ export function problemsText({ problems }: Tally): string | undefined {
   const reasons = worrying(problems);
   if (reasons.length === 0) return undefined;
   const list = reasons.map(([reason, count]) => `${reason} ${formatCount(count)}`).join(', ');
-  return `some files could not be read in full, names or callers may be missing: ${list}`;
+  return `names or callers may be missing: ${list}`;
 }

@@ -43,14 +43,14 @@ test('what a silent receiver did not take at SIGTERM arrives after the next star
   writeFileSync(file, JSON.stringify({ ...settings, exporters: [{ otlp: exporter }] }));
 
   const first = await agent(file, (log) => profiles(log) >= 30);
-  const waiting = first.find(({ msg }) => msg === 'waits on disk for the next start');
+  const waiting = first.find(({ msg }) => msg === 'requests wait on disk for the next start');
   assert.equal(waiting?.requests, profiles(first));
   assert.equal(times.length, 0);
 
   isSilent = false;
   const second = await agent(file, () => times.length >= profiles(first) + 5);
   assert.equal(
-    second.some(({ msg }) => /waits on disk|is lost/.test(msg)),
+    second.some(({ msg }) => /wait on disk|are lost/.test(msg)),
     false,
   );
   assert.equal(times.length, profiles(first) + profiles(second));

@@ -39,7 +39,7 @@ export function agentSource(url: URL, token: string | undefined): ViewSource {
       } catch (error) {
         if (error instanceof CommandError) throw error;
         throw new CommandError(
-          `no agent answers at ${url.origin} (${causeOf(error)}): start \`flametap agent\`, say where it is with --agent, or name a FILE`,
+          `no agent answers at ${url.origin} (${causeOf(error)}): start \`flametap agent\`, give its address with --agent, or name a FILE`,
         );
       }
     },
@@ -64,7 +64,7 @@ const causeOf = (error: unknown): string =>
     : reasonOf(error);
 
 const inWords = (reason: string): string =>
-  reason.replace(/^connect ECONNREFUSED .*/, 'nobody listens there');
+  reason.replace(/^connect ECONNREFUSED .*/, 'connection refused');
 
 /** @throws CommandError for a file that cannot be read or is no profile */
 export async function storeOf(files: readonly string[]): Promise<ProfileStore> {

@@ -109,7 +109,7 @@ test('--address prints the page with the token that this user may know, and asks
   assert.equal(stdout, `http://192.0.2.1/?trace_id=${traceId}&token=a-token-of-sixteen\n`);
   const unknown = await view('--agent', 'http://192.0.2.1:80', '--address');
   assert.equal(unknown.code, 1);
-  assert.match(unknown.stderr, /for root and for the user that the agent runs as/);
+  assert.match(unknown.stderr, /lets in only root and the user it runs as/);
   assert.equal((await view('--address', files.json)).code, 2);
 });
 

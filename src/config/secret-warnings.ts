@@ -65,7 +65,7 @@ export function secretWarnings(
 }
 
 const SEEN =
-  'is a secret, and the list of processes shows it to everybody: put it into the file of --config, a variable, or a file of its own';
+  'is a secret, and the list of processes shows it to every user: put it into the file of --config, an environment variable, or a file of its own';
 
 const isSecret = (key: Key): boolean => key.is !== 'list' && key.secret;
 
@@ -101,6 +101,6 @@ function fileWarning(path: string, isSecretFile: boolean): string | undefined {
       return `${path} holds a secret that group ${gid} can read: chmod 600 ${path}, unless that is meant`;
     return undefined;
   } catch (error) {
-    return `${path}: ${systemReason(error)}; profiles wait until it is there`;
+    return `${path}: ${systemReason(error)}; profiles wait until it exists`;
   }
 }

@@ -106,7 +106,7 @@ test('what an operator can mend waits, and says by which key', () => {
     [
       outcome(302, '', { location: 'https://other/' }),
       'redirected',
-      /https:\/\/other\/ into \{url\}/,
+      /set \{url\} to https:\/\/other\//,
     ],
     [outcome(407), 'proxy', /HTTPS_PROXY/],
     [coded('internal'), 'server_error', /log/],

@@ -1,6 +1,6 @@
 /** What an answer of Pyroscope's push API means for the request: https://connectrpc.com/docs/protocol. */
 import type { Failure, FaultKeys } from './fault.ts';
-import { faultInWords, isWebPage, statusFault, webPageFailure } from './http-fault.ts';
+import { faultInWords, httpMessage, isWebPage, statusFault, webPageFailure } from './http-fault.ts';
 import type { Answer } from './http-post.ts';
 import { overRate, passesLater, SMALL_BYTES, speaksOfSize } from './pyroscope-words.ts';
 import { retryAfterMs } from './retry-after.ts';
@@ -80,7 +80,7 @@ export function outcomeOfPush(
   if (!PASSING.has(code) && !passesLater(message)) {
     const fault = faultOf(status, error?.code, message, headers.location, keys);
     const said =
-      message === `HTTP status ${status}` ? `HTTP ${status}` : `HTTP ${status} ${message}`;
+      message === `HTTP status ${status}` ? `HTTP ${status}` : httpMessage(status, message);
     if (fault) return { kind: 'retry', reason: said, ...fault };
     return { kind: 'refused', reason: code, message };
   }

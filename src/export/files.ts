@@ -42,17 +42,15 @@ function encodeFile(profile: Profile, { format, otlp }: FilesSettings): Uint8Arr
 }
 
 const MENDED_BY: Readonly<Record<string, string>> = {
-  ENOSPC: 'make room there, lower {max_bytes}, or name another folder in {directory}',
-  EDQUOT: 'make room there, lower {max_bytes}, or name another folder in {directory}',
+  ENOSPC: 'make room there, lower {max_bytes}, or change {directory}',
+  EDQUOT: 'make room there, lower {max_bytes}, or change {directory}',
 };
 
 function writeFailure(error: unknown): Failure {
   return {
     reason: systemReason(error),
     fault: 'local_file',
-    mend:
-      MENDED_BY[errorCode(error)] ??
-      'let the agent write there, or name another folder in {directory}',
+    mend: MENDED_BY[errorCode(error)] ?? 'let the agent write there, or change {directory}',
   };
 }
 

@@ -16,16 +16,16 @@ const VERSION = /otlp-profiles-development-version/i;
 /** Faults that a receiver tells in words, whatever its status or code. */
 export function faultInWords(text: string, keys: FaultKeys): Omit<Failure, 'reason'> | undefined {
   if (TENANT.test(text))
-    return { fault: 'tenant', mend: `name a tenant that the receiver knows: ${keys.tenant}` };
+    return { fault: 'tenant', mend: `set ${keys.tenant} to a tenant that the receiver knows` };
   if (WANTS_TLS.test(text))
     return { fault: 'wrong_protocol', mend: `write https:// in ${keys.address}` };
   if (VERSION.test(text))
     return {
       fault: 'unsupported',
-      mend: 'the receiver speaks another version of OTLP profiles: update it, or Flametap',
+      mend: 'the receiver supports another version of OTLP profiles: update it, or Flametap',
     };
   if (ENCODING.test(text) && keys.encoding !== '')
-    return { fault: 'unsupported', mend: `choose another ${keys.encoding}` };
+    return { fault: 'unsupported', mend: `set ${keys.encoding} to one that the receiver supports` };
   return undefined;
 }
 
@@ -44,21 +44,21 @@ export function statusFault(
     const to = location === undefined ? 'the address that it means' : location.slice(0, 200);
     return {
       fault: 'redirected',
-      mend: `redirects are not followed, as credentials would go along: write ${to} into ${address}`,
+      mend: `redirects are not followed, so that credentials stay with this host: set ${address} to ${to}`,
     };
   }
   const told = status >= 400 && status < 500 ? faultInWords(text, keys) : undefined;
   if (told) return told;
   switch (status) {
     case 401:
-      return { fault: 'unauthenticated', mend: `set or renew the credentials: ${credentials}` };
+      return { fault: 'unauthenticated', mend: `set or renew the credentials in ${credentials}` };
     case 402:
-      return { fault: 'quota', mend: `renew what is paid for, or send elsewhere: ${address}` };
+      return { fault: 'quota', mend: `renew the plan, or point ${address} elsewhere` };
     case 403:
     case 451:
       return {
         fault: 'forbidden',
-        mend: `let these credentials write profiles, or use others: ${credentials}`,
+        mend: `allow these credentials to write profiles, or set others in ${credentials}`,
       };
     case 404:
     case 405:
@@ -67,42 +67,56 @@ export function statusFault(
     case 501:
       return {
         fault: 'not_found',
-        mend: `nothing takes profiles there: correct host, port and path in ${address}`,
+        mend: `correct the host, port or path in ${address}`,
       };
     case 406:
     case 415:
       return {
         fault: 'unsupported',
         mend:
-          encoding === '' ? `is it the right receiver? ${address}` : `choose another ${encoding}`,
+          encoding === ''
+            ? `point ${address} to a receiver of profiles`
+            : `set ${encoding} to one that the receiver supports`,
       };
     case 407:
       return {
         fault: 'proxy',
-        mend: 'the proxy wants credentials: write http://USER:PASSWORD@HOST:PORT into HTTPS_PROXY or HTTP_PROXY, or name the receiver in NO_PROXY',
+        mend: 'the proxy requires credentials: set HTTPS_PROXY or HTTP_PROXY to http://USER:PASSWORD@HOST:PORT, or list the receiver in NO_PROXY',
       };
     case 426:
     case 505:
-      return { fault: 'wrong_protocol', mend: `another protocol is wanted there: ${address}` };
+      return {
+        fault: 'wrong_protocol',
+        mend: `the port requires another protocol: correct the port in ${address}`,
+      };
     case 431:
-      return { fault: 'unauthenticated', mend: `send fewer or shorter headers: ${credentials}` };
+      return {
+        fault: 'unauthenticated',
+        mend: `send fewer or shorter headers: shorten ${credentials}`,
+      };
     default:
       // 500 is said of requests that cannot be understood, and of data bases that are down.
       return status >= 500
         ? {
             fault: 'server_error',
-            mend: "look into the receiver's log",
+            mend: "see the receiver's log",
             isDoubtful: true,
           }
         : undefined;
   }
 }
 
+/** Many bodies begin with the status: Go's `404 page not found`. */
+export function httpMessage(status: number, text: string): string {
+  const number = String(status);
+  return text.startsWith(number) ? `HTTP ${text}` : `HTTP ${number} ${text}`.trimEnd();
+}
+
 /** A page for people: whatever takes profiles answers with none. */
 export const isWebPage = (contentType: string): boolean => /^text\/html\b/i.test(contentType);
 
 export const webPageFailure = (status: number, { address }: FaultKeys): Failure => ({
-  reason: `it answers HTTP ${status} with a page for people`,
+  reason: `the server answers HTTP ${status} with a web page`,
   fault: 'not_found',
-  mend: `this is a web site, no receiver: correct host, port and path in ${address}`,
+  mend: `this is a web site, not a receiver of profiles: correct the host, port or path in ${address}`,
 });

@@ -11,7 +11,7 @@ export class LocalFileError extends Error {
     this.failure = {
       reason: this.message,
       fault: 'local_file',
-      mend: `put a file there that the agent can read, or name another in {${key}}`,
+      mend: `put a file there that the agent can read, or change {${key}}`,
     };
   }
 }

@@ -32,45 +32,48 @@ const RULES: readonly Rule[] = [
     means: ({ proxy }) => ({
       reason: `no tunnel${through(proxy) || ' through the proxy'}`,
       fault: 'proxy',
-      mend: `correct ${proxy?.variable ?? 'HTTPS_PROXY'}, or name the receiver in NO_PROXY`,
+      mend: `correct ${proxy?.variable ?? 'HTTPS_PROXY'}, or list the receiver in NO_PROXY`,
     }),
   },
   {
     says: /CERT_HAS_EXPIRED|certificate has expired/,
-    means: certificate('has expired', 'renew it there'),
+    means: certificate('has expired', 'renew it at the receiver'),
   },
   {
     says: /CERT_NOT_YET_VALID|certificate is not yet valid/,
-    means: certificate('is not yet valid', 'set the clock of this machine, or renew it there'),
+    means: certificate(
+      'is not yet valid',
+      "set this machine's clock, or renew the certificate at the receiver",
+    ),
   },
   {
     says: /ALTNAME_INVALID|does not match certificate's altnames/,
     means: certificate(
-      'is for another name',
-      'write the name that it is for in ADDRESS, or have it made for this one',
+      'is for another host name',
+      'use the name in the certificate in ADDRESS, or issue the certificate for this one',
     ),
   },
   {
     says: /SELF_SIGNED|self-signed certificate|UNABLE_TO_(VERIFY|GET_ISSUER)|unable to (verify the first|get (local )?issuer) certificate/,
     means: certificate(
-      'is of an authority that is not trusted here',
-      'name the file of that authority in {tls.ca_file}',
+      'is signed by an authority that this machine does not trust',
+      "set {tls.ca_file} to the file with that authority's certificate",
     ),
   },
   {
     says: /alert (certificate required|bad certificate|unknown ca|certificate (expired|revoked|unknown)|unsupported certificate|access denied)|handshake failure|TLSV13_ALERT_CERTIFICATE_REQUIRED/i,
     means: (_, text) => ({
-      reason: `the receiver ends the TLS handshake: ${alertOf(text)}`,
+      reason: `the receiver ended the TLS handshake: ${alertOf(text)}`,
       fault: 'client_certificate',
-      mend: 'it wants a certificate of ours that it trusts: {tls.cert_file}, {tls.key_file}',
+      mend: 'set {tls.cert_file} and {tls.key_file} to a client certificate that the receiver trusts',
     }),
   },
   {
     says: /no application protocol/,
     means: ({ keys }) => ({
-      reason: 'the port speaks TLS, but not HTTP/2 as gRPC needs it',
+      reason: 'the port speaks TLS, but not HTTP/2, which gRPC needs',
       fault: 'wrong_protocol',
-      mend: `choose {protocol}: http/protobuf, or the receiver's port for gRPC in ${keys.address}`,
+      mend: `set {protocol} to http/protobuf, or use the receiver's gRPC port in ${keys.address}`,
     }),
   },
   {
@@ -78,29 +81,29 @@ const RULES: readonly Rule[] = [
     means: ({ keys }) => ({
       reason: 'the port does not speak TLS',
       fault: 'wrong_protocol',
-      mend: `write http:// in ${keys.address}, or name the port that speaks TLS`,
+      mend: `write http:// in ${keys.address}, or use the receiver's TLS port there`,
     }),
   },
   {
     says: /HPE_|Parse Error/,
     means: ({ keys }) => ({
-      reason: 'what answers there does not speak HTTP/1; it may be gRPC',
+      reason: 'the port does not speak HTTP/1; it may be a gRPC port',
       fault: 'wrong_protocol',
-      mend: `choose {protocol}: grpc, or the receiver's port for HTTP (usually 4318) in ${keys.address}`,
+      mend: `set {protocol} to grpc, or use the receiver's HTTP port (usually 4318) in ${keys.address}`,
     }),
   },
   {
     says: /^(?:gRPC 14 )?Protocol error/,
     means: ({ keys }) => ({
-      reason: 'what answers there does not speak gRPC; it may be HTTP/1',
+      reason: 'the port does not speak gRPC; it may be an HTTP port',
       fault: 'wrong_protocol',
-      mend: `choose {protocol}: http/protobuf, or the receiver's port for gRPC (usually 4317) in ${keys.address}`,
+      mend: `set {protocol} to http/protobuf, or use the receiver's gRPC port (usually 4317) in ${keys.address}`,
     }),
   },
   {
     says: /ENOTFOUND|EAI_NONAME|Name resolution failed/,
     means: ({ keys, proxy }) => ({
-      reason: 'the host name is not known to the DNS',
+      reason: 'DNS does not know the host name',
       fault: 'unknown_host',
       mend: `correct the host in ${keys.address}${proxy === undefined ? '' : ` or in ${proxy.variable}`}`,
     }),
@@ -108,7 +111,7 @@ const RULES: readonly Rule[] = [
   {
     says: /ERR_INVALID_CHAR|ERR_HTTP_INVALID_HEADER/,
     means: ({ keys }) => ({
-      reason: 'a header has a character that may not be sent',
+      reason: 'a header has a character that HTTP does not allow',
       fault: 'unauthenticated',
       mend: `correct ${keys.credentials}`,
     }),
@@ -117,28 +120,28 @@ const RULES: readonly Rule[] = [
     says: /ERR_OSSL|DECODER routines|x509 certificate routines|PEM routines|key values mismatch/,
     means: (_, text) => ({
       reason: /mismatch/i.test(text)
-        ? 'our private key does not belong to our certificate'
-        : 'our certificate or private key makes no sense',
+        ? 'the private key does not match the client certificate'
+        : 'the client certificate or private key is not valid PEM',
       fault: 'local_file',
-      mend: 'correct the files in {tls.cert_file} and {tls.key_file}',
+      mend: 'correct the files that {tls.cert_file} and {tls.key_file} name',
     }),
   },
   {
     says: /EAI_AGAIN/,
-    means: () => ({ reason: 'the DNS does not answer' }),
+    means: () => ({ reason: 'DNS does not answer' }),
   },
   {
     says: /ECONNREFUSED/,
     means: ({ keys }) => ({
-      reason: 'nobody listens there (connection refused)',
-      mend: `is the receiver running? its address is ${keys.address}`,
+      reason: 'connection refused',
+      mend: `start the receiver, or correct ${keys.address}`,
     }),
   },
   {
     says: /EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL/,
     means: ({ keys }) => ({
-      reason: 'no route leads there',
-      mend: `its address is ${keys.address}`,
+      reason: 'no route to the host',
+      mend: `correct ${keys.address}, or the routes of this machine`,
     }),
   },
   {
@@ -146,8 +149,8 @@ const RULES: readonly Rule[] = [
     means: ({ isSecure, keys }) => ({
       reason: 'the connection was closed without an answer',
       mend: isSecure
-        ? 'a receiver that wants another client certificate does so: {tls.cert_file}'
-        : `a port that speaks TLS does so: then write https:// in ${keys.address}`,
+        ? 'if the receiver requires a client certificate, set {tls.cert_file} to one that it trusts'
+        : `if the port speaks TLS, write https:// in ${keys.address}`,
     }),
   },
 ];

@@ -4,7 +4,7 @@
  */
 import { protobufFields } from '../protobuf/protobuf-reader.ts';
 import type { Failure, FaultKeys } from './fault.ts';
-import { faultInWords, isWebPage, statusFault, webPageFailure } from './http-fault.ts';
+import { faultInWords, httpMessage, isWebPage, statusFault, webPageFailure } from './http-fault.ts';
 import { overRate, passesLater, SMALL_BYTES, speaksOfSize } from './pyroscope-words.ts';
 import { retryAfterMs } from './retry-after.ts';
 import type { Outcome } from './transport.ts';
@@ -85,7 +85,7 @@ export function httpOutcome(
     return successOutcome(contentType, body);
   }
   const text = new TextDecoder().decode(body);
-  const message = `HTTP ${status} ${oneLine(text)}`.trimEnd();
+  const message = httpMessage(status, oneLine(text));
   if (isForParts(text, series)) return { kind: 'too_large', message };
   // Pyroscope, while it starts and stops.
   const isPassing = status === 500 && passesLater(text);
@@ -147,25 +147,29 @@ function codeFault(
       // Pyroscope says no more than that when it wants a tenant.
       return {
         fault: 'unauthenticated',
-        mend: `set or renew the credentials: ${credentials}; a receiver with tenants wants ${tenant}`,
+        mend: `set or renew the credentials in ${credentials}; if the receiver has tenants, set ${tenant}`,
       };
     case GRPC.permissionDenied:
       return {
         fault: 'forbidden',
-        mend: `let these credentials write profiles, or use others: ${credentials}`,
+        mend: `allow these credentials to write profiles, or set others in ${credentials}`,
       };
     case GRPC.notFound:
     case GRPC.unimplemented:
       return {
         fault: 'not_found',
-        mend: `nothing takes profiles there: correct host and port in ${address}; a Collector takes them with the feature gate service.profilesSupport and a pipeline for profiles`,
+        mend: `correct the host or port in ${address}; a Collector needs the feature gate service.profilesSupport and a profiles pipeline`,
       };
     case GRPC.resourceExhausted:
-      return { fault: 'quota', mend: `raise what is allowed at ${address}`, isDoubtful: true };
+      return {
+        fault: 'quota',
+        mend: `raise the quota of the receiver at ${address}`,
+        isDoubtful: true,
+      };
     case GRPC.unknown:
     case GRPC.failedPrecondition:
     case GRPC.internal:
-      return { fault: 'server_error', mend: "look into the receiver's log", isDoubtful: true };
+      return { fault: 'server_error', mend: "see the receiver's log", isDoubtful: true };
     default:
       return undefined;
   }

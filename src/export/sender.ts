@@ -202,7 +202,7 @@ export class Sender {
       settle({
         kind: 'retry',
         reason: `no answer within ${this.#limits.timeoutMs} ms`,
-        mend: 'a slow receiver needs a longer {timeout}',
+        mend: 'if the receiver is slow, raise {timeout}',
       });
       abort.abort();
     });
@@ -312,7 +312,7 @@ export class Sender {
     if (code === undefined) {
       this.#events.warn(
         'send_failed',
-        `${reason}; it is tried again, and what comes meanwhile waits in the queue`,
+        `${reason}; profiles wait in the queue, and the agent tries again`,
         mend,
       );
       return;

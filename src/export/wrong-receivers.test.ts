@@ -64,7 +64,7 @@ test('http:// and https:// mixed up', async (context) => {
     says(
       await send(context, `http://127.0.0.1:${secure.url.port}`, protocol),
       undefined,
-      /^the connection was closed without an answer; a port that speaks TLS does so: then write https:\/\/ in \{endpoint\}/,
+      /^the connection was closed without an answer; if the port speaks TLS, write https:\/\/ in \{endpoint\}/,
     );
   }
 });
@@ -76,39 +76,39 @@ test('gRPC and HTTP mixed up', async (context) => {
   says(
     await send(context, `http://127.0.0.1:${grpc.port}`, 'http/protobuf'),
     'wrong_protocol',
-    /does not speak HTTP\/1; it may be gRPC; choose \{protocol\}: grpc, or .*4318/,
+    /does not speak HTTP\/1; it may be a gRPC port; set \{protocol\} to grpc, or .*4318/,
   );
   says(
     await send(context, http.url.origin, 'grpc'),
     'wrong_protocol',
-    /does not speak gRPC; .* choose \{protocol\}: http\/protobuf, or .*4317/,
+    /does not speak gRPC; .* set \{protocol\} to http\/protobuf, or .*4317/,
   );
   says(
     await send(context, secure.url.origin, 'grpc', { ca }),
     'wrong_protocol',
-    /speaks TLS, but not HTTP\/2.*\{protocol\}: http\/protobuf/,
+    /speaks TLS, but not HTTP\/2.*\{protocol\} to http\/protobuf/,
   );
 });
 
 test('certificates', async (context) => {
   const cases = [
-    [certificates.expired, { ca }, 'certificate', /has expired; renew it there/],
-    [certificates.misnamed, { ca }, 'certificate', /is for another name; .*\{endpoint\}/],
-    [certificates.foreign, { ca }, 'certificate', /not trusted here; .*\{tls\.ca_file\}/],
-    [server, {}, 'certificate', /not trusted here; .*\{tls\.ca_file\}/],
+    [certificates.expired, { ca }, 'certificate', /has expired; renew it at the receiver/],
+    [certificates.misnamed, { ca }, 'certificate', /is for another host name; .*\{endpoint\}/],
+    [certificates.foreign, { ca }, 'certificate', /does not trust; .*\{tls\.ca_file\}/],
+    [server, {}, 'certificate', /does not trust; .*\{tls\.ca_file\}/],
     [
       { ...server, clientCa: ca },
       { ca },
       'client_certificate',
-      /\{tls\.cert_file\}, \{tls\.key_file\}/,
+      /\{tls\.cert_file\} and \{tls\.key_file\}/,
     ],
     [
       server,
       { ca, cert: client.cert, key: server.key },
       'local_file',
-      /does not belong.*\{tls\.key_file\}/,
+      /does not match.*\{tls\.key_file\}/,
     ],
-    [server, { ca, cert: client.cert, key: Buffer.from('x') }, 'local_file', /makes no sense/],
+    [server, { ca, cert: client.cert, key: Buffer.from('x') }, 'local_file', /not valid PEM/],
   ] as const;
   for (const [tls, ours, fault, words] of cases) {
     const http = await httpReceiver(context, (response) => response.end(), tls);
@@ -124,7 +124,7 @@ test('nobody there, and a name that nobody has', async (context) => {
     says(
       await send(context, `http://127.0.0.1:${port}`, protocol),
       undefined,
-      /^nobody listens there \(connection refused\); is the receiver running\? its address is \{endpoint\}/,
+      /^connection refused; start the receiver, or correct \{endpoint\}/,
     );
     const outcome = await send(context, 'http://no-such-host.invalid:4318', protocol);
     // Where there is no DNS at all, it does not answer.
@@ -132,7 +132,7 @@ test('nobody there, and a name that nobody has', async (context) => {
       says(
         outcome,
         'unknown_host',
-        /host name is not known to the DNS; correct the host in \{endpoint\}/,
+        /DNS does not know the host name; correct the host in \{endpoint\}/,
       );
     else assert.match(outcome.reason, /DNS/);
   }

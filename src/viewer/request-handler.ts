@@ -130,9 +130,13 @@ export class RequestHandler {
     if (access === 'granted') return null;
     if (access === 'denied') {
       if (/\btext\/html\b/.test(request.headers.accept ?? '')) return refusedPage;
-      return failure(401, 'this viewer needs its token: flametap view --address says where', {
-        'WWW-Authenticate': 'Bearer realm="flametap"',
-      });
+      return failure(
+        401,
+        "this page needs its token: as root or the agent's user, flametap view --address prints an address with it",
+        {
+          'WWW-Authenticate': 'Bearer realm="flametap"',
+        },
+      );
     }
     url.searchParams.delete('token');
     return {

@@ -101,6 +101,8 @@ test('a cause is told once, and a folder that is gone holds up nothing', async (
   } finally {
     assert.equal(await agent.stop(), 0);
   }
-  const lost = agent.log.filter(({ msg }) => msg === 'could not be sent and is lost');
+  const lost = agent.log.filter(
+    ({ msg }) => msg === 'requests could not be sent before the agent ended, and are lost',
+  );
   assert.equal(lost.length, 1);
 });
