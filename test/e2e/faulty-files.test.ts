@@ -7,10 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
 import { LIBRARY_TAIL, MAIN_ROOT, type Shape } from '../harness/chains.ts';
+import { whenUsed } from '../harness/cpu-time.ts';
 import { expectNames, expectShapes } from '../harness/expect.ts';
 import { type Fault, FaultyFileSystem } from '../harness/faulty-fs.ts';
 import { buildProgram } from '../harness/programs.ts';
-import { countOf, ofPid, pause, type Recording, record } from '../harness/record.ts';
+import { countOf, ofPid, type Recording, record } from '../harness/record.ts';
 
 const HZ = 499;
 const folder = mkdtempSync(join(tmpdir(), 'faulty-'));
@@ -61,18 +62,24 @@ for (const [what, fault, reason] of CASES) {
   test(`a program on a file system ${what}`, async () => {
     const system = await FaultyFileSystem.mount(buildProgram('chain'), join(folder, fault));
     mounted.add(system);
-    const [faulty, good] = [start(system.program, '30'), start(buildProgram('chain'), '30')];
+    const [faulty, good] = [start(system.program, '300'), start(buildProgram('chain'), '300')];
     // All its pages are there by then.
-    await pause(1000);
+    await whenUsed([faulty], 0.1);
     if (fault === 'stopped') system.stop();
     else await system.be(fault);
-    const options = ['--duration', '3s', '--pid', String(faulty), '--pid', String(good)];
+    const options = ['--pid', String(faulty), '--pid', String(good)];
+    const until = () => whenUsed([faulty, good], 0.6);
     // Nothing ends a process that waits for an answer to what a server has taken.
     const written = async () => {
       mounted.delete(system);
       await system.end();
     };
-    const recording = await record({ hz: HZ, options, ...(fault === 'hang' ? { written } : {}) });
+    const recording = await record({
+      hz: HZ,
+      options,
+      until,
+      ...(fault === 'hang' ? { written } : {}),
+    });
     expectWhole(recording, good);
     assert.ok(countOf(ofPid(recording, faulty)) > 100, 'it is sampled all the same');
     const problems = Object.keys(problemsOf(recording));
@@ -90,12 +97,10 @@ test('another program copied over a program is profiled as what it is now', asyn
   const pids: number[] = [];
   const recording = await record({
     hz: HZ,
-    options: ['--duration', '8s'],
-    during: async () => {
-      await pause(1500);
+    until: async () => {
       for (const program of ['recurse', 'chain']) {
         copyFileSync(buildProgram(program), path);
-        const child = spawn(path, ['2'], { stdio: 'ignore' });
+        const child = spawn(path, ['0.5'], { stdio: 'ignore' });
         running.add(child);
         pids.push(child.pid!);
         await once(child, 'exit');
@@ -117,19 +122,18 @@ test('a library that becomes shorter while it is mapped ends nothing but its pro
   const latelib = join(folder, 'latelib');
   copyFileSync(buildProgram('latelib'), latelib);
   copyFileSync(join(buildProgram('latelib'), '../plugin.so'), library);
-  const good = start(buildProgram('chain'), '30');
+  const good = start(buildProgram('chain'), '300');
   const recording = await record({
     hz: HZ,
-    options: ['--duration', '10s'],
-    during: async () => {
-      await pause(1500);
-      for (let i = 0; i < 5; i++) {
+    until: async () => {
+      for (let i = 0; i < 3; i++) {
         copyFileSync(join(buildProgram('latelib'), '../plugin.so'), library);
         const child = spawn(latelib, ['2'], { stdio: 'ignore', cwd: folder });
         running.add(child);
         // It runs code of the library by then.
-        await pause(1300);
+        await whenUsed([child.pid!], 1.3);
         truncateSync(library, 4096 * i);
+        await whenUsed([good], 0.1);
         child.kill('SIGKILL');
       }
     },
