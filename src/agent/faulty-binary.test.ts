@@ -102,6 +102,7 @@ function drill(path: string, files: FaultyFiles) {
   const host = {
     files,
     openMapped: () => openSync(path, 'r'),
+    userIds: () => [0],
     openOnHost: () => {
       throw new Error('there is none');
     },
