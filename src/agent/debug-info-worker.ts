@@ -12,6 +12,7 @@ import {
 import type { Downloads, SumOutcome } from '../debuginfo/debug-search.ts';
 import { Debuginfod, debuginfodServers } from '../debuginfo/debuginfod.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
+import { fileFailure } from '../elf/file-source.ts';
 import { ParseError } from '../elf/source.ts';
 import { LiveHost } from '../process/host.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
@@ -81,6 +82,14 @@ function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
   const summed = (source: string, outcome: SumOutcome) =>
     send({ type: 'summed', id: request, source, outcome });
 
+  const ownerOf = (fd: number): number => {
+    try {
+      return host.files.state(fd).owner;
+    } catch (cause) {
+      throw fileFailure(cause);
+    }
+  };
+
   const namesOf = async (message: Lookup): Promise<DebugInfoNames> => {
     const { file, fd, path } = message;
     let names = opened.get(file);
@@ -89,7 +98,7 @@ function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
       // Split files are opened only when their units occur.
       rootsOf.get(names)!.roots = message.roots;
     } else {
-      const roots = new FileRoots(host, message.roots);
+      const roots = new FileRoots(host, message.roots, ownerOf(fd));
       const watch = {
         skipped: new Set(message.skipped),
         trusted: new Set(message.trusted),

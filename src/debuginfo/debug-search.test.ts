@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
+  chownSync,
   copyFileSync,
   mkdirSync,
   openSync,
@@ -249,6 +250,27 @@ describe('search for debug information', () => {
     const alone = await searchAll(program, program, hostRoot());
     alone.search.close();
     assert.deepEqual(dwarf(alone).at(-1), ['separate', size]);
+  });
+
+  test("debug files of others than root and the program's owner name nothing", async () => {
+    const { root, program } = rootWith('/usr/bin/program', '-Wl,--build-id=0x0102030405060708');
+    const debug = join(root, 'usr/lib/debug/.build-id/01/02030405060708.debug');
+    const size = infoSize(program);
+    separate(program, debug);
+    const live = new LiveHost(loadAddon());
+    const found = async (owner: number, binaryOwner: number) => {
+      chownSync(debug, owner, owner);
+      const roots = new FileRoots(live, [openSync(root, 'r')], binaryOwner);
+      const { search, candidates, problems } = await searchAll(program, '/usr/bin/program', roots);
+      search.close();
+      const isFound = dwarf({ search, candidates, problems }).some(([, length]) => length === size);
+      return [isFound, problems.debug_file_of_another_user];
+    };
+    assert.deepEqual(await found(0, 0), [true, undefined]);
+    assert.deepEqual(await found(0, 1000), [true, undefined]);
+    assert.deepEqual(await found(1000, 1000), [true, undefined]);
+    assert.deepEqual(await found(65_534, 0), [false, 1]);
+    assert.deepEqual(await found(65_534, 1000), [false, 1]);
   });
 
   test('a stripped program without anything anywhere is not worth a search', () => {

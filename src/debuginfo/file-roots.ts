@@ -22,14 +22,23 @@ export type DebugFiles = Pick<ProcessHost, 'openBelow' | 'openOnHost' | 'files'>
 /** Called with the reason for a counter. */
 type Refuse = (reason: string) => void;
 
+/** Owner of what only administrators, and those who build images, put there. */
+const ROOT = 0;
+
 export class FileRoots {
   /** Descriptors of the roots, best first; whoever sets them closes them. Without any only the host is looked at. */
   roots: readonly number[];
   readonly #host: DebugFiles;
+  readonly #owner: number | undefined;
 
-  constructor(host: DebugFiles, roots: readonly number[]) {
+  /**
+   * @param owner Of the binary. In a mount namespace of their own any user can put files anywhere: those of
+   *   others than root and the owner would name what everybody runs. Undefined: anybody's are taken.
+   */
+  constructor(host: DebugFiles, roots: readonly number[], owner?: number) {
     this.#host = host;
     this.roots = roots;
+    this.#owner = owner;
   }
 
   /** By which what was found is read and closed. */
@@ -69,13 +78,15 @@ export class FileRoots {
     let fd: number | undefined;
     try {
       fd = open();
-      const { isRegular, device, inode, size, changedNs } = this.files.state(fd);
-      if (isRegular && size >= MIN_SIZE) {
+      const { isRegular, device, inode, size, changedNs, owner } = this.files.state(fd);
+      if (owner !== ROOT && owner !== (this.#owner ?? owner)) refuse('debug_file_of_another_user');
+      else if (!isRegular) refuse('debug_file_not_regular');
+      else if (size < MIN_SIZE) refuse('debug_file_too_short');
+      else {
         const identity = `${device}:${inode}`;
         yield { fd, path, identity, version: `${identity}:${size}:${changedNs}` };
         return;
       }
-      refuse(isRegular ? 'debug_file_too_short' : 'debug_file_not_regular');
     } catch (cause) {
       // Otherwise there is no such file.
       if (cause instanceof DeadFileSystem) refuse('file_system_dead');
