@@ -276,7 +276,7 @@ export class Binary {
   /** Whatever goes wrong with a file is that file's loss: undefined then, and counted. */
   #guarded<Result>(work: () => Result): Result | undefined {
     try {
-      return this.failure === undefined ? work() : undefined;
+      return this.failure === undefined ? this.opened.noted(work) : undefined;
     } catch (cause) {
       const isRefused = cause instanceof ParseError;
       // No memory for what it claims, or a mistake of ours.

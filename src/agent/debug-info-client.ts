@@ -241,6 +241,13 @@ export class DebugInfoClient {
 
   #send(request: Request): void {
     const { file, addresses } = request;
+    try {
+      this.#worker ??= this.#start(request.debt);
+    } catch {
+      // No further thread, or no memory for one (EAGAIN, ENOMEM): asked again at the next flush.
+      this.#finish(request);
+      return;
+    }
     let fd: number;
     try {
       fd = file.origin.open();
@@ -261,7 +268,6 @@ export class DebugInfoClient {
       cpuBefore: cpuMs(),
       source: undefined,
     };
-    this.#worker ??= this.#start(request.debt);
     this.#watch ??= setInterval(() => this.#check(), WATCH_MS);
     const { id: number, path } = file.origin;
     this.#worker.postMessage({

@@ -1,6 +1,7 @@
 /** What the main thread and the resolver's thread say to each other. */
 
 import type { SymbolSources } from '../cli/profiler-seam.ts';
+import type { RefusedFile } from '../process/work-note.ts';
 import type { AddressQueries } from '../profile/address-collection.ts';
 import type { Instance } from '../profile/aggregator.ts';
 import type { ProcessInformation } from '../profile/builder.ts';
@@ -73,7 +74,13 @@ export interface BatchNews {
 }
 
 export type ToResolver =
-  | { readonly type: 'start'; readonly setup: ResolverSetup }
+  | {
+      readonly type: 'start';
+      readonly setup: ResolverSetup;
+      /** For its WorkNote. */
+      readonly note: SharedArrayBuffer;
+      readonly refused: readonly RefusedFile[];
+    }
   | ({
       readonly type: 'batch';
       /** Records other than finished samples, as bpf/record.h has them. */

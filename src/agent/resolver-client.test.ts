@@ -53,7 +53,7 @@ async function started(context: TestContext, options: ResolverClientOptions = {}
         lost[reason] = (lost[reason] ?? 0) + samples;
       },
       onRestart: (cause, pauseMs) => {
-        told.push(`${pauseMs} ${(cause.cause as Error).message}`);
+        told.push(`${pauseMs} ${(cause.cause as Error | undefined)?.message}`);
       },
       onRestarted: () => restarted.resolve(),
       onFailure: (error) => failures.push(error),
@@ -156,4 +156,18 @@ test('at the end nothing is asked twice of a thread that does not answer', async
   const { processes } = await client.resolve(QUERIES, INSTANCES);
   assert.deepEqual(processes, [undefined]);
   assert.equal(told.length, 1);
+});
+
+test('a thread that cannot even be started is tried again', async (context) => {
+  const entry = new URL('./resolver-stub-main.test-support.ts', import.meta.url);
+  const { href } = entry;
+  const { client, told, failures, restart, send } = await started(context, { entry });
+  entry.href = 'http://localhost/';
+  send(STUB.crash);
+  while (told.length < 2) await client.sync().then(() => new Promise(setImmediate));
+  entry.href = href;
+  await restart();
+  assert.equal((await client.resolve(QUERIES, INSTANCES)).processes[0]?.name, 'stub');
+  assert.equal(told.length, 2);
+  assert.deepEqual(failures, []);
 });

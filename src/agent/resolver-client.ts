@@ -21,6 +21,7 @@ import type {
 } from './messages.ts';
 import { ResolverThread, resolverEntry, type ThreadEvents } from './resolver-thread.ts';
 import { RestartPause } from './restart-pause.ts';
+import { SuspectFiles } from './suspect-files.ts';
 
 /** Why samples that came with a copy of their stack are lost. */
 export type LostReason = 'resolver_restarted' | 'resolver_behind' | 'malformed_record';
@@ -91,6 +92,7 @@ export class ResolverClient {
   readonly #backlog: Backlog;
   readonly #budget = new CopyBudget();
   readonly #pause = new RestartPause();
+  readonly #suspects = new SuspectFiles();
   readonly #questions = new Map<number, Question>();
   /** Loading, or at work when `#isUp`. */
   #thread: ResolverThread | undefined;
@@ -143,7 +145,7 @@ export class ResolverClient {
   /** Resolves once the thread takes batches. @throws Error when it fails before */
   async start(setup: ResolverSetup): Promise<void> {
     this.#setup = setup;
-    await this.#thread!.start(setup);
+    await this.#thread!.start(setup, this.#suspects.refused());
     this.#isUp = true;
   }
 
@@ -303,6 +305,8 @@ export class ResolverClient {
 
   #ended(cause: Error): void {
     const wasUp = this.#isUp;
+    const file = this.#thread?.file;
+    if (file !== undefined) this.#suspects.suspect(file);
     this.#thread = undefined;
     this.#isUp = false;
     // A replay's answers of the machine are used up; and what never ran does not run now.
@@ -331,10 +335,17 @@ export class ResolverClient {
   }
 
   async #startAgain(setup: ResolverSetup): Promise<void> {
-    const thread = this.#load();
+    let thread: ResolverThread;
+    try {
+      thread = this.#load();
+    } catch (cause) {
+      // No further thread, or no memory for one (EAGAIN, ENOMEM).
+      this.#ended(cause as Error);
+      return;
+    }
     this.#thread = thread;
     try {
-      await thread.start(setup);
+      await thread.start(setup, this.#suspects.refused());
     } catch {
       // Its end was told.
       return;

@@ -1,5 +1,7 @@
 /** One life of the resolver's thread. */
 import { Worker } from 'node:worker_threads';
+import { type RefusedFile, WorkNote } from '../process/work-note.ts';
+import type { FileKey } from '../units/units.ts';
 import { endThread } from './end-thread.ts';
 import type { FromResolver, ResolverSetup, ToResolver } from './messages.ts';
 
@@ -30,6 +32,7 @@ export class ResolverThread {
   readonly #worker: Worker;
   readonly #events: ThreadEvents;
   readonly #pingMs: number;
+  readonly #note = WorkNote.memory();
   readonly #ready = Promise.withResolvers<void>();
   readonly #stopped = Promise.withResolvers<void>();
   #isStarted = false;
@@ -72,10 +75,15 @@ export class ResolverThread {
     this.#ready.promise.catch(() => undefined);
   }
 
+  /** The file that it is at work on, or was when it ended. */
+  get file(): FileKey | undefined {
+    return WorkNote.read(this.#note);
+  }
+
   /** Resolves once it takes batches. @throws Error when it ended before */
-  start(setup: ResolverSetup): Promise<void> {
+  start(setup: ResolverSetup, refused: readonly RefusedFile[]): Promise<void> {
     this.#isStarted = true;
-    this.post({ type: 'start', setup });
+    this.post({ type: 'start', setup, note: this.#note, refused });
     return this.#ready.promise;
   }
 

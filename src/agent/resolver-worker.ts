@@ -7,6 +7,7 @@ import { ProcessContexts } from '../context/process-contexts.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { parseKernelCode } from '../process/kernel-sideband.ts';
 import { machineClock } from '../process/time-namespace.ts';
+import { WorkNote } from '../process/work-note.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { type KernelFiles, KernelNames } from '../symbolize/kernel-names.ts';
 import { KernelMapWriter } from '../unwind/map-writer.ts';
@@ -18,13 +19,7 @@ import {
 import { DebugInfoWait } from './debug-info-wait.ts';
 import { filePieces } from './file-pieces.ts';
 import { JitMaps } from './jit-maps.ts';
-import type {
-  FromResolver,
-  ResolverSetup,
-  ResolverStats,
-  Snapshot,
-  ToResolver,
-} from './messages.ts';
+import type { FromResolver, ResolverStats, Snapshot, ToResolver } from './messages.ts';
 import { Naming } from './naming.ts';
 import { AGENT_READING_LIMITS, READING_LIMITS, ReadingBudget } from './reading-budget.ts';
 import { type Mark, Resolver } from './resolver.ts';
@@ -76,7 +71,9 @@ const UNMANAGED = /^File descriptor \d+ (closed but not opened|opened) in unmana
 
 type Question = Extract<ToResolver, { type: 'resolve' }>;
 
-function run(port: MessagePort, setup: ResolverSetup): void {
+type Start = Extract<ToResolver, { type: 'start' }>;
+
+function run(port: MessagePort, { setup, note, refused }: Start): void {
   const send = (message: FromResolver, transfer: ArrayBuffer[] = []) =>
     port.postMessage(message, transfer);
   process.on('warning', ({ name, message }) => {
@@ -86,7 +83,8 @@ function run(port: MessagePort, setup: ResolverSetup): void {
   const priority = setup.maps && new ThreadPriority({ clock: () => performance.now(), cpu: cpuMs });
   const addon = loadAddon();
   const monotonicNow = machineClock();
-  const live = new LiveHost(addon);
+  const work = new WorkNote(note, refused);
+  const live = new LiveHost(addon, work);
   let host: ProcessHost = live;
   let contexts: ContextSource = new LiveContexts(live, monotonicNow);
   if (setup.snapshots) {
@@ -108,6 +106,7 @@ function run(port: MessagePort, setup: ResolverSetup): void {
     }),
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
+    note: work,
     maxDepth: setup.maxDepth,
     isSteady: setup.isSteady,
     monotonicNow,
@@ -207,5 +206,5 @@ function run(port: MessagePort, setup: ResolverSetup): void {
 }
 
 parentPort?.once('message', (message: ToResolver) => {
-  if (message.type === 'start' && parentPort) run(parentPort, message.setup);
+  if (message.type === 'start' && parentPort) run(parentPort, message);
 });

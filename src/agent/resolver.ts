@@ -22,6 +22,7 @@ import { OpenFiles } from '../process/open-files.ts';
 import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
 import { RootDirectories } from '../process/root-directories.ts';
 import { ProcessTracker } from '../process/tracker.ts';
+import type { WorkNote } from '../process/work-note.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
 import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
@@ -54,6 +55,8 @@ export interface ResolverOptions {
   readonly host: ProcessHost;
   readonly contexts: ProcessContexts;
   readonly demangle: Demangler;
+  /** Of the file that it is at work on. */
+  readonly note?: WorkNote;
   /** Undefined in replay. */
   readonly kernel: { readonly maps: TableMaps; readonly writer: MapWriter } | undefined;
   readonly maxDepth: number;
@@ -137,7 +140,7 @@ export class Resolver {
     this.tracker = new ProcessTracker(options.host);
     this.contexts = options.contexts;
     this.#roots = new RootDirectories(options.host);
-    this.#files = new OpenFiles(options.host);
+    this.#files = new OpenFiles(options.host, undefined, undefined, options.note);
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
     this.#budget = new FileBudget(options.host, budget);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);

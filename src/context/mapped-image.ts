@@ -8,6 +8,7 @@ import type { Executable } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
 import type { Mapped } from '../process/mapping-list.ts';
 import type { MappedThing, Process } from '../process/process.ts';
+import { keyOf, WorkNote } from '../process/work-note.ts';
 
 /** Undefined for memory without a file, and for the kernel's own code. */
 export function fileOf({ what, raw }: Mapped<MappedThing>): Executable | undefined {
@@ -30,7 +31,7 @@ export function lookInto<Found>(
   let source: FileSource | undefined;
   try {
     const opened = fileOf(mapped)?.opened;
-    if (opened) return { found: read(opened.image) };
+    if (opened) return { found: opened.noted(() => read(opened.image)) };
     const fd = host.openMapped(process.identity.pid, mapped.raw);
     try {
       source = new FileSource(fd, cache, host.files);
@@ -38,7 +39,11 @@ export function lookInto<Found>(
       host.files.close(fd);
       throw cause;
     }
-    return { found: read(ElfImage.parse(source)) };
+    const key = keyOf(source.state);
+    const note = host.note ?? new WorkNote();
+    if (note.isRefused(key)) return undefined;
+    const file = source;
+    return { found: note.during(key, () => read(ElfImage.parse(file))) };
   } catch (cause) {
     if (cause instanceof ParseError && !isFileFailure(cause)) throw cause;
     return undefined;

@@ -14,6 +14,7 @@ import type { RawMapping } from './maps.ts';
 import { MapsReader } from './maps-reader.ts';
 import { TICK_NS } from './process.ts';
 import { ownClockOffsets } from './time-namespace.ts';
+import { WorkNote } from './work-note.ts';
 
 /**
  * Whatever asks a file system or a process takes no longer than a limit, after which it
@@ -21,6 +22,8 @@ import { ownClockOffsets } from './time-namespace.ts';
  */
 export interface ProcessHost {
   readonly files: FileAccess;
+  /** Of the thread that asks. */
+  readonly note?: WorkNote;
   /** The executable lines of `/proc/PID/maps`. @throws Error when the process is gone or out of reach. */
   readMaps(pid: HostPid): string;
   /** Start of the process, rounded down to the clock tick; undefined when gone. */
@@ -68,11 +71,13 @@ const PSEUDO_FILES = /^\/(?:proc|sys|dev)(?:\/|$)/;
 
 export class LiveHost implements ProcessHost {
   readonly files: BoundedFiles;
+  readonly note: WorkNote;
   readonly #clockOffsets = ownClockOffsets();
   readonly #maps = new MapsReader();
   #ownRoot: string | undefined;
 
-  constructor(addon: Addon) {
+  constructor(addon: Addon, note = new WorkNote()) {
+    this.note = note;
     this.files = new BoundedFiles(new addon.BoundedCalls(CALL_LIMIT_MS));
   }
 

@@ -16,6 +16,7 @@ import type { ProcessHost } from './host.ts';
 import type { RawMapping } from './maps.ts';
 import type { Process } from './process.ts';
 import { SameContents } from './same-contents.ts';
+import { keyOf, WorkNote } from './work-note.ts';
 
 /** An opened and parsed binary. */
 export interface Opened {
@@ -24,6 +25,8 @@ export interface Opened {
   readonly path: string;
   readonly image: ElfImage;
   readonly source: ByteSource;
+  /** Runs what uses the file: should that end the thread, it is known which file it was. */
+  readonly noted: <Result>(work: () => Result) => Result;
   /** Set by OpenFiles: it may not be read any more. */
   readonly closed?: boolean;
 }
@@ -87,6 +90,7 @@ export class OpenFiles {
   readonly #host: ProcessHost;
   readonly #limits: OpenFilesLimits;
   readonly #clock: () => number;
+  readonly #note: WorkNote;
   readonly #cache = new BlockCache(CACHED_BLOCKS);
   readonly #byFile = new Map<string, Outcome>();
   /** Newest first. */
@@ -99,7 +103,13 @@ export class OpenFiles {
   #swept = 0;
 
   /** @param clock milliseconds that never go back */
-  constructor(host: ProcessHost, limits = LIMITS, clock: () => number = () => performance.now()) {
+  constructor(
+    host: ProcessHost,
+    limits = LIMITS,
+    clock: () => number = () => performance.now(),
+    note = new WorkNote(),
+  ) {
+    this.#note = note;
     this.#host = host;
     this.#limits = limits;
     this.#clock = clock;
@@ -226,7 +236,13 @@ export class OpenFiles {
     let opened = known?.outcome;
     let identity = known?.identity;
     if (opened === undefined) {
-      opened = this.#parse(pid, mapping, source);
+      const fileKey = keyOf(source.state);
+      if (this.#note.isRefused(fileKey)) {
+        source.close();
+        return unidentified(failed('file_crashed_resolver', `${mapping.path} is left alone`));
+      }
+      const noted: Opened['noted'] = (work) => this.#note.during(fileKey, work);
+      opened = noted(() => this.#parse(pid, mapping, source, noted));
       identity = identityOf(source);
       const isFinal = 'image' in opened || !opened.transient;
       if (isFinal) this.#remember(key, { outcome: opened, identity });
@@ -239,13 +255,18 @@ export class OpenFiles {
     try {
       const length = Math.min(mapping.end - mapping.start, MAX_VDSO_BYTES);
       const bytes = this.#host.readVdso(pid, mapping.start, length);
-      return this.#parse(pid, mapping, new MemorySource(bytes.slice()));
+      return this.#parse(pid, mapping, new MemorySource(bytes.slice()), (work) => work());
     } catch (cause) {
       return failed('open_failed', (cause as Error).message);
     }
   }
 
-  #parse(pid: HostPid, mapping: RawMapping, source: ByteSource): Opened | Unusable {
+  #parse(
+    pid: HostPid,
+    mapping: RawMapping,
+    source: ByteSource,
+    noted: Opened['noted'],
+  ): Opened | Unusable {
     const { path } = mapping;
     try {
       const image = ElfImage.parse(source);
@@ -259,7 +280,7 @@ export class OpenFiles {
         return failed('too_many_open_of_owner', `${path}: too many or too large ones of ${owner}`);
       }
       const id = this.#nextId++;
-      const opened = { id, path, image, source };
+      const opened = { id, path, image, source, noted };
       const entry = { opened, contentKey: key, owner, lastMapped: this.#clock() };
       this.#byContent.set(key, [entry, ...entries].slice(0, MAX_COMPARED));
       this.#byId.set(id, entry);

@@ -17,6 +17,8 @@ export type MonotonicTime = Branded<number, 'MonotonicTime'>;
 export type BootTime = Branded<bigint, 'BootTime'>;
 /** Number of a file in its file system; XFS and overlays use all 64 bits. */
 export type InodeNumber = Branded<bigint, 'InodeNumber'>;
+/** Hash of what a file is known by; 48 bits. */
+export type FileKey = Branded<number, 'FileKey'>;
 /** Wall-clock nanoseconds since 1970. */
 export type UnixTime = Branded<bigint, 'UnixTime'>;
 /** Process id in the initial pid namespace. */
@@ -36,6 +38,7 @@ export type KernelAddress = Branded<number, 'KernelAddress'>;
 /** A count of bytes. */
 export type Bytes = Branded<number, 'Bytes'>;
 
+export const fileKey = (value: number): FileKey => value as FileKey;
 export const nanoseconds = (value: number): Nanoseconds => value as Nanoseconds;
 export const monotonicTime = (value: number): MonotonicTime => value as MonotonicTime;
 export const bootTime = (value: bigint): BootTime => value as BootTime;

@@ -1,25 +1,40 @@
 /** The thread that reads programs fails in the midst of sampling, and another one takes its place. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { LiveProfiler } from '../../src/agent/profiler.ts';
 import type { Profile } from '../../src/profile/model.ts';
 import { sumOf } from '../../src/profile/tally.ts';
 import { buildProgram } from '../harness/programs.ts';
 import { pause } from '../harness/record.ts';
-import { CRASH_CHANNEL } from './crashing-resolver-main.test-support.ts';
+import { CRASH_CHANNEL, MARKS } from './crashing-resolver-main.test-support.ts';
 
 const HZ = 199;
 
-async function started(context: TestContext) {
-  const child = spawn(buildProgram('chain'), ['600', '1'], { stdio: 'ignore' });
+function run(context: TestContext, program: string): ChildProcess {
+  const child = spawn(program, ['600', '1'], { stdio: 'ignore' });
   context.after(() => child.kill());
+  return child;
+}
+
+async function started(context: TestContext, others: readonly ChildProcess[] = []) {
+  const child = run(context, buildProgram('chain'));
   const warnings: string[] = [];
   const failures: Error[] = [];
   const profiler = await LiveProfiler.start(
     {
       hz: HZ,
-      scope: { pids: [child.pid!], followChildren: true },
+      scope: { pids: [child, ...others].map(({ pid }) => pid!), followChildren: true },
       threads: false,
       kernelStacks: true,
       maxDepth: 1024,
@@ -98,3 +113,60 @@ for (const how of ['throw', 'exhaust'] as const) {
     );
   });
 }
+
+for (const [stage, mark] of Object.entries(MARKS)) {
+  test(`a file that ends the thread each time it is read (${stage}) is left alone, and others are whole`, async (context) => {
+    const folder = mkdtempSync(join(tmpdir(), 'flametap-crashing-'));
+    context.after(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'crashing');
+    copyFileSync(buildProgram('chain'), file);
+    appendFileSync(file, mark);
+    const crashing = run(context, file);
+    const { profiler, child, failures } = await started(context, [crashing]);
+    const profiles: Profile[] = [];
+    const isLeftAlone = () =>
+      profiles.some(({ tally }) => (tally.problems.file_crashed_resolver ?? 0) > 0);
+    while (!isLeftAlone()) profiles.push(...(await untilNamed(profiler, child.pid!)));
+    const { restarts } = profiler.counts().resolver!;
+    profiles.push(...(await untilNamed(profiler, child.pid!)));
+    assert.ok(stacksOf(profiles.at(-1)!, crashing.pid!).all > 0, 'it is sampled all the same');
+    assert.deepEqual([restarts, profiler.counts().resolver!.restarts], [2, 2]);
+    profiles.push(await profiler.stop());
+    for (const { tally } of profiles) {
+      assert.equal(tally.taken, tally.exported + sumOf(tally.lost));
+    }
+    assert.deepEqual(failures, []);
+  });
+}
+
+test('threads that have failed leave no file open', async (context) => {
+  const { profiler, child, crash } = await started(context);
+  const program = readlinkSync(`/proc/${child.pid}/exe`);
+  const links = (): string[] =>
+    readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/self/fd/${fd}`)];
+      } catch {
+        // That of the folder itself.
+        return [];
+      }
+    });
+  const held = () => {
+    const all = links();
+    return {
+      program: all.filter((link) => link === program).length,
+      // Opened by the addon: openInRoot, openBelow, roots of processes.
+      directories: all.filter((link) => link === '/').length,
+    };
+  };
+  await untilNamed(profiler, child.pid!);
+  const before = held();
+  assert.equal(before.program, 1);
+  for (let i = 0; i < 3; i++) {
+    await crash('throw');
+    await untilNamed(profiler, child.pid!);
+  }
+  assert.deepEqual(held(), before);
+  await profiler.stop();
+  assert.equal(held().program, 0);
+});
