@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chownSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -93,6 +94,15 @@ test('the same build is one binary, whatever its path; a stripped copy is anothe
   assert.equal(opened(stripped).image.buildId, opened(program).image.buildId);
   assert.equal(files.size, 2);
   assert.equal(descriptors(), before + 2);
+});
+
+test('equal files of two owners are two: their debug files are not equally good', () => {
+  const copy = join(folder, 'copy-of-nobody');
+  copyFileSync(program, copy);
+  assert.equal(opened(copy).id, opened(program).id);
+  files = new OpenFiles(host);
+  chownSync(copy, 65_534, 65_534);
+  assert.notEqual(opened(copy).id, opened(program).id);
 });
 
 test('an equal build id makes no equal files: whoever runs one may have written it', () => {

@@ -332,6 +332,11 @@ function failed(reason: string, message: string): Unusable {
   return { reason, message, transient: true };
 }
 
-/** Equal for files that are worth comparing: a stripped file and its original are not. */
-const contentKey = (image: ElfImage, source: ByteSource): string =>
-  `${image.buildId}:${source.size}:${image.textBase}:${image.textSize}`;
+/**
+ * Equal for files that are worth comparing: a stripped file and its original are not, nor are those of
+ * two owners, since whose debug files count depends on the owner.
+ */
+function contentKey(image: ElfImage, source: ByteSource): string {
+  const owner = source instanceof FileSource ? source.state.owner : 0;
+  return `${owner}:${image.buildId}:${source.size}:${image.textBase}:${image.textSize}`;
+}
