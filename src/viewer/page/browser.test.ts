@@ -73,6 +73,8 @@ const text = async (page: Page, selector: string): Promise<string> =>
 const crumb = (page: Page) => text(page, '#crumbs [aria-current]');
 const settled = (page: Page) => page.waitForTimeout(300);
 
+const box = async (page: Page, selector: string) => (await page.locator(selector).boundingBox())!;
+
 test('a file shows its profile, zooms by click and by keys, searches, and asks no network', async () => {
   const { page, wrongs, requests, close } = await watched();
   const url = fileOf({});
@@ -81,8 +83,8 @@ test('a file shows its profile, zooms by click and by keys, searches, and asks n
   assert.equal(await page.locator('#empty').isHidden(), true);
   assert.match(await text(page, '#status'), /samples.*7 lost/s);
 
-  const box = (await page.locator('#graph').boundingBox())!;
-  await page.mouse.click(box.x + 40, box.y + 30);
+  const graph = await box(page, '#graph');
+  await page.mouse.click(graph.x + 40, graph.y + 30);
   assert.equal(await crumb(page), 'postgres');
   await page.keyboard.press('Escape');
   assert.equal(await crumb(page), 'all');
@@ -189,13 +191,13 @@ test('at 360 px by touch: tap shows details, double tap zooms, nothing overflows
   const { page, wrongs, close } = await watched(360, 740, { hasTouch: true, isMobile: true });
   await page.goto(fileOf({}));
   await page.waitForSelector('#legend li');
-  const box = (await page.locator('#graph').boundingBox())!;
-  await page.touchscreen.tap(box.x + 40, box.y + 40);
+  const graph = await box(page, '#graph');
+  await page.touchscreen.tap(graph.x + 40, graph.y + 40);
   assert.equal(await text(page, '#details h2'), 'postgres');
   assert.equal(await crumb(page), 'all');
   await page.waitForTimeout(500);
-  await page.touchscreen.tap(box.x + 40, box.y + 40);
-  await page.touchscreen.tap(box.x + 40, box.y + 40);
+  await page.touchscreen.tap(graph.x + 40, graph.y + 40);
+  await page.touchscreen.tap(graph.x + 40, graph.y + 40);
   assert.equal(await crumb(page), 'postgres');
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   await page.click('#tab-functions');
@@ -277,6 +279,8 @@ test('live: empty, first data, zoom kept over new data, pause, agent gone and ba
   faults.push({ exporter: 'otlp', message, waiting: 7 });
   await page.waitForSelector('#fault:not([hidden])');
   assert.equal(await text(page, '#fault'), `Exporter otlp: ${message}. 7 requests wait.`);
+  const [told, drawn] = [await box(page, '#fault'), await box(page, '#graph')];
+  assert.ok(told.y + told.height <= drawn.y, 'what is told hides nothing of the graph');
   faults.length = 0;
   await page.waitForSelector('#fault', { state: 'hidden' });
 
