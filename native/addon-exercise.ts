@@ -114,7 +114,8 @@ const scenarios: Record<string, (addon: Addon) => Promise<void> | void> = {
     wrong.push(detached);
     const tables = sampler.mapDescriptor('ft_tables');
     const key = new Uint8Array(4);
-    const calls = new addon.BoundedCalls(1000);
+    const calls = new addon.BoundedCalls();
+    calls.limit = 1000;
     const good: [string, object, unknown[]][] = [
       ['mapUpdate', addon, [tables, key, new Uint8Array(8)]],
       ['mapDelete', addon, [sampler.mapDescriptor('ft_processes'), key]],

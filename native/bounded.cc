@@ -93,9 +93,6 @@ int64_t Nanoseconds(const statx_timestamp& time) {
 
 }  // namespace
 
-BoundedCalls::BoundedCalls(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), limit_(WholeNumber(info[0], "milliseconds", 1, INT32_MAX)) {}
-
 BoundedCalls::~BoundedCalls() {
   if (helper_) helper_->Leave();
   std::erase_if(files_, [](const auto& file) {
@@ -117,11 +114,14 @@ std::shared_ptr<Call> BoundedCalls::Make(Napi::Env env, const std::string& what,
   if (at_once) {
     call->work(*call);
   } else {
+    const double limit = WholeNumber(Value().Get("limit"), "limit", 0, INT32_MAX);
     std::erase_if(stuck_, [](const auto& entry) { return entry.second->is_over.load(); });
-    if (stuck_.size() >= kMaxStuck) throw SystemError(env, what + ", too many calls hang", EBUSY);
+    if (limit == 0 || stuck_.size() >= kMaxStuck) {
+      throw SystemError(env, what + ", too many calls hang", EBUSY);
+    }
     if (!helper_) helper_ = Helper::Start();
     if (!helper_) throw SystemError(env, what, EAGAIN);
-    if (!helper_->Serve(call, limit_)) {
+    if (!helper_->Serve(call, limit)) {
       helper_.reset();
       stuck_.emplace(next_, call);
       Napi::Error error = SystemError(env, what, ETIMEDOUT);

@@ -19,8 +19,8 @@ namespace flametap {
 class BoundedCalls : public Napi::ObjectWrap<BoundedCalls> {
  public:
   static void Init(Napi::Env env, Napi::Object exports);
-  // new BoundedCalls(milliseconds)
-  explicit BoundedCalls(const Napi::CallbackInfo& info);
+  // new BoundedCalls(); its property `limit` has the milliseconds of each call.
+  explicit BoundedCalls(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
   ~BoundedCalls() override;
 
  private:
@@ -35,7 +35,6 @@ class BoundedCalls : public Napi::ObjectWrap<BoundedCalls> {
   std::shared_ptr<Call> Make(Napi::Env env, const std::string& what, Work work,
                              bool at_once = false);
 
-  double limit_;
   std::shared_ptr<Helper> helper_;
   std::unordered_map<int, FileKind> files_;
   // Calls that were not waited for, by number.

@@ -4,7 +4,7 @@
  * would otherwise have the resolver work for it alone. Over budget, those who have cost
  * little still have theirs unwound.
  */
-import { CpuDebt } from './cpu-debt.ts';
+import { CpuDebt } from '../process/cpu-debt.ts';
 
 export interface CopyBudgetLimits {
   /** Of one CPU, for all processes. */

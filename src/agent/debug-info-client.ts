@@ -6,7 +6,7 @@
  * without the source that was at fault.
  */
 import { Worker } from 'node:worker_threads';
-import { CpuDebt } from './cpu-debt.ts';
+import { CpuDebt } from '../process/cpu-debt.ts';
 import type { DebugInfoFile } from './debug-info-file.ts';
 import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
 import { endThread } from './end-thread.ts';

@@ -1,9 +1,10 @@
 /** How much CPU time goes into files that are met first, per owner and in all. */
+
+import { CpuDebt } from '../process/cpu-debt.ts';
 import { fileOwner } from '../process/file-shares.ts';
 import type { ProcessHost } from '../process/host.ts';
 import type { RawMapping } from '../process/maps.ts';
 import type { Process } from '../process/process.ts';
-import { CpuDebt } from './cpu-debt.ts';
 
 export interface FileBudgetLimits {
   /** CPU time ahead, milliseconds: of 1,936 files of a Debian one took 0.5 on average, the largest 26. */

@@ -3,12 +3,12 @@
  * `jit-PID.dump` where the process maps one, else `/tmp/perf-PID.map`.
  */
 import type { FileAccess } from '../elf/file-access.ts';
+import type { CpuDebt } from '../process/cpu-debt.ts';
 import type { ProcessHost } from '../process/host.ts';
 import type { Process } from '../process/process.ts';
 import { pageOf } from '../symbolize/code-pages.ts';
 import type { JitSymbol } from '../symbolize/jit-name.ts';
 import type { ProcessAddress } from '../units/units.ts';
-import type { CpuDebt } from './cpu-debt.ts';
 import { GeneratedCode, type ReadingTime } from './generated-code.ts';
 import { JitDumpScan, newChunk, PerfMapScan } from './growing-file.ts';
 import { isNamed, type OpenCodeFile, openDump, openMap } from './jit-files.ts';

@@ -1,6 +1,7 @@
 /** What following a process costs, and when that is too much: then it is left alone for a while. */
+
+import { CpuDebt } from '../process/cpu-debt.ts';
 import type { Process } from '../process/process.ts';
-import { CpuDebt } from './cpu-debt.ts';
 
 /** Of one CPU, for one process, in the long run. */
 const SHARE = 0.01;

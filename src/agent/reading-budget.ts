@@ -1,5 +1,5 @@
 /** How much CPU time goes into what run times write about their code, per process and in all. */
-import { CpuDebt } from './cpu-debt.ts';
+import { CpuDebt } from '../process/cpu-debt.ts';
 import type { ReadingTime } from './generated-code.ts';
 
 export interface ReadingLimits {

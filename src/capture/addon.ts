@@ -62,6 +62,8 @@ export interface NativeSampler {
  * are closed when the thread ends.
  */
 export interface NativeBoundedCalls {
+  /** Milliseconds of the next call; with 0 it fails with EBUSY unless it needs no helper. */
+  limit: number;
   /**
    * A regular file, none of the kernel's own file systems; a place in the file system
    * without the right to read there (O_PATH); a file of /proc.
@@ -87,7 +89,7 @@ export interface Addon {
   Sampler: new (options: NativeSamplerOptions) => NativeSampler;
   /** [monotonic, real, boot, monotonic again] in nanoseconds, read one after the other. */
   clocks(): BigUint64Array;
-  BoundedCalls: new (milliseconds: number) => NativeBoundedCalls;
+  BoundedCalls: new () => NativeBoundedCalls;
   mapUpdate(fd: number, key: Uint8Array, value: Uint8Array): void;
   /** False when there was no such key. */
   mapDelete(fd: number, key: Uint8Array): boolean;

@@ -89,7 +89,7 @@ export class FileRoots {
       }
     } catch (cause) {
       // Otherwise there is no such file.
-      if (cause instanceof DeadFileSystem) refuse('file_system_dead');
+      if (cause instanceof DeadFileSystem) refuse(cause.reason);
       else if ((cause as NodeJS.ErrnoException).code === 'EINVAL') refuse('debug_file_not_regular');
     }
     if (fd !== undefined) this.files.close(fd);

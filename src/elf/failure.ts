@@ -6,6 +6,7 @@ const FILE_REASONS: ReadonlySet<string> = new Set([
   'read_failed',
   'file_stale',
   'file_system_dead',
+  'file_wait_refused',
   'closed',
 ]);
 

@@ -60,4 +60,17 @@ export const directAccess: FileAccess = {
 /** A call was not over in time, or one before it on the same file system is not yet. */
 export class DeadFileSystem extends Error {
   override readonly name = 'DeadFileSystem';
+  /** `file_wait_refused`: whoever it belongs to has been waited for too long. */
+  readonly reason: 'file_system_dead' | 'file_wait_refused';
+
+  constructor(
+    message: string,
+    {
+      reason = 'file_system_dead',
+      ...options
+    }: ErrorOptions & { readonly reason?: DeadFileSystem['reason'] } = {},
+  ) {
+    super(message, options);
+    this.reason = reason;
+  }
 }

@@ -201,7 +201,7 @@ function attempt<Result>(call: () => Result): Result {
 /** What a failure of FileAccess says of the file. */
 export function fileFailure(cause: unknown): ParseError {
   if (cause instanceof DeadFileSystem) {
-    return new ParseError('file_system_dead', cause.message, { cause });
+    return new ParseError(cause.reason, cause.message, { cause });
   }
   const isStale = (cause as NodeJS.ErrnoException).code === 'ESTALE';
   return new ParseError(isStale ? 'file_stale' : 'read_failed', String(cause), { cause });

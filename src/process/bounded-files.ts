@@ -6,14 +6,16 @@
 import type { NativeBoundedCalls } from '../capture/addon.ts';
 import { DeadFileSystem, type FileAccess, type FileState } from '../elf/file-access.ts';
 import type { HostPid } from '../units/units.ts';
+import { TOKEN_MS, WaitBudget } from './wait-budget.ts';
 
-/** Longer than a disk takes that is there, on a machine with ten times the work that it can do. */
-export const CALL_LIMIT_MS = 2_000;
 /** After the first time that something hung; twice as long each time that it did so again. */
 const FIRST_PAUSE_MS = 5_000;
 const LONGEST_PAUSE_MS = 300_000;
 /** Of what has hung once; the oldest is forgotten. */
 const MAX_REMEMBERED = 256;
+
+/** Of the addon: `call` is the number of one that hangs. */
+type Failure = NodeJS.ErrnoException & { readonly call?: number };
 
 /** Something that has hung. */
 interface Hung {
@@ -23,6 +25,16 @@ interface Hung {
   readonly pauseMs: number;
 }
 
+/** What a call stands or falls with, and at whose expense it is waited for. */
+interface Asked {
+  readonly keys: readonly string[];
+  /** A process of his; undefined for the host. */
+  readonly owner: HostPid | undefined;
+}
+
+/** Another thread's descriptor. */
+const UNKNOWN: Asked = { keys: [], owner: undefined };
+
 /** S_IFMT and S_IFREG of stat(2). */
 const TYPE_OF_FILE = 0o170000;
 const REGULAR = 0o100000;
@@ -30,29 +42,40 @@ const REGULAR = 0o100000;
 export class BoundedFiles implements FileAccess {
   readonly #calls: NativeBoundedCalls;
   readonly #clock: () => number;
-  /** By descriptor: what it stands or falls with. */
-  readonly #keys = new Map<number, readonly string[]>();
+  readonly #userOf: (pid: HostPid) => string;
+  readonly #budget: WaitBudget;
+  readonly #asked = new Map<number, Asked>();
   readonly #hung = new Map<string, Hung>();
   /** Descriptors that would have hung when they were closed. */
   #unclosed: number[] = [];
 
-  /** @param clock milliseconds that never go back */
-  constructor(calls: NativeBoundedCalls, clock: () => number = () => performance.now()) {
+  /**
+   * @param userOf whom a process belongs to
+   * @param clock milliseconds that never go back
+   */
+  constructor(
+    calls: NativeBoundedCalls,
+    userOf: (pid: HostPid) => string,
+    clock: () => number = () => performance.now(),
+  ) {
     this.#calls = calls;
+    this.#userOf = userOf;
     this.#clock = clock;
+    this.#budget = new WaitBudget((call) => calls.isOver(call), clock);
   }
 
   /**
    * A regular file. @param key equal for what hangs together, as the device of a mapping
+   * @param owner a process whose owner's time it takes; undefined for the host's own
    * @throws Error, DeadFileSystem
    */
-  open(path: string, key: string): number {
-    return this.#open(key, () => this.#calls.open(path, 'regular'));
+  open(path: string, key: string, owner: HostPid | undefined): number {
+    return this.#open({ keys: [key], owner }, () => this.#calls.open(path, 'regular'));
   }
 
   /** By path inside the root of a process. @throws Error, DeadFileSystem */
   openInRoot(pid: HostPid, path: string, key: string): number {
-    const root = this.openDirectory(`/proc/${pid}/root`, key);
+    const root = this.openDirectory(`/proc/${pid}/root`, key, pid);
     try {
       return this.openBelow(root, path, key);
     } finally {
@@ -62,27 +85,28 @@ export class BoundedFiles implements FileAccess {
 
   /** By path below a directory that is open. @throws Error, EINVAL for other files, DeadFileSystem */
   openBelow(root: number, path: string, key: string): number {
-    return this.#open(key, () => this.#calls.open(path, 'regular', root));
+    const { owner } = this.#asked.get(root) ?? UNKNOWN;
+    return this.#open({ keys: [key], owner }, () => this.#calls.open(path, 'regular', root));
   }
 
   /** A place in the file system, without the right to read there. @throws Error, DeadFileSystem */
-  openDirectory(path: string, key: string): number {
-    return this.#guard([key], () => this.#keep(this.#calls.open(path, 'directory'), [key]));
+  openDirectory(path: string, key: string, owner: HostPid | undefined): number {
+    const asked = { keys: [key], owner };
+    return this.#guard(asked, () => this.#keep(this.#calls.open(path, 'directory'), asked));
   }
 
   /** Another descriptor of the same regular file, or of the same directory. */
   reopen(fd: number): number {
-    const keys = this.#keys.get(fd) ?? [];
-    return this.#guard(keys, () => {
+    const asked = this.#asked.get(fd) ?? UNKNOWN;
+    return this.#guard(asked, () => {
       const again = this.#again(`/proc/self/fd/${fd}`);
-      // Another thread's descriptor is not known here.
-      return this.#keep(again, keys.length > 0 ? keys : [this.#device(again)]);
+      if (asked !== UNKNOWN) return this.#keep(again, asked);
+      return this.#keep(again, { ...asked, keys: [this.#device(again)] });
     });
   }
 
   state(fd: number): FileState {
-    const keys = this.#keys.get(fd) ?? [];
-    const words = this.#guard(keys, () => this.#calls.state(fd));
+    const words = this.#guard(this.#asked.get(fd) ?? UNKNOWN, () => this.#calls.state(fd));
     const [device, inode, changedNs, modifiedNs, size, owner, mode, names] = words;
     return {
       isRegular: (Number(mode) & TYPE_OF_FILE) === REGULAR,
@@ -98,21 +122,22 @@ export class BoundedFiles implements FileAccess {
   }
 
   read(fd: number, into: Uint8Array, position: number): number {
-    const keys = this.#keys.get(fd) ?? [];
-    return this.#guard(keys, () => this.#calls.read(fd, into, position));
+    const asked = this.#asked.get(fd) ?? UNKNOWN;
+    return this.#guard(asked, () => this.#calls.read(fd, into, position));
   }
 
   /** A file of `/proc/PID`. @throws Error, DeadFileSystem */
   openOf(pid: HostPid, name: string): number {
-    const keys = [`process ${pid}`];
-    return this.#guard(keys, () =>
-      this.#keep(this.#calls.open(`/proc/${pid}/${name}`, 'process'), keys),
+    const asked = { keys: [`process ${pid}`], owner: pid };
+    return this.#guard(asked, () =>
+      this.#keep(this.#calls.open(`/proc/${pid}/${name}`, 'process'), asked),
     );
   }
 
   /** @throws Error, DeadFileSystem */
   readMemory(pid: HostPid, address: number, into: Uint8Array): number {
-    return this.#guard([`process ${pid}`], () => this.#calls.readMemory(pid, address, into));
+    const asked = { keys: [`process ${pid}`], owner: pid };
+    return this.#guard(asked, () => this.#calls.readMemory(pid, address, into));
   }
 
   close(fd: number): void {
@@ -121,29 +146,35 @@ export class BoundedFiles implements FileAccess {
   }
 
   #close(fd: number): void {
-    const keys = this.#keys.get(fd) ?? [];
-    if (keys.some((key) => this.#isHung(key))) {
+    const asked = this.#asked.get(fd) ?? UNKNOWN;
+    if (asked.keys.some((key) => this.#isHung(key))) {
       this.#unclosed.push(fd);
       return;
     }
-    this.#keys.delete(fd);
     try {
-      this.#calls.close(fd);
+      // Nobody is better off with a file that stays open: there is always a little time.
+      this.#call(asked, TOKEN_MS, () => this.#calls.close(fd));
     } catch (cause) {
-      // It goes on by itself.
-      if (!this.#note(keys, cause)) throw cause;
+      if (!this.#note(asked.keys, cause)) throw cause;
+      // Not even begun; otherwise it goes on by itself.
+      if ((cause as NodeJS.ErrnoException).code === 'EBUSY') {
+        this.#unclosed.push(fd);
+        return;
+      }
     }
+    this.#asked.delete(fd);
   }
 
   #closeRest(): void {
     for (const fd of this.#unclosed.splice(0)) this.#close(fd);
   }
 
-  #open(key: string, open: () => number): number {
-    return this.#guard([key], () => {
+  #open(asked: Asked, open: () => number): number {
+    return this.#guard(asked, () => {
       const fd = open();
       // An overlay's files, and those of btrfs, say another device than their mappings.
-      return this.#keep(fd, [...new Set([key, this.#device(fd)])]);
+      const keys = [...new Set([...asked.keys, this.#device(fd)])];
+      return this.#keep(fd, { ...asked, keys });
     });
   }
 
@@ -161,25 +192,46 @@ export class BoundedFiles implements FileAccess {
     return `device ${device}`;
   }
 
-  #keep(fd: number, keys: readonly string[]): number {
-    this.#keys.set(fd, keys);
+  #keep(fd: number, asked: Asked): number {
+    this.#asked.set(fd, asked);
     return fd;
   }
 
-  #guard<Result>(keys: readonly string[], call: () => Result): Result {
-    const hung = keys.find((key) => this.#isHung(key));
+  #guard<Result>(asked: Asked, call: () => Result): Result {
+    const hung = asked.keys.find((key) => this.#isHung(key));
     if (hung !== undefined) throw new DeadFileSystem(`${hung} does not answer`);
+    try {
+      return this.#call(asked, 0, call);
+    } catch (cause) {
+      if (cause instanceof DeadFileSystem || !this.#note(asked.keys, cause)) throw cause;
+      throw new DeadFileSystem((cause as Error).message, { cause });
+    }
+  }
+
+  /** @param atLeastMs whatever the owner has left. @throws Error, DeadFileSystem when he has nothing left */
+  #call<Result>({ keys, owner }: Asked, atLeastMs: number, call: () => Result): Result {
+    const ownerName = () => (owner === undefined ? 'host' : this.#userOf(owner));
+    const limit = Math.max(this.#budget.limitFor(ownerName), atLeastMs);
+    this.#calls.limit = limit;
+    const begun = this.#clock();
+    let hanging: number | undefined;
     try {
       return call();
     } catch (cause) {
-      if (!this.#note(keys, cause)) throw cause;
-      throw new DeadFileSystem((cause as Error).message, { cause });
+      const { code, call: number } = cause as Failure;
+      hanging = number;
+      // What is in memory was read all the same.
+      if (limit > 0 || code !== 'EBUSY') throw cause;
+      const message = `${keys[0]} is not waited for: its owner's have cost too much time`;
+      throw new DeadFileSystem(message, { cause, reason: 'file_wait_refused' });
+    } finally {
+      this.#budget.charge(ownerName, this.#clock() - begun, hanging);
     }
   }
 
   /** False when the failure is of another kind. */
   #note(keys: readonly string[], cause: unknown): boolean {
-    const { code, call } = cause as NodeJS.ErrnoException & { readonly call?: number };
+    const { code, call } = cause as Failure;
     // A server that is asked over the network may give up with ETIMEDOUT itself.
     if (call === undefined && code !== 'EBUSY') return false;
     const now = this.#clock();

@@ -9,7 +9,7 @@ import {
   type NamespacePid,
   namespacePid,
 } from '../units/units.ts';
-import { BoundedFiles, CALL_LIMIT_MS } from './bounded-files.ts';
+import { BoundedFiles } from './bounded-files.ts';
 import type { RawMapping } from './maps.ts';
 import { MapsReader } from './maps-reader.ts';
 import { TICK_NS } from './process.ts';
@@ -78,7 +78,10 @@ export class LiveHost implements ProcessHost {
 
   constructor(addon: Addon, note = new WorkNote()) {
     this.note = note;
-    this.files = new BoundedFiles(new addon.BoundedCalls(CALL_LIMIT_MS));
+    this.files = new BoundedFiles(
+      new addon.BoundedCalls(),
+      (pid) => `user ${this.userIds(pid)?.[0]}`,
+    );
   }
 
   readMaps(pid: HostPid): string {
@@ -104,10 +107,10 @@ export class LiveHost implements ProcessHost {
     const failures: string[] = [];
     const attempts: (() => number)[] = [
       // The very file, also when it was deleted, replaced or lies in another mount namespace.
-      () => this.files.open(`/proc/${pid}/map_files/${range}`, device),
+      () => this.files.open(`/proc/${pid}/map_files/${range}`, device, pid),
       () => this.files.openInRoot(pid, mapping.path, device),
       // The process is gone, its binary perhaps not.
-      () => this.files.open(mapping.path, device),
+      () => this.files.open(mapping.path, device, pid),
     ];
     for (const attempt of attempts) {
       try {
@@ -156,7 +159,7 @@ export class LiveHost implements ProcessHost {
   }
 
   openOnHost(path: string): number {
-    const fd = this.files.open(path, 'host');
+    const fd = this.files.open(path, 'host', undefined);
     if (!PSEUDO_FILES.test(readlinkSync(`/proc/self/fd/${fd}`))) return fd;
     this.files.close(fd);
     throw Object.assign(new Error(`${path} is not a usual file`), { code: 'EINVAL' });
@@ -208,7 +211,11 @@ export class LiveHost implements ProcessHost {
 
   #root(pid: HostPid | 'self'): OpenedRoot {
     const mounts = mountsOf(pid);
-    const fd = this.files.openDirectory(`/proc/${pid}/root`, mounts);
+    const fd = this.files.openDirectory(
+      `/proc/${pid}/root`,
+      mounts,
+      pid === 'self' ? undefined : pid,
+    );
     try {
       const { device, inode } = this.files.state(fd);
       const path = readlinkSync(`/proc/self/fd/${fd}`);

@@ -220,7 +220,7 @@ export class OpenFiles {
     try {
       fd = this.#host.openMapped(pid, mapping);
     } catch (cause) {
-      const reason = cause instanceof DeadFileSystem ? 'file_system_dead' : 'open_failed';
+      const reason = cause instanceof DeadFileSystem ? cause.reason : 'open_failed';
       return unidentified(failed(reason, (cause as Error).message));
     }
     let source: FileSource;

@@ -1,4 +1,4 @@
-/** CPU time that was taken ahead, paid back with a share of the time that passes. */
+/** Time, of a CPU or of the clock, that was taken ahead, paid back with a share of the time that passes. */
 export class CpuDebt {
   readonly #share: number;
   readonly #mostMs: number;
@@ -18,7 +18,7 @@ export class CpuDebt {
     this.#at = clock();
   }
 
-  /** What is still owed, milliseconds of CPU time. */
+  /** What is still owed, milliseconds. */
   get ms(): number {
     const now = this.#clock();
     this.#ms = Math.max(0, this.#ms - (now - this.#at) * this.#share);

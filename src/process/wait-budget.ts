@@ -1,0 +1,99 @@
+/** How long a thread waits for files and processes that do not answer, per owner and in all. */
+import { CpuDebt } from './cpu-debt.ts';
+
+export interface WaitLimits {
+  /** Milliseconds ahead: the longest call, for it is nobody else's either. */
+  readonly ownerMs: number;
+  readonly allMs: number;
+  /** Share of the time that passes. */
+  readonly ownerShare: number;
+  readonly allShare: number;
+}
+
+/** A second is longer than a disk takes that is there, on a machine with ten times the work that it can do. */
+export const WAIT_LIMITS: WaitLimits = {
+  ownerMs: 1_000,
+  allMs: 3_000,
+  ownerShare: 0.01,
+  allShare: 0.1,
+};
+
+/** What somebody gets who has waited his time away, until that is twice as much: a disk's seek. */
+export const TOKEN_MS = 20;
+/** Of what is answered within a token: a disk reads the files of a whole start so. */
+const PROMPT_SHARE = 0.25;
+/** Shorter ones are work rather than waiting. */
+const FREE_MS = 1;
+/** Calls of one owner that hang at the same time; each keeps a thread. */
+const MAX_HANGING = 8;
+/** The least recently charged is forgotten. */
+const MAX_OWNERS = 256;
+
+interface Owner {
+  readonly debt: CpuDebt;
+  hanging: number[];
+}
+
+export class WaitBudget {
+  readonly #limits: WaitLimits;
+  readonly #clock: () => number;
+  readonly #isOver: (call: number) => boolean;
+  readonly #all: CpuDebt;
+  readonly #owners = new Map<string, Owner>();
+
+  /**
+   * @param isOver whether a call that was not waited for has ended
+   * @param clock milliseconds that never go back
+   */
+  constructor(
+    isOver: (call: number) => boolean,
+    clock: () => number,
+    limits: WaitLimits = WAIT_LIMITS,
+  ) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#isOver = isOver;
+    this.#all = new CpuDebt(limits.allShare, 2 * limits.allMs, clock);
+  }
+
+  /** Milliseconds that a call may take; 0 = none that has to be waited for. */
+  limitFor(owner: () => string): number {
+    const { ownerMs, allMs } = this.#limits;
+    // Nobody has been waited for: whose it is need not be found out.
+    if (this.#owners.size === 0) return ownerMs;
+    const known = this.#owners.get(owner());
+    if (known) {
+      known.hanging = known.hanging.filter((call) => !this.#isOver(call));
+      if (known.hanging.length >= MAX_HANGING) return 0;
+    }
+    return Math.min(left(ownerMs, known?.debt.ms ?? 0), left(allMs, this.#all.ms));
+  }
+
+  /** @param hanging the call's number, when it was not waited for any longer */
+  charge(owner: () => string, waitedMs: number, hanging?: number): void {
+    if (waitedMs < FREE_MS && hanging === undefined) return;
+    const isPrompt = hanging === undefined && waitedMs <= TOKEN_MS;
+    const ms = isPrompt ? waitedMs * PROMPT_SHARE : waitedMs;
+    const name = owner();
+    const charged = this.#owners.get(name) ?? this.#newOwner();
+    this.#owners.delete(name);
+    this.#owners.set(name, charged);
+    charged.debt.owe(ms);
+    this.#all.owe(ms);
+    if (hanging !== undefined) charged.hanging.push(hanging);
+    for (const oldest of this.#owners.keys()) {
+      if (this.#owners.size <= MAX_OWNERS) break;
+      this.#owners.delete(oldest);
+    }
+  }
+
+  #newOwner(): Owner {
+    const { ownerMs, ownerShare } = this.#limits;
+    return { debt: new CpuDebt(ownerShare, 2 * ownerMs, this.#clock), hanging: [] };
+  }
+}
+
+function left(aheadMs: number, debtMs: number): number {
+  if (debtMs + TOKEN_MS > 2 * aheadMs) return 0;
+  return Math.ceil(Math.max(aheadMs - debtMs, TOKEN_MS));
+}
