@@ -36,6 +36,10 @@ export async function startAgent(folder: string, configuration: object): Promise
   writeFileSync(file, JSON.stringify({ viewer: { listen: '127.0.0.1:0' }, ...configuration }));
   const child = spawn(CLI, ['agent', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
   const closed = once(child, 'close') as Promise<[number | null]>;
+  // Whatever ends us: nobody else would end it.
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  void closed.then(() => process.off('exit', kill));
   const log: LogLine[] = [];
   const opened = Promise.withResolvers<string>();
   let rest = '';

@@ -42,18 +42,19 @@ function planFor(seconds: number): Plan {
     togetherSeconds,
     isAlone: values.alone,
     isOneByOne: !values.together,
+    awaitsProfiles: false,
   };
 }
 
 const plan = planFor(Number(values.minutes) * 60);
 console.log(`seed of damaged files ${GARBAGE_SEED}; ${plan.windowSeconds.toFixed(0)} s for each`);
 const zoo = new Zoo(plan, (line) => console.log(line));
-try {
-  const verdict = judgeRun(await zoo.run());
-  console.log(`\n${showVerdict(verdict)}`);
-  const faults = verdict.rows.flatMap((row) => row.faults).length + verdict.faults.length;
-  process.exitCode = faults === 0 ? 0 : 1;
-} finally {
+// An interrupted run leaves nothing behind either.
+process.once('exit', () => {
   if (values.keep) console.log(zoo.folder);
   else zoo.clean();
-}
+});
+const verdict = judgeRun(await zoo.run());
+console.log(`\n${showVerdict(verdict)}`);
+const faults = verdict.rows.flatMap((row) => row.faults).length + verdict.faults.length;
+process.exitCode = faults === 0 ? 0 : 1;

@@ -19,6 +19,10 @@ export interface Row {
   readonly name: string;
   readonly cpuRatio: number;
   readonly memoryDelta: number;
+  /** Bytes, at most. */
+  readonly memory: number;
+  /** Of the faults, those that no load of the machine excuses. */
+  readonly wrong: readonly string[];
   /** Of all processes but the ordinary loads. */
   readonly samples: number;
   readonly lost: Readonly<Record<string, number>>;
@@ -124,16 +128,19 @@ function judgePhase(
   // Memory that an earlier trick left behind is its own fault, and seen in the calms.
   const memoryDelta = calms.length > 0 ? phase.memory - mean(({ memory }) => memory) : 0;
   const reading = readings.get(phase);
-  const faults = [...phase.failures];
+  const wrong = reading ? wrongNames(reading) : [];
+  const faults = [...phase.failures, ...wrong];
   const isCalm = phase.name === 'calm';
   if (!isCalm && cpuRatio >= limits.cpuRatio) faults.push(`CPU x ${cpuRatio.toFixed(2)}`);
   if (!isCalm && memoryDelta >= limits.memory) faults.push('memory');
   if (!reading) faults.push('no profile');
-  else faults.push(...namingFaults(reading, calms, readings));
+  else faults.push(...missing(reading, calms, readings));
   return {
     name: phase.name,
     cpuRatio,
     memoryDelta,
+    memory: phase.memory,
+    wrong,
     samples: reading?.samples ?? 0,
     lost: reading?.lost ?? {},
     problems: reading?.problems ?? {},
@@ -141,22 +148,28 @@ function judgePhase(
   };
 }
 
-function namingFaults(
+/** Names, calls and ids that are not so. */
+function wrongNames({ forbidden, judge: { judgement } }: PhaseReading): string[] {
+  const names = forbidden.size > 0 ? [`names ${[...forbidden].slice(0, 3)}`] : [];
+  const frames = [...judgement]
+    .filter(([, { wrongCount }]) => wrongCount > 0)
+    .map(
+      ([language, { wrongCount, samples, wrong }]) =>
+        `${language}: ${wrongCount} of ${samples} wrong: ${wrong[0]}`,
+    );
+  return [...names, ...frames];
+}
+
+/** What is not there, or not as much as in a calm: a machine without time for the loads excuses it. */
+function missing(
   reading: PhaseReading,
   calms: readonly Phase[],
   readings: ReadonlyMap<Phase, PhaseReading>,
 ): string[] {
   const faults: string[] = [];
-  if (reading.forbidden.size > 0) faults.push(`names ${[...reading.forbidden].slice(0, 3)}`);
   const { judgement } = reading.judge;
   for (const language of ['c', 'go', 'node'] as const) {
-    const judged = judgement.get(language);
-    if (!judged) faults.push(`${language} has no samples`);
-    else if (judged.wrongCount > 0) {
-      faults.push(
-        `${language}: ${judged.wrongCount} of ${judged.samples} wrong: ${judged.wrong[0]}`,
-      );
-    }
+    if (!judgement.has(language)) faults.push(`${language} has no samples`);
   }
   for (const calm of calms) {
     const before = readings.get(calm)?.judge.judgement;

@@ -27,6 +27,8 @@ export interface Plan {
   readonly isAlone: boolean;
   /** Tricks one by one. */
   readonly isOneByOne: boolean;
+  /** A phase lasts until a profile of it has been written, however slow the machine is. */
+  readonly awaitsProfiles: boolean;
 }
 
 /** A while of the run. */
@@ -64,6 +66,8 @@ const COUNTED = ['sent', 'deferred', 'ring_full', 'no_ring', 'no_scratch', 'swal
 const CALM = 'calm';
 /** A tenth of the share of a usual thread. */
 const CROWD_NICE = 10;
+/** Of a profile, where a phase waits for one: a multiple of what is usual, for a machine with far too much to do. */
+const LONGEST_FLUSH_MS = 60_000;
 /** Tricks between two calms. */
 const TRICKS_AT_ONCE = 5;
 const SECRET_NAME = 'zoo_secret_of_root';
@@ -112,7 +116,7 @@ export class Zoo {
     let countedAt = 0;
     try {
       await pause(this.#plan.warmUpSeconds * 1000);
-      await this.#all(agent.pid, surroundings);
+      await this.#all(agent, surroundings);
       loads.check();
       if (startTicks(agent.pid) !== started) death = 'another process has its pid';
       countedAt = performance.now();
@@ -141,7 +145,7 @@ export class Zoo {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async #all(agent: number, surroundings: Surroundings): Promise<void> {
+  async #all(agent: RunningAgent, surroundings: Surroundings): Promise<void> {
     const { tricks, isOneByOne, togetherSeconds } = this.#plan;
     await this.#calm(agent);
     for (const [at, trick] of isOneByOne ? tricks.entries() : []) {
@@ -153,13 +157,17 @@ export class Zoo {
     await this.#calm(agent);
   }
 
-  async #calm(agent: number): Promise<void> {
-    this.#add({ name: CALM, failures: [], ...(await watch(agent, this.#plan.windowSeconds)) });
+  async #calm(agent: RunningAgent): Promise<void> {
+    this.#add({
+      name: CALM,
+      failures: [],
+      ...(await this.#watch(agent, this.#plan.windowSeconds)),
+    });
   }
 
   async #with(
     tricks: readonly Trick[],
-    agent: number,
+    agent: RunningAgent,
     surroundings: Surroundings,
     name: string,
     seconds: number,
@@ -178,7 +186,7 @@ export class Zoo {
         caged.push(this.#cages.start(command, { cwd, user, nice }));
       }
       await pause(settleSeconds * 1000);
-      const watched = await watch(agent, seconds);
+      const watched = await this.#watch(agent, seconds);
       const failures = caged.flatMap(({ failure }) => failure ?? []);
       this.#add({ name, failures, ...watched });
     } finally {
@@ -186,6 +194,22 @@ export class Zoo {
       sweepMaps();
     }
     await pause(settleSeconds * 1000);
+  }
+
+  async #watch(agent: RunningAgent, seconds: number): Promise<Watched> {
+    const written = () => agent.log.filter(({ msg }) => msg === 'profile').length;
+    // The first that comes began before.
+    const enough = written() + 2;
+    const watched = await watch(agent.pid, seconds);
+    if (!this.#plan.awaitsProfiles) return watched;
+    const end = performance.now() + LONGEST_FLUSH_MS;
+    while (written() < enough) {
+      const death = agent.ended();
+      if (death) throw new Error(death);
+      if (performance.now() > end) throw new Error('no profile for a minute');
+      await pause(100);
+    }
+    return { ...watched, to: Date.now() };
   }
 
   #add(phase: Phase): void {
