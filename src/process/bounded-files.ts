@@ -32,6 +32,8 @@ interface Asked {
   readonly owner: HostPid | undefined;
 }
 
+/** Of root, who may have the agent wait as long as all together may. */
+const ROOT = 'user 0';
 /** Another thread's descriptor. */
 const UNKNOWN: Asked = { keys: [], owner: undefined };
 
@@ -210,7 +212,11 @@ export class BoundedFiles implements FileAccess {
 
   /** @param atLeastMs whatever the owner has left. @throws Error, DeadFileSystem when he has nothing left */
   #call<Result>({ keys, owner }: Asked, atLeastMs: number, call: () => Result): Result {
-    const ownerName = () => (owner === undefined ? 'host' : this.#userOf(owner));
+    const ownerName = () => {
+      const user = owner === undefined ? ROOT : this.#userOf(owner);
+      // What hangs of root's is not the fault of all else that is root's.
+      return user === ROOT ? `${user} ${keys[0]}` : user;
+    };
     const limit = Math.max(this.#budget.limitFor(ownerName), atLeastMs);
     this.#calls.limit = limit;
     const begun = this.#clock();
@@ -237,11 +243,13 @@ export class BoundedFiles implements FileAccess {
     const now = this.#clock();
     for (const key of keys) {
       const before = this.#hung.get(key)?.pauseMs;
-      const pauseMs = before === undefined ? FIRST_PAUSE_MS : before * 2;
+      const longer = !before ? FIRST_PAUSE_MS : before * 2;
+      // With so little time it may be well: it is asked again as soon as it has answered.
+      const pauseMs = this.#calls.limit <= TOKEN_MS ? (before ?? 0) : longer;
       this.#hung.delete(key);
       this.#hung.set(key, {
         call,
-        until: now + Math.min(pauseMs, LONGEST_PAUSE_MS),
+        until: this.#calls.limit <= TOKEN_MS ? now : now + Math.min(pauseMs, LONGEST_PAUSE_MS),
         pauseMs: Math.min(pauseMs, LONGEST_PAUSE_MS),
       });
     }

@@ -18,8 +18,8 @@ export const WAIT_LIMITS: WaitLimits = {
   allShare: 0.1,
 };
 
-/** What somebody gets who has waited his time away, until that is twice as much: a disk's seek. */
-export const TOKEN_MS = 20;
+/** What is left to whoever has used his time up, until that is twice as much: a disk's seek, on a crowded machine. */
+export const TOKEN_MS = 100;
 /** Of what is answered within a token: a disk reads the files of a whole start so. */
 const PROMPT_SHARE = 0.25;
 /** Shorter ones are work rather than waiting. */

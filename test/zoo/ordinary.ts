@@ -128,6 +128,9 @@ export class Judge {
   }
 }
 
+/** What stands for a function of a file without names, or of one that could not be read. */
+const WITHOUT_NAME = /\+0x[0-9a-f]+$/;
+
 function judge(sample: ReadSample, truth: Truth, judged: Judged): void {
   const { stack, count, traceId, spanId } = sample;
   judged.samples += count;
@@ -140,6 +143,7 @@ function judge(sample: ReadSample, truth: Truth, judged: Judged): void {
       if (called && truth.functionOf(called)) wrong ??= `${frame.name} called ${called.name}`;
     } else if (frame.type === 'marker') return;
     else if (frame.name === '') judged.unnamed += count;
+    else if (!truth.isKnown(frame) && WITHOUT_NAME.test(frame.name)) judged.unnamed += count;
     else if (!truth.isKnown(frame)) wrong ??= `no such frame: ${frame.name} (${frame.type})`;
   });
   const named = user.map((frame) => truth.functionOf(frame)).find((one) => one !== undefined);

@@ -169,7 +169,14 @@ function missing(
   const faults: string[] = [];
   const { judgement } = reading.judge;
   for (const language of ['c', 'go', 'node'] as const) {
-    if (!judgement.has(language)) faults.push(`${language} has no samples`);
+    const judged = judgement.get(language);
+    if (!judged) faults.push(`${language} has no samples`);
+    // What Node compiles has its name later.
+    else if (language !== 'node' && judged.unnamed > judged.samples / 10) {
+      faults.push(
+        `${language}: ${judged.unnamed} frames of ${judged.samples} samples have no name`,
+      );
+    }
   }
   for (const calm of calms) {
     const before = readings.get(calm)?.judge.judgement;

@@ -182,7 +182,11 @@ export class Zoo {
         const user = trick.asRoot ? undefined : NOBODY;
         mkdirSync(cwd);
         if (user !== undefined) chownSync(cwd, user, user);
-        const command = commandOf(trick, surroundings, Math.ceil(seconds + 2 * settleSeconds + 30));
+        const command = commandOf(
+          trick,
+          surroundings,
+          Math.ceil(seconds + 2 * settleSeconds + 30 + LONGEST_FLUSH_MS / 1000),
+        );
         caged.push(this.#cages.start(command, { cwd, user, nice }));
       }
       await pause(settleSeconds * 1000);
@@ -223,7 +227,7 @@ export class Zoo {
   #seconds(): number {
     const { tricks, warmUpSeconds, windowSeconds, settleSeconds, togetherSeconds } = this.#plan;
     const each = windowSeconds * 1.5 + 2 * settleSeconds;
-    return Math.ceil(120 + warmUpSeconds + tricks.length * each + togetherSeconds * 2);
+    return Math.ceil(300 + warmUpSeconds + tricks.length * each + togetherSeconds * 2);
   }
 }
 
