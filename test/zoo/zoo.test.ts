@@ -1,6 +1,6 @@
 /**
- * The short form: every trick at once, beside ordinary loads, and what must hold at any load of the
- * machine. What it costs, and what needs a quiet machine to be seen: npm run zoo.
+ * The short form: a trick of each kind, all at once, beside ordinary loads, and what must hold at any
+ * load of the machine. All tricks, what they cost, and what needs a quiet machine to be seen: npm run zoo.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,10 +13,25 @@ import { Zoo } from './zoo.ts';
 /** Twice of what the agent has on a large machine: growth without end is beyond it within seconds. */
 const MOST_MEMORY = 1 << 30;
 
-test('with all tricks at once the agent lives, no name or id is wrong, and the sums are right', async (t) => {
+/** More at once leave two CPUs, on which other tests may be at work too, no time for the loads. */
+const OF_EACH_KIND: ReadonlySet<string> = new Set([
+  'mappings',
+  'rewritten-map',
+  'secret-map',
+  'fifo-map',
+  'truncated',
+  'in-place',
+  'elf-damaged',
+  'fork-storm',
+  'names',
+  'contexts',
+  'wild-stack',
+]);
+
+test('with tricks of each kind at once the agent lives, no name or id is wrong, and the sums are right', async (t) => {
   const zoo = new Zoo(
     {
-      tricks: TRICKS,
+      tricks: TRICKS.filter(({ name }) => OF_EACH_KIND.has(name)),
       intervalSeconds: 2,
       warmUpSeconds: 5,
       windowSeconds: 4,
