@@ -50,6 +50,8 @@ async function started(context: TestContext, others: readonly ChildProcess[] = [
       heapMib: 48,
     },
   );
+  // Of a test that failed: it would hold files that the next one counts.
+  context.after(() => profiler.stop().catch(() => undefined));
   const channel = new BroadcastChannel(CRASH_CHANNEL);
   context.after(() => channel.close());
   let restarts = 0;
@@ -130,7 +132,9 @@ for (const [stage, mark] of Object.entries(MARKS)) {
     const { restarts } = profiler.counts().resolver!;
     profiles.push(...(await untilNamed(profiler, child.pid!)));
     assert.ok(stacksOf(profiles.at(-1)!, crashing.pid!).all > 0, 'it is sampled all the same');
-    assert.deepEqual([restarts, profiler.counts().resolver!.restarts], [2, 2]);
+    // A thread that somebody else has held up for long is started again, too.
+    assert.ok(restarts >= 2, `${restarts} restarts`);
+    assert.equal(profiler.counts().resolver!.restarts, restarts);
     profiles.push(await profiler.stop());
     for (const { tally } of profiles) {
       assert.equal(tally.taken, tally.exported + sumOf(tally.lost));
