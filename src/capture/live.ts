@@ -38,7 +38,8 @@ export interface Excluded {
 export type Counters = Readonly<Record<Counter, number>>;
 
 const PROCESSES = 8192;
-const MAPPINGS = 32_768;
+/** An eighth, which one process may have, is 16,384; 4 MiB in all. */
+const MAPPINGS = 131_072;
 const FILES = 4096;
 const SCOPED_PIDS = 16_384;
 /** As bpf/maps.h has it. */

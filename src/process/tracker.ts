@@ -28,7 +28,7 @@ const MAX_IMAGE_MAPPINGS = 64;
  * Executable mappings that are kept of one process, as many as the kernel side takes of one.
  * Chromium has some hundred, a program that nobody wrote to be run 40,000.
  */
-const MAX_MAPPINGS = 4096;
+const MAX_MAPPINGS = 16_384;
 /** Addresses of samples outside of them, by which they are chosen at the next reading. */
 const MAX_MISSED = 256;
 /** End of a process that something else has replaced, we cannot say when. */
