@@ -492,9 +492,10 @@ if (realUrl === undefined) {
       const changes = { endpoint: shared.url };
       const [without] = await send(profileOf(service), changes);
       assert.deepEqual(without, {
-        kind: 'refused',
-        reason: 'unauthenticated',
-        message: 'no org id',
+        kind: 'retry',
+        fault: 'tenant',
+        reason: 'unauthenticated: no org id',
+        mend: 'set {tenant} to a tenant that the receiver knows',
       });
       assert.deepEqual(await send(profileOf(service), { ...changes, tenant: 'one' }), [DELIVERED]);
       const total = (tenant: string) =>
