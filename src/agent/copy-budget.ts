@@ -16,7 +16,16 @@ export interface CopyBudgetLimits {
   readonly ownCreditMs: number;
 }
 
-const LIMITS: CopyBudgetLimits = {
+/** One recording: also on an emulated machine, where everything takes forty times as long. */
+export const COPY_BUDGET: CopyBudgetLimits = {
+  share: 0.2,
+  creditMs: 60_000,
+  ownShare: 0.02,
+  ownCreditMs: 1_000,
+};
+
+/** An agent that runs for long. */
+export const AGENT_COPY_BUDGET: CopyBudgetLimits = {
   share: 0.03,
   creditMs: 10_000,
   ownShare: 0.002,
@@ -35,7 +44,7 @@ export class CopyBudget {
   readonly #processes = new Map<number, CpuDebt>();
 
   /** @param clock milliseconds that never go back */
-  constructor(limits = LIMITS, clock: () => number = () => performance.now()) {
+  constructor(limits: CopyBudgetLimits, clock: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#clock = clock;
     this.#all = new CpuDebt(limits.share, limits.creditMs * MOST_OWED, clock);

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Process } from '../process/process.ts';
-import { ProcessCosts } from './process-costs.ts';
+import { AGENT_PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
 
 const someProcess = (): Process => ({}) as Process;
 
 test('a process that costs too much is left alone until it has paid, and no other is', () => {
   let now = 0;
-  const costs = new ProcessCosts(() => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
   const [dear, cheap] = [someProcess(), someProcess()];
   costs.owe(dear, 1_900);
   costs.owe(cheap, 100);
@@ -20,9 +20,9 @@ test('a process that costs too much is left alone until it has paid, and no othe
   assert.equal(costs.pauseMs(dear), 0);
 });
 
-test('in the long run a process gets 1 % of a CPU, whatever it does', () => {
+test('in the long run a process gets 0.3 % of a CPU, whatever it does', () => {
   let now = 0;
-  const costs = new ProcessCosts(() => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
   const hostile = someProcess();
   let spent = 0;
   for (; now < 600_000; now += 100) {
@@ -30,12 +30,12 @@ test('in the long run a process gets 1 % of a CPU, whatever it does', () => {
     costs.owe(hostile, 80);
     spent += 80;
   }
-  assert.ok(spent < 2_000 + 6_000 + 200, `${spent} ms in ten minutes`);
+  assert.ok(spent < 2_000 + 1_800 + 200, `${spent} ms in ten minutes`);
 });
 
 test('exec and fork pay nothing off', () => {
   const now = 0;
-  const costs = new ProcessCosts(() => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
   const [shell, program, child] = [someProcess(), someProcess(), someProcess()];
   costs.owe(shell, 2_500);
   costs.inherit(program, shell);
@@ -48,7 +48,7 @@ test('exec and fork pay nothing off', () => {
 
 test('what cannot be read is asked again later each time, at last once a minute', () => {
   let now = 0;
-  const costs = new ProcessCosts(() => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
   const refused = someProcess();
   const pauses = Array.from({ length: 8 }, () => {
     costs.fail(refused);

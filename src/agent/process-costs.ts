@@ -3,12 +3,28 @@
 import { CpuDebt } from '../process/cpu-debt.ts';
 import type { Process } from '../process/process.ts';
 
-/** Of one CPU, for one process, in the long run. */
-const SHARE = 0.01;
-/** CPU time ahead, milliseconds: the unwind tables of a large program take one second. */
-const AHEAD_MS = 2_000;
-/** More is forgiven: then it is left alone for five minutes. */
-const MOST_MS = 5_000;
+export interface ProcessCostLimits {
+  /** Of one CPU, for one process, in the long run. */
+  readonly share: number;
+  /** CPU time ahead, milliseconds: the unwind tables of a large program take one second. */
+  readonly aheadMs: number;
+  /** More is forgiven. */
+  readonly mostMs: number;
+}
+
+/** One recording: also on an emulated machine, where everything takes forty times as long. */
+export const PROCESS_COSTS: ProcessCostLimits = { share: 0.05, aheadMs: 30_000, mostMs: 40_000 };
+
+/**
+ * An agent that runs for long takes 1.5 % of a CPU itself: in ten minutes a hostile process adds
+ * 3.8 s to its 9. Over the credit it is left alone for twelve minutes at most.
+ */
+export const AGENT_PROCESS_COSTS: ProcessCostLimits = {
+  share: 0.003,
+  aheadMs: 2_000,
+  mostMs: 4_000,
+};
+
 /** Left alone for less, it would be back before its samples have stopped coming. */
 const SHORTEST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -21,11 +37,13 @@ interface Account {
 
 export class ProcessCosts {
   readonly #accounts = new WeakMap<Process, Account>();
+  readonly #limits: ProcessCostLimits;
   readonly #clock: () => number;
   #pauses = 0;
 
   /** @param clock milliseconds that never go back */
-  constructor(clock: () => number = () => performance.now()) {
+  constructor(limits: ProcessCostLimits, clock: () => number = () => performance.now()) {
+    this.#limits = limits;
     this.#clock = clock;
   }
 
@@ -39,10 +57,11 @@ export class ProcessCosts {
     if (ms <= 0) return;
     const account = this.#account(process);
     account.debt.owe(ms);
-    const over = account.debt.ms - AHEAD_MS;
+    const { aheadMs, share } = this.#limits;
+    const over = account.debt.ms - aheadMs;
     if (over <= 0 || this.pauseMs(process) > 0) return;
     this.#pauses++;
-    account.pausedUntil = this.#clock() + Math.max(SHORTEST_PAUSE_MS, over / SHARE);
+    account.pausedUntil = this.#clock() + Math.max(SHORTEST_PAUSE_MS, over / share);
   }
 
   /** Nothing can be known of it: asked again later, and later each time. */
@@ -70,7 +89,8 @@ export class ProcessCosts {
   #account(process: Process): Account {
     let account = this.#accounts.get(process);
     if (!account) {
-      const debt = new CpuDebt(SHARE, MOST_MS, this.#clock);
+      const { share, mostMs } = this.#limits;
+      const debt = new CpuDebt(share, mostMs, this.#clock);
       account = { debt, pausedUntil: 0, failures: 0 };
       this.#accounts.set(process, account);
     }

@@ -8,7 +8,7 @@ import type { ProcessInformation } from '../profile/builder.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
 import { addCounts } from '../profile/tally.ts';
 import { Backlog, type BacklogLimits } from './backlog.ts';
-import { CopyBudget } from './copy-budget.ts';
+import { AGENT_COPY_BUDGET, COPY_BUDGET, CopyBudget } from './copy-budget.ts';
 import type {
   Delivery,
   FromResolver,
@@ -90,7 +90,7 @@ export class ResolverClient {
   readonly #events: ResolverEvents;
   readonly #entry: URL;
   readonly #backlog: Backlog;
-  readonly #budget = new CopyBudget();
+  #budget = new CopyBudget(COPY_BUDGET);
   readonly #pause = new RestartPause();
   readonly #suspects = new SuspectFiles();
   readonly #questions = new Map<number, Question>();
@@ -145,6 +145,7 @@ export class ResolverClient {
   /** Resolves once the thread takes batches. @throws Error when it fails before */
   async start(setup: ResolverSetup): Promise<void> {
     this.#setup = setup;
+    if (setup.isSteady) this.#budget = new CopyBudget(AGENT_COPY_BUDGET);
     await this.#thread!.start(setup, this.#suspects.refused());
     this.#isUp = true;
   }

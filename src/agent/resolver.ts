@@ -46,7 +46,7 @@ import { LossRepair } from './loss-repair.ts';
 import type { BatchNews, ResolverStats } from './messages.ts';
 import { addProblems } from './problem-counts.ts';
 import { ProcessCarriers } from './process-carriers.ts';
-import { ProcessCosts } from './process-costs.ts';
+import { AGENT_PROCESS_COSTS, PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
 import { isGeneratedCode, ProcessPublisher } from './process-publisher.ts';
 import { RecordWriter, type WrittenSamples } from './record-writer.ts';
 import { stackAt, stackCopy } from './stack-copy.ts';
@@ -116,7 +116,7 @@ export class Resolver {
   readonly #changed = new Set<Process>();
   /** Without room on the kernel side, so far. */
   #unplaced: Process[] = [];
-  readonly #costs = new ProcessCosts();
+  readonly #costs: ProcessCosts;
   readonly #cpuTime: () => number;
   readonly #monotonicNow: () => number;
   readonly #publisher: ProcessPublisher;
@@ -143,6 +143,7 @@ export class Resolver {
     this.#files = new OpenFiles(options.host, undefined, undefined, options.note);
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
     this.#budget = new FileBudget(options.host, budget);
+    this.#costs = new ProcessCosts(options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
     this.#store = new TableStore(maps, writer, () => this.#kernel.uses());
     this.#store.addFile(0, 0);

@@ -126,7 +126,7 @@ async function bootOnce(kernel: string, initramfs: string): Promise<GuestResult>
     const finished = await execute(
       [
         ...[QEMU, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-        ...['-machine', 'pc', '-accel', 'tcg', '-cpu', CPU, '-smp', '2,maxcpus=16'],
+        ...['-machine', 'pc', '-accel', 'tcg,thread=single', '-cpu', CPU, '-smp', '2,maxcpus=16'],
         ...['-m', '1280', '-kernel', kernel, '-initrd', initramfs],
         ...['-append', 'console=ttyS0 panic=-1 loglevel=4 random.trust_cpu=on mitigations=off'],
         ...['-serial', `file:${console}`, '-serial', `file:${output}`],

@@ -231,11 +231,17 @@ function settingTheClockIsTold(guest: GuestResult): void {
   assert.ok(Math.abs(tally.timing_ms.clock_set! - 3_600_000) < 5_000, JSON.stringify(tally));
 }
 
-// About 100 ticks: a standard deviation of 5 %.
+// About 100 ticks: a standard deviation of 5 %. Up to Linux 6.12 the sampler is left out while
+// another program runs at a system call; 7.3 samples what that program does.
 function swallowedTicksCount(guest: GuestResult): void {
   const { samples, tally } = hotplugOf(guest);
   const swallowed = tally.lost.swallowed ?? 0;
-  const share = swallowed / (swallowed + samplesOf(samples, 'swallow'));
+  const sampledInside = samplesOf(
+    samples.filter(({ stack }) => stack.some(({ name }) => name === 'perf_syscall_enter')),
+    'swallow',
+  );
+  const share = (swallowed + sampledInside) / (swallowed + samplesOf(samples, 'swallow'));
+  if (!isFrom(guest.release, [7, 0])) assert.ok(swallowed >= 20, `${swallowed} swallowed`);
   const time = Number(guest.read('swallow.share'));
   assert.ok(time > 0.1, `a share of ${time}`);
   assert.ok(Math.abs(share - time) < 0.25, `${share} instead of ${time}`);
@@ -259,7 +265,8 @@ function refuses(guest: GuestResult, step: string, check: string, words: RegExp)
   assert.doesNotMatch(said, /libbpf|processed \d+ insns/, 'what only a developer can read');
 }
 
-// Two at a time: a guest is emulated by one thread, and spends most of its time in it.
+// Two at a time: a guest is emulated by one thread, and spends most of its time in it. With a
+// thread per CPU qemu 7.2 runs code that the kernel has patched as it was: "Oops: int3".
 void suite('kernels', { concurrency: 2 }, () => {
   for (const [distribution, version] of KERNELS) {
     test(`the kernel of Debian ${distribution}`, async (context) => {
