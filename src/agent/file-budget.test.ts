@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RawMapping } from '../process/maps.ts';
 import type { Process } from '../process/process.ts';
+import { ProcessOwners } from '../process/process-owners.ts';
 import { type HostPid, hostPid } from '../units/units.ts';
 import { AGENT_FILE_BUDGET, FileBudget } from './file-budget.ts';
 
@@ -9,7 +10,7 @@ function budget() {
   const time = { now: 0, cpu: 0 };
   const userIds = (pid: HostPid) => [pid < 1000 ? 0 : pid];
   const clocks = { now: () => time.now, cpu: () => time.cpu };
-  const files = new FileBudget({ userIds }, AGENT_FILE_BUDGET, clocks);
+  const files = new FileBudget(new ProcessOwners({ userIds }), AGENT_FILE_BUDGET, clocks);
   /** Opens a file that takes `ms`, as a user of that number, or as root of a container. */
   const open = (user: number, ms: number, device = 1): boolean => {
     const process = { identity: { pid: hostPid(user) } } as Process;

@@ -1,10 +1,9 @@
 /** How much CPU time goes into files that are met first, per owner and in all. */
 
 import { CpuDebt } from '../process/cpu-debt.ts';
-import { fileOwner } from '../process/file-shares.ts';
-import type { ProcessHost } from '../process/host.ts';
 import type { RawMapping } from '../process/maps.ts';
 import type { Process } from '../process/process.ts';
+import type { ProcessOwners } from '../process/process-owners.ts';
 
 export interface FileBudgetLimits {
   /** CPU time ahead, milliseconds: of 1,936 files of a Debian one took 0.5 on average, the largest 26. */
@@ -55,20 +54,15 @@ const realClocks: FileClocks = {
 const MAX_OWNERS = 256;
 
 export class FileBudget {
-  readonly #host: Pick<ProcessHost, 'userIds'>;
+  readonly #owned: ProcessOwners;
   readonly #limits: FileBudgetLimits;
   readonly #clocks: FileClocks;
   readonly #all: CpuDebt;
   readonly #owners = new Map<string, CpuDebt>();
-  readonly #users = new WeakMap<Process, number>();
   #refused = 0;
 
-  constructor(
-    host: Pick<ProcessHost, 'userIds'>,
-    limits: FileBudgetLimits,
-    clocks: FileClocks = realClocks,
-  ) {
-    this.#host = host;
+  constructor(owners: ProcessOwners, limits: FileBudgetLimits, clocks: FileClocks = realClocks) {
+    this.#owned = owners;
     this.#limits = limits;
     this.#clocks = clocks;
     this.#all = new CpuDebt(limits.allShare, 2 * limits.allMs, clocks.now);
@@ -80,7 +74,7 @@ export class FileBudget {
 
   /** Runs `work` at the expense of a process's owner; undefined, and counted, when he has nothing left. */
   spend<Result>(process: Process, mapping: RawMapping, work: () => Result): Result | undefined {
-    const owner = this.#owner(this.#keyOf(process, mapping));
+    const owner = this.#owner(this.#owned.ofFile(process, mapping));
     const { ownerMs, allMs } = this.#limits;
     if (owner.ms >= ownerMs || this.#all.ms >= allMs) {
       this.#refused++;
@@ -94,12 +88,6 @@ export class FileBudget {
       owner.owe(ms);
       this.#all.owe(ms);
     }
-  }
-
-  #keyOf(process: Process, mapping: RawMapping): string {
-    const user = this.#users.get(process) ?? this.#host.userIds(process.identity.pid)?.[0] ?? -1;
-    this.#users.set(process, user);
-    return fileOwner(user, mapping);
   }
 
   #owner(key: string): CpuDebt {

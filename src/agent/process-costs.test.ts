@@ -1,15 +1,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Process } from '../process/process.ts';
+import type { ProcessOwner } from '../process/process-owners.ts';
 import { AGENT_PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
 
 const someProcess = (): Process => ({}) as Process;
+/** Each process has an owner of its own. */
+function ownerEach(): (process: Process) => ProcessOwner {
+  const owners = new Map<Process, ProcessOwner>();
+  return (process) => {
+    const owner = owners.get(process) ?? { name: String(owners.size), isUser: true };
+    owners.set(process, owner);
+    return owner;
+  };
+}
 
 test('a process that costs too much is left alone until it has paid, and no other is', () => {
   let now = 0;
-  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, ownerEach(), () => now);
   const [dear, cheap] = [someProcess(), someProcess()];
-  costs.owe(dear, 1_900);
+  costs.owe(dear, 1_400);
   costs.owe(cheap, 100);
   assert.equal(costs.pauseMs(dear), 0, 'tables of a large program are paid ahead');
   costs.owe(dear, 300);
@@ -22,7 +32,7 @@ test('a process that costs too much is left alone until it has paid, and no othe
 
 test('in the long run a process gets 0.3 % of a CPU, whatever it does', () => {
   let now = 0;
-  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, ownerEach(), () => now);
   const hostile = someProcess();
   let spent = 0;
   for (; now < 600_000; now += 100) {
@@ -30,12 +40,12 @@ test('in the long run a process gets 0.3 % of a CPU, whatever it does', () => {
     costs.owe(hostile, 80);
     spent += 80;
   }
-  assert.ok(spent < 2_000 + 1_800 + 200, `${spent} ms in ten minutes`);
+  assert.ok(spent < 1_500 + 1_800 + 200, `${spent} ms in ten minutes`);
 });
 
 test('exec and fork pay nothing off', () => {
   const now = 0;
-  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, ownerEach(), () => now);
   const [shell, program, child] = [someProcess(), someProcess(), someProcess()];
   costs.owe(shell, 2_500);
   costs.inherit(program, shell);
@@ -48,7 +58,7 @@ test('exec and fork pay nothing off', () => {
 
 test('what cannot be read is asked again later each time, at last once a minute', () => {
   let now = 0;
-  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, () => now);
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, ownerEach(), () => now);
   const refused = someProcess();
   const pauses = Array.from({ length: 8 }, () => {
     costs.fail(refused);
@@ -61,4 +71,37 @@ test('what cannot be read is asked again later each time, at last once a minute'
   const next = someProcess();
   costs.inherit(next, refused);
   assert.equal(costs.pauseMs(next), 0);
+});
+
+test('a storm of short processes costs its user no more than one process, and others nothing', () => {
+  let now = 0;
+  const owners = new Map<Process, ProcessOwner>();
+  const costs = new ProcessCosts(
+    AGENT_PROCESS_COSTS,
+    (one) => owners.get(one)!,
+    () => now,
+  );
+  const processOf = (name: string): Process => {
+    const process = someProcess();
+    owners.set(process, { name, isUser: true });
+    return process;
+  };
+  const ordinary = processOf('user 2');
+  const [large, small] = [processOf('user 1'), processOf('user 1')];
+  costs.owe(large, 200);
+  let spent = 0;
+  let isSmallServed = false;
+  for (; now < 600_000; now += 10) {
+    const child = processOf('user 1');
+    if (costs.pauseMs(child) === 0) {
+      costs.owe(child, 5);
+      spent += 5;
+    }
+    if (costs.pauseMs(large) > 0) isSmallServed ||= costs.pauseMs(small) === 0;
+    assert.equal(costs.pauseMs(ordinary), 0);
+  }
+  const { aheadMs, share } = AGENT_PROCESS_COSTS.user;
+  assert.ok(spent <= 2 * aheadMs + 600_000 * share + 5, `${spent} ms in ten minutes`);
+  assert.ok(spent >= 600_000 * share, `${spent} ms in ten minutes`);
+  assert.ok(isSmallServed, 'what costs little goes on longer than what costs much');
 });

@@ -2,52 +2,89 @@
 
 import { CpuDebt } from '../process/cpu-debt.ts';
 import type { Process } from '../process/process.ts';
+import type { ProcessOwner } from '../process/process-owners.ts';
 
-export interface ProcessCostLimits {
-  /** Of one CPU, for one process, in the long run. */
+/** CPU time, of one CPU and in milliseconds. */
+export interface CostLimits {
+  /** In the long run. */
   readonly share: number;
-  /** CPU time ahead, milliseconds: the unwind tables of a large program take one second. */
+  /** Ahead. */
   readonly aheadMs: number;
   /** More is forgiven. */
   readonly mostMs: number;
 }
 
-/** One recording: also on an emulated machine, where everything takes forty times as long. */
-export const PROCESS_COSTS: ProcessCostLimits = { share: 0.05, aheadMs: 30_000, mostMs: 40_000 };
+export interface ProcessCostLimits {
+  readonly process: CostLimits;
+  /** All processes of a user: a storm of short ones costs too. */
+  readonly user: CostLimits;
+  /** All of root's in one container, or outside of them: most of what a machine runs. */
+  readonly root: CostLimits;
+}
 
-/**
- * An agent that runs for long takes 1.5 % of a CPU itself: in ten minutes a hostile process adds
- * 3.8 s to its 9. Over the credit it is left alone for twelve minutes at most.
- */
-export const AGENT_PROCESS_COSTS: ProcessCostLimits = {
-  share: 0.003,
-  aheadMs: 2_000,
-  mostMs: 4_000,
+const EMULATED: CostLimits = { share: 0.1, aheadMs: 60_000, mostMs: 80_000 };
+/** One recording: also on an emulated machine, where everything takes forty times as long. */
+export const PROCESS_COSTS: ProcessCostLimits = {
+  process: EMULATED,
+  user: EMULATED,
+  root: EMULATED,
 };
 
+/**
+ * An agent that runs for long takes 1.5 % of a CPU itself: in ten minutes a hostile user adds 4.4 s
+ * to its 9. The unwind tables of a large program take one second.
+ */
+export const AGENT_PROCESS_COSTS: ProcessCostLimits = {
+  process: { share: 0.003, aheadMs: 1_500, mostMs: 3_000 },
+  user: { share: 0.004, aheadMs: 2_000, mostMs: 4_500 },
+  root: { share: 0.02, aheadMs: 9_000, mostMs: 20_000 },
+};
+
+/** What those who have cost little may go on with when their owner has used his share up, until that is twice as much. */
+const TOKEN_MS = 50;
+/** An owner comes back when he has paid this much of what he may take ahead: no flicker. */
+const PAID = 1 / 4;
 /** Left alone for less, it would be back before its samples have stopped coming. */
 const SHORTEST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
+/** The least recently charged is forgotten. */
+const MAX_OWNERS = 256;
 
 interface Account {
   readonly debt: CpuDebt;
+  readonly owner: OwnerAccount;
   pausedUntil: number;
   failures: number;
 }
 
+interface OwnerAccount {
+  readonly debt: CpuDebt;
+  readonly limits: CostLimits;
+  /** Of all processes, and of those that have cost much. */
+  pausedUntil: number;
+  dearPausedUntil: number;
+}
+
 export class ProcessCosts {
   readonly #accounts = new WeakMap<Process, Account>();
+  readonly #owners = new Map<string, OwnerAccount>();
   readonly #limits: ProcessCostLimits;
+  readonly #ownerOf: (process: Process) => ProcessOwner;
   readonly #clock: () => number;
   #pauses = 0;
 
   /** @param clock milliseconds that never go back */
-  constructor(limits: ProcessCostLimits, clock: () => number = () => performance.now()) {
+  constructor(
+    limits: ProcessCostLimits,
+    ownerOf: (process: Process) => ProcessOwner,
+    clock: () => number = () => performance.now(),
+  ) {
     this.#limits = limits;
+    this.#ownerOf = ownerOf;
     this.#clock = clock;
   }
 
-  /** How often a process was left alone because it had cost too much. */
+  /** How often a process or an owner was left alone because it had cost too much. */
   get pauses(): number {
     return this.#pauses;
   }
@@ -57,11 +94,26 @@ export class ProcessCosts {
     if (ms <= 0) return;
     const account = this.#account(process);
     account.debt.owe(ms);
-    const { aheadMs, share } = this.#limits;
+    this.#oweOwner(account.owner, ms);
+    const { aheadMs, share } = this.#limits.process;
     const over = account.debt.ms - aheadMs;
-    if (over <= 0 || this.pauseMs(process) > 0) return;
+    if (over <= 0 || account.pausedUntil > this.#clock()) return;
     this.#pauses++;
     account.pausedUntil = this.#clock() + Math.max(SHORTEST_PAUSE_MS, over / share);
+  }
+
+  #oweOwner(owner: OwnerAccount, ms: number): void {
+    owner.debt.owe(ms);
+    const { aheadMs, share } = owner.limits;
+    const now = this.#clock();
+    const debt = owner.debt.ms;
+    if (debt > aheadMs && owner.dearPausedUntil <= now) {
+      this.#pauses++;
+      owner.dearPausedUntil = now + (debt - aheadMs * (1 - PAID)) / share;
+    }
+    if (debt > 2 * aheadMs && owner.pausedUntil <= now) {
+      owner.pausedUntil = now + (debt - aheadMs * (2 - PAID)) / share;
+    }
   }
 
   /** Nothing can be known of it: asked again later, and later each time. */
@@ -73,8 +125,10 @@ export class ProcessCosts {
 
   /** How long it is to be left alone, 0 = it is not. */
   pauseMs(process: Process): number {
-    const account = this.#accounts.get(process);
-    return account ? Math.max(0, account.pausedUntil - this.#clock()) : 0;
+    const { debt, owner, pausedUntil } = this.#account(process);
+    const isDear = debt.ms > TOKEN_MS;
+    const until = Math.max(pausedUntil, isDear ? owner.dearPausedUntil : owner.pausedUntil);
+    return Math.max(0, until - this.#clock());
   }
 
   /** Another program in the same process, or a child, owes what was owed: exec and fork pay nothing off. */
@@ -89,11 +143,28 @@ export class ProcessCosts {
   #account(process: Process): Account {
     let account = this.#accounts.get(process);
     if (!account) {
-      const { share, mostMs } = this.#limits;
+      const { share, mostMs } = this.#limits.process;
       const debt = new CpuDebt(share, mostMs, this.#clock);
-      account = { debt, pausedUntil: 0, failures: 0 };
+      account = { debt, owner: this.#owner(process), pausedUntil: 0, failures: 0 };
       this.#accounts.set(process, account);
     }
     return account;
+  }
+
+  #owner(process: Process): OwnerAccount {
+    const { name, isUser } = this.#ownerOf(process);
+    let owner = this.#owners.get(name);
+    if (!owner) {
+      const limits = isUser ? this.#limits.user : this.#limits.root;
+      const debt = new CpuDebt(limits.share, limits.mostMs, this.#clock);
+      owner = { debt, limits, pausedUntil: 0, dearPausedUntil: 0 };
+    }
+    this.#owners.delete(name);
+    this.#owners.set(name, owner);
+    for (const oldest of this.#owners.keys()) {
+      if (this.#owners.size <= MAX_OWNERS) break;
+      this.#owners.delete(oldest);
+    }
+    return owner;
   }
 }

@@ -26,6 +26,9 @@ export interface PublisherOptions {
   readonly binaries: ReadonlyMap<number, Binary>;
 }
 
+/** `no_room` passes as others leave; `too_many` mappings are more than one process may have. */
+export type Placement = 'placed' | 'no_room' | 'too_many';
+
 export class ProcessPublisher {
   readonly #kernel: KernelProcesses;
   readonly #goLayouts: GoLayouts;
@@ -43,13 +46,11 @@ export class ProcessPublisher {
    * The process as it is now. Of one whose mappings are not known only how long it is to be
    * left alone: without an entry each of its samples would bring a copy of its stack.
    * @param copiesFrom until then (monotonic nanoseconds) no stacks are copied; 0 = they are
-   * @returns false when there is no room at the moment
    */
-  publish(process: Process, copiesFrom: number): boolean {
+  publish(process: Process, copiesFrom: number): Placement {
     const { identity, layout } = process;
-    if (!process.complete) {
-      return this.#kernel.publish(identity, 0, [], notGo, noCarriers, copiesFrom);
-    }
+    if (!process.complete) return this.leaveAlone(process, copiesFrom);
+    if (this.#kernel.refuses(identity.pid, process.mappings.length)) return 'too_many';
     let go: GoLayout = notGo;
     let goBinary: Binary | undefined;
     const placed = new Map<Binary, PlacedBinary>();
@@ -82,7 +83,14 @@ export class ProcessPublisher {
       return { start, end, bias, file, kind: MappingKind.File };
     });
     const carriers = this.#carriers?.of(process, [...placed.values()]) ?? noCarriers;
-    return this.#kernel.publish(identity, layout, mappings, go, carriers, copiesFrom);
+    const isPlaced = this.#kernel.publish(identity, layout, mappings, go, carriers, copiesFrom);
+    return isPlaced ? 'placed' : 'no_room';
+  }
+
+  /** Known without its mappings: until `copiesFrom` its samples bring no copies of its stack. */
+  leaveAlone({ identity }: Process, copiesFrom: number): Placement {
+    const isPlaced = this.#kernel.publish(identity, 0, [], notGo, noCarriers, copiesFrom);
+    return isPlaced ? 'placed' : 'no_room';
   }
 }
 

@@ -20,6 +20,7 @@ import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import type { RawMapping } from '../process/maps.ts';
 import { OpenFiles } from '../process/open-files.ts';
 import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
+import { ProcessOwners } from '../process/process-owners.ts';
 import { RootDirectories } from '../process/root-directories.ts';
 import { ProcessTracker } from '../process/tracker.ts';
 import type { WorkNote } from '../process/work-note.ts';
@@ -142,8 +143,10 @@ export class Resolver {
     this.#roots = new RootDirectories(options.host);
     this.#files = new OpenFiles(options.host, undefined, undefined, options.note);
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
-    this.#budget = new FileBudget(options.host, budget);
-    this.#costs = new ProcessCosts(options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS);
+    const owners = new ProcessOwners(options.host);
+    this.#budget = new FileBudget(owners, budget);
+    const costs = options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS;
+    this.#costs = new ProcessCosts(costs, (one) => owners.of(one), options.clock);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
     this.#store = new TableStore(maps, writer, () => this.#kernel.uses());
     this.#store.addFile(0, 0);
@@ -497,8 +500,17 @@ export class Resolver {
 
   #publish(process: Process): void {
     if (process.complete && (process.layout === 0 || process.stale)) this.#number(process);
+    const placement = this.#publisher.publish(process, this.#copiesFrom(process));
+    if (placement === 'no_room') this.#unplaced.push(process);
+    if (placement !== 'too_many') return;
+    // Until it is tried again its samples are not worth a copy of the stack each.
+    this.#costs.fail(process);
+    this.#publisher.leaveAlone(process, this.#copiesFrom(process));
+  }
+
+  /** Monotonic nanoseconds, 0 = now. */
+  #copiesFrom(process: Process): number {
     const pauseMs = this.#costs.pauseMs(process);
-    const copiesFrom = pauseMs > 0 ? this.#monotonicNow() + pauseMs * 1e6 : 0;
-    if (!this.#publisher.publish(process, copiesFrom)) this.#unplaced.push(process);
+    return pauseMs > 0 ? this.#monotonicNow() + pauseMs * 1e6 : 0;
   }
 }

@@ -86,7 +86,8 @@ export class ProcessTracker {
     const process = newProcess(identity);
     const current = this.#processes.get(identity.pid);
     const isLate = current !== undefined && isBefore(identity, current.identity);
-    if (isLate || this.#read(process) === 'gone') {
+    const mayBeRead = !isLate && mayRead(process);
+    if (isLate || (mayBeRead ? this.#read(process) === 'gone' : !this.#isThere(process))) {
       // Its end was forgotten already, or never told: nothing will end it again.
       this.#retire(process);
     } else {
@@ -297,12 +298,15 @@ export class ProcessTracker {
     process.stale = true;
   }
 
+  #isThere({ identity }: Process): boolean {
+    if (startsAt(identity, this.#host.startTime(identity.pid))) return true;
+    this.#count('process_gone');
+    return false;
+  }
+
   #read(process: Process): 'read' | 'gone' | 'unreadable' {
+    if (!this.#isThere(process)) return 'gone';
     const { pid } = process.identity;
-    if (!startsAt(process.identity, this.#host.startTime(pid))) {
-      this.#count('process_gone');
-      return 'gone';
-    }
     let text: string;
     try {
       text = this.#host.readMaps(pid);

@@ -126,6 +126,17 @@ export class KernelProcesses {
     return Math.floor(this.#maps.mappingCount * MAX_SHARE);
   }
 
+  /**
+   * True, and the process is known no longer, when it has more mappings than one may: then
+   * publish() need not be tried.
+   */
+  refuses(pid: number, mappings: number): boolean {
+    if (!this.#isTooMuch(pid, mappings)) return false;
+    this.#count('no_room_for_mappings');
+    this.forget(pid);
+    return true;
+  }
+
   has(pid: number): boolean {
     return this.#registered.has(pid);
   }
@@ -303,7 +314,7 @@ export class KernelProcesses {
     for (const { kind, file } of mappings) if (kind === MappingKind.File) files.add(file);
     if (mappings.length === 0) return { pid, first: 0, count: 0, files, users: 1 };
     // A request that cannot be met must not cost anybody anything.
-    if (mappings.length + this.#inLimbo(pid) > this.maxMappings) return undefined;
+    if (this.#isTooMuch(pid, mappings.length)) return undefined;
     const first = this.#space.take(mappings.length);
     if (first === undefined) {
       this.#makeRoom(mappings.length);
@@ -324,6 +335,10 @@ export class KernelProcesses {
       new Uint8Array(value.buffer),
     );
     return { pid, first, count: mappings.length, files, users: 1 };
+  }
+
+  #isTooMuch(pid: number, mappings: number): boolean {
+    return mappings > 0 && mappings + this.#inLimbo(pid) > this.maxMappings;
   }
 
   /** Whoever has other mappings all the time waits for its own old ones to be free again. */
