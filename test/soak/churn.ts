@@ -1,7 +1,7 @@
 /** What changes all the time while the agent runs. */
 import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Caged, type Cages, NOBODY } from '../zoo/cage.ts';
+import { type Caged, type Cages, FIRST_USER } from '../zoo/cage.ts';
 import type { Mood, Receiver } from './receiver.ts';
 
 /** Programs of the zoo that start, load, replace and end things, at an ordinary pace. */
@@ -39,9 +39,9 @@ export class Churn {
     this.#running = PROGRAMS.map((name) => {
       const cwd = join(this.#folder, `churn-${name}-${round % 2}`);
       mkdirSync(cwd, { recursive: true });
-      chownSync(cwd, NOBODY, NOBODY);
+      chownSync(cwd, FIRST_USER, FIRST_USER);
       const command = [join(this.#programs, name), String(this.#seconds)];
-      return this.#cages.start(command, { cwd, user: NOBODY, nice: NICE });
+      return this.#cages.start(command, { cwd, user: FIRST_USER, nice: NICE });
     });
   }
 }

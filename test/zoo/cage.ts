@@ -1,12 +1,12 @@
 /** Runs programs of others and ends all that they started. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Surroundings, Trick } from './tricks.ts';
 
-/** `nobody` of every distribution. */
-export const NOBODY = 65534;
+/** Of users without a name, above those that distributions give. */
+export const FIRST_USER = 64_100;
 
 /** How a program is to run. */
 export interface Terms {
@@ -114,12 +114,12 @@ export function commandOf(
   return [path, String(seconds), ...(more?.(surroundings) ?? [])];
 }
 
-/** Perf maps that nobody's processes have left in /tmp. */
+/** Perf maps that tricks have left in /tmp. */
 export function sweepMaps(): void {
   for (const name of readdirSync('/tmp')) {
     if (!/^perf-\d+\.map$/.test(name)) continue;
     const path = join('/tmp', name);
-    const owner = statSync(path, { throwIfNoEntry: false })?.uid;
-    if (owner === undefined || owner === NOBODY) rmSync(path, { force: true });
+    const owner = lstatSync(path, { throwIfNoEntry: false })?.uid;
+    if (owner !== undefined && owner >= FIRST_USER) rmSync(path, { force: true });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run zoo -- [--minutes 10] [--only a,b] [--together] [--alone]`: each trick by itself, then
+ * `npm run zoo -- [--minutes 40] [--only a,b] [--together] [--alone]`: each trick by itself, then
  * all at once; prints a table, ends with 1 when something is not well. `--alone` samples only what
  * the zoo starts, where others work on the same machine.
  */
@@ -12,7 +12,7 @@ import { type Plan, Zoo } from './zoo.ts';
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: 'string', default: '10' },
+    minutes: { type: 'string', default: '40' },
     only: { type: 'string' },
     alone: { type: 'boolean', default: false },
     together: { type: 'boolean', default: false },
@@ -25,19 +25,22 @@ const tricks = only ? TRICKS.filter(({ name }) => only.includes(name)) : TRICKS;
 if (tricks.length === 0)
   throw new Error(`--only: the tricks are ${TRICKS.map(({ name }) => name)}`);
 
-/** Each trick has its window and the time to begin and end; five of them share a calm. */
+/** Most that a trick has to begin with: its credit is used up by then, or never. */
+const LONGEST_BEGINNING = 20;
+
+/** Each trick has its beginning and its window; five of them share a calm. */
 function planFor(seconds: number): Plan {
-  const settleSeconds = 2;
   const warmUpSeconds = Math.min(30, seconds / 4);
   const togetherSeconds = tricks.length > 1 ? Math.max(15, seconds / 6) : 0;
   const left = seconds - warmUpSeconds - togetherSeconds;
-  const windows = values.together ? 2 : tricks.length + Math.ceil(tricks.length / 5) + 2;
-  const pauses = values.together ? 0 : tricks.length * 2 * settleSeconds;
+  const calms = Math.ceil(tricks.length / 5) + 2;
+  const each = left / (tricks.length + calms / 2);
+  const settleSeconds = values.together ? 2 : Math.min(LONGEST_BEGINNING, each * 0.4);
   return {
     tricks,
     intervalSeconds: 3,
     warmUpSeconds,
-    windowSeconds: Math.max(6, (left - pauses) / windows),
+    windowSeconds: Math.max(6, values.together ? left / 2 : each - settleSeconds),
     settleSeconds,
     togetherSeconds,
     isAlone: values.alone,

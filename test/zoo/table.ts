@@ -4,12 +4,21 @@ import type { Row, Verdict } from './verdict.ts';
 const SHOWN_REASONS = 4;
 
 export function showVerdict({ rows, faults, taken, exported, lost }: Verdict): string {
-  const head = ['', 'CPU x', 'memory', 'samples', 'lost', 'verdict', 'refused, by reason'];
+  const head = [
+    '',
+    'CPU x',
+    'at first',
+    'memory',
+    'samples',
+    'lost',
+    'verdict',
+    'refused, by reason',
+  ];
   const cells = [head, ...rows.map(cellsOf)];
   const widths = head.map((_, at) => Math.max(...cells.map((row) => row[at]!.length)));
   const lines = cells.map((row) =>
     row
-      .map((cell, at) => (at > 0 && at < 4 ? cell.padStart(widths[at]!) : cell.padEnd(widths[at]!)))
+      .map((cell, at) => (at > 0 && at < 5 ? cell.padStart(widths[at]!) : cell.padEnd(widths[at]!)))
       .join('  ')
       .trimEnd(),
   );
@@ -26,10 +35,12 @@ export function showVerdict({ rows, faults, taken, exported, lost }: Verdict): s
   ].join('\n');
 }
 
-function cellsOf({ name, cpuRatio, memoryDelta, samples, lost, problems, faults }: Row): string[] {
+function cellsOf(row: Row): string[] {
+  const { name, cpuRatio, beginning, memoryDelta, samples, lost, problems, faults } = row;
   return [
     name,
     cpuRatio.toFixed(2),
+    `${beginning.toFixed(1)} s`,
     `${memoryDelta < 0 ? '-' : '+'}${Math.abs(memoryDelta / 2 ** 20).toFixed(0)} MiB`,
     String(samples),
     reasons(lost),

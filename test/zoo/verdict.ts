@@ -8,17 +8,21 @@ export interface Limits {
   readonly cpuRatio: number;
   /** Bytes beyond what it has in a calm. */
   readonly memory: number;
+  /** CPU seconds while it begins: what a new program may cost once. */
+  readonly beginning: number;
 }
 
 /** What one process may make the agent cost. */
-export const SINGLE: Limits = { cpuRatio: 1.5, memory: 32 << 20 };
+export const SINGLE: Limits = { cpuRatio: 1.5, memory: 32 << 20, beginning: 4 };
 /** What all of them together may. */
-export const TOGETHER: Limits = { cpuRatio: 4, memory: 96 << 20 };
+export const TOGETHER: Limits = { cpuRatio: 4, memory: 96 << 20, beginning: 20 };
 
 export interface Row {
   readonly name: string;
   readonly cpuRatio: number;
   readonly memoryDelta: number;
+  /** CPU seconds while it began. */
+  readonly beginning: number;
   /** Bytes, at most. */
   readonly memory: number;
   /** Of the faults, those that no load of the machine excuses. */
@@ -133,12 +137,16 @@ function judgePhase(
   const isCalm = phase.name === 'calm';
   if (!isCalm && cpuRatio >= limits.cpuRatio) faults.push(`CPU x ${cpuRatio.toFixed(2)}`);
   if (!isCalm && memoryDelta >= limits.memory) faults.push('memory');
+  if (phase.beginning >= limits.beginning) {
+    faults.push(`${phase.beginning.toFixed(1)} CPU seconds at first`);
+  }
   if (!reading) faults.push('no profile');
   else faults.push(...missing(reading, calms, readings));
   return {
     name: phase.name,
     cpuRatio,
     memoryDelta,
+    beginning: phase.beginning,
     memory: phase.memory,
     wrong,
     samples: reading?.samples ?? 0,

@@ -18,7 +18,7 @@ export interface Watched {
 }
 
 /** CPU seconds of a process since its start, of threads that have ended too. */
-function cpuSeconds(pid: number): number {
+export function cpuSeconds(pid: number): number {
   const fields = statFields(pid);
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }

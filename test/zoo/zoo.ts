@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { type Counters, samplerCounters } from '../bench/meter.ts';
 import { type RunningAgent, startAgent } from '../harness/agent.ts';
 import { pause } from '../harness/record.ts';
-import { type Caged, Cages, commandOf, NOBODY, sweepMaps } from './cage.ts';
+import { type Caged, Cages, commandOf, FIRST_USER, sweepMaps } from './cage.ts';
 import { OrdinaryLoads } from './ordinary.ts';
 import { installPrograms } from './programs.ts';
 import type { Surroundings, Trick } from './tricks.ts';
-import { startTicks, type Watched, watch } from './watch.ts';
+import { cpuSeconds, startTicks, type Watched, watch } from './watch.ts';
 
 export interface Plan {
   readonly tricks: readonly Trick[];
@@ -19,7 +19,7 @@ export interface Plan {
   readonly warmUpSeconds: number;
   /** Of each calm and each trick. */
   readonly windowSeconds: number;
-  /** After a trick has begun and after it has ended. */
+  /** After a trick has begun: what it may cost once, ahead, is counted by itself. */
   readonly settleSeconds: number;
   /** With every trick at once; 0 = not. */
   readonly togetherSeconds: number;
@@ -35,6 +35,8 @@ export interface Plan {
 export interface Phase extends Watched {
   /** `calm`, the name of a trick, or `all`. */
   readonly name: string;
+  /** CPU seconds while it began. */
+  readonly beginning: number;
   /** Tricks that were not running at the end, with their words. */
   readonly failures: readonly string[];
 }
@@ -64,6 +66,8 @@ const HZ = 99;
 /** Counters of bpf/record.h that make up the samples taken. */
 const COUNTED = ['sent', 'deferred', 'ring_full', 'no_ring', 'no_scratch', 'swallowed'];
 const CALM = 'calm';
+/** After a trick has ended. */
+const PAUSE_MS = 2_000;
 /** A tenth of the share of a usual thread. */
 const CROWD_NICE = 10;
 /** Of a profile, where a phase waits for one: a multiple of what is usual, for a machine with far too much to do. */
@@ -160,6 +164,7 @@ export class Zoo {
   async #calm(agent: RunningAgent): Promise<void> {
     this.#add({
       name: CALM,
+      beginning: 0,
       failures: [],
       ...(await this.#watch(agent, this.#plan.windowSeconds)),
     });
@@ -176,10 +181,12 @@ export class Zoo {
     const caged: Caged[] = [];
     // What they do to the agent is of interest, not that 60 busy threads leave it no CPU.
     const nice = tricks.length > 1 ? CROWD_NICE : 0;
+    const before = cpuSeconds(agent.pid);
     try {
       for (const trick of tricks) {
         const cwd = join(this.folder, `cage-${this.#folders++}`);
-        const user = trick.asRoot ? undefined : NOBODY;
+        // Each has an account of its own: what one has used up says nothing of the next.
+        const user = trick.asRoot ? undefined : FIRST_USER + this.#folders;
         mkdirSync(cwd);
         if (user !== undefined) chownSync(cwd, user, user);
         const command = commandOf(
@@ -190,14 +197,15 @@ export class Zoo {
         caged.push(this.#cages.start(command, { cwd, user, nice }));
       }
       await pause(settleSeconds * 1000);
+      const beginning = cpuSeconds(agent.pid) - before;
       const watched = await this.#watch(agent, seconds);
       const failures = caged.flatMap(({ failure }) => failure ?? []);
-      this.#add({ name, failures, ...watched });
+      this.#add({ name, beginning, failures, ...watched });
     } finally {
       await Promise.all(caged.map((one) => this.#cages.stop(one)));
       sweepMaps();
     }
-    await pause(settleSeconds * 1000);
+    await pause(PAUSE_MS);
   }
 
   async #watch(agent: RunningAgent, seconds: number): Promise<Watched> {
@@ -218,8 +226,12 @@ export class Zoo {
 
   #add(phase: Phase): void {
     this.#phases.push(phase);
-    const { name, cpu, memory, failures } = phase;
-    const words = [`${(cpu * 100).toFixed(2)} % of a CPU`, `${(memory / 2 ** 20).toFixed(0)} MiB`];
+    const { name, cpu, memory, beginning, failures } = phase;
+    const words = [
+      `${(cpu * 100).toFixed(2)} % of a CPU`,
+      `${(memory / 2 ** 20).toFixed(0)} MiB`,
+      `${beginning.toFixed(2)} s at first`,
+    ];
     this.#tell(`${name}: ${[...words, ...failures].join(', ')}`);
   }
 
