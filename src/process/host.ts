@@ -76,11 +76,13 @@ export class LiveHost implements ProcessHost {
   readonly #maps = new MapsReader();
   #ownRoot: string | undefined;
 
-  constructor(addon: Addon, note = new WorkNote()) {
+  /** @param clock by which waiting for files is charged, milliseconds */
+  constructor(addon: Addon, note = new WorkNote(), clock?: () => number) {
     this.note = note;
     this.files = new BoundedFiles(
       new addon.BoundedCalls(),
       (pid) => `user ${this.userIds(pid)?.[0]}`,
+      clock,
     );
   }
 
