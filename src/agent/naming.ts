@@ -22,6 +22,7 @@ import {
 import type { Binary } from './binary.ts';
 import type { DebugInfoFile } from './debug-info-file.ts';
 import type { JitMaps } from './jit-maps.ts';
+import { NameRoom } from './name-room.ts';
 import { isGeneratedCode } from './process-publisher.ts';
 import type { Resolver } from './resolver.ts';
 
@@ -71,12 +72,18 @@ export class Naming {
   /** All others, by what they stand for. */
   readonly #numbers = new Map<string, number>();
   readonly #mappings = new Map<string, Mapping>();
+  readonly #room = new NameRoom();
   #next = 1;
 
   constructor(resolver: Resolver, kernelNames: KernelNames, jit: JitMaps) {
     this.#resolver = resolver;
     this.#kernelNames = kernelNames;
     this.#jit = jit;
+  }
+
+  /** What could not be named as it is, by reason. */
+  get problems(): ReadonlyMap<string, number> {
+    return this.#room.problems;
   }
 
   /** Finds the file of each address, and notes with the files which addresses are wanted. */
@@ -143,6 +150,7 @@ export class Naming {
     this.#fileNumbers.clear();
     this.#numbers.clear();
     this.#mappings.clear();
+    this.#room.clear();
     this.#next = 1;
   }
 
@@ -203,7 +211,7 @@ export class Naming {
     return this.#number(numbers, address, fresh, () => {
       const { type, lines } = binary.symbol(address);
       const mapping = this.#mapping(`#${id}`, () => binary.mapping());
-      return { mapping, address, type, lines };
+      return { mapping, address, type, lines: this.#room.fit(id, lines) };
     });
   }
 
@@ -222,7 +230,7 @@ export class Naming {
       mapping,
       address,
       type,
-      lines: [line],
+      lines: this.#room.fit(`${pid}:${startNs}`, [line]),
     }));
   }
 

@@ -114,6 +114,16 @@ test('a question is put to the new thread', async (context) => {
   assert.equal(told.length, 1);
 });
 
+// As arguments of one call they would not fit on the stack: that ended the agent.
+test('an answer with 300,000 new locations is taken', async (context) => {
+  const { client } = await started(context, { heapMib: 256 });
+  const column = () => new Uint32Array(300_000);
+  const queries = { ...QUERIES, length: 300_000, instance: column(), layout: column() };
+  const many = { ...queries, low: column(), high: column(), samples: new Float64Array(300_000) };
+  const { locations } = await client.resolve(many, INSTANCES);
+  assert.equal(locations.filter((location) => location?.type === 'native').length, 300_000);
+});
+
 test('a question at which the thread fails twice is answered with nothing', async (context) => {
   const { client, told, restart } = await started(context);
   const deadly = { ...QUERIES, low: Uint32Array.of(CRASHING) };

@@ -33,10 +33,13 @@ const kernelFiles: KernelFiles = {
   now: () => performance.now(),
 };
 
-function allStats(resolver: Resolver, kernelNames: KernelNames, jit: JitMaps): ResolverStats {
+function allStats(
+  resolver: Resolver,
+  ...others: readonly { readonly problems: ReadonlyMap<string, number> }[]
+): ResolverStats {
   const stats = resolver.stats();
   const problems = { ...stats.problems };
-  for (const source of [kernelNames.problems, jit.problems]) {
+  for (const { problems: source } of others) {
     for (const [reason, count] of source) problems[reason] = (problems[reason] ?? 0) + count;
   }
   return { ...stats, problems };
@@ -189,7 +192,11 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
         break;
       case 'sync':
         if (message.isTake) marks.push(resolver.mark());
-        send({ type: 'synced', id: message.id, stats: allStats(resolver, kernelNames, jit) });
+        send({
+          type: 'synced',
+          id: message.id,
+          stats: allStats(resolver, kernelNames, jit, naming),
+        });
         break;
       case 'stop':
         debugInfo.close();

@@ -104,7 +104,9 @@ export class TlsSearch {
   /** Milliseconds until step() has something to do; undefined when there is nothing. */
   get due(): number | undefined {
     if (this.#waiting.size === 0) return undefined;
-    return Math.max(0, Math.min(...this.#waiting.values()) - this.#clock());
+    let first = Number.POSITIVE_INFINITY;
+    for (const due of this.#waiting.values()) first = Math.min(first, due);
+    return Math.max(0, first - this.#clock());
   }
 
   /**

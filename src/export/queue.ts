@@ -222,8 +222,9 @@ export class Queue {
     // Never before what is there already: a clock that was set back makes nothing younger than now.
     this.#timeBase = Math.max(this.#timeBase, store.latestTime - this.#clock.monotonic());
     this.#nextSequence = store.nextSequence;
-    const waiting = this.#memory.splice(0);
-    this.#memory.push(...waiting.map((entry) => ({ ...entry, sequence: this.#nextSequence++ })));
+    for (const entry of this.#memory.splice(0)) {
+      this.#memory.push({ ...entry, sequence: this.#nextSequence++ });
+    }
     this.#spill();
   }
 

@@ -2,6 +2,7 @@
  * From aggregated rows to questions for the resolver: each address once per
  * process instance and layout, kernel addresses once.
  */
+import { AddressAllowance } from './address-allowance.ts';
 import { type Aggregated, GOROUTINE_WORDS } from './aggregator.ts';
 import { WordTable } from './word-table.ts';
 
@@ -30,6 +31,8 @@ export interface AddressCollection {
   readonly start: Uint32Array;
   /** Indices into the queries. */
   readonly frames: Uint32Array;
+  /** By stack: 1 = its process has too many addresses, and the rest of its frames is left out. */
+  readonly cut: Uint8Array;
   /**
    * By goroutine: indices into the queries of the addresses of its creator
    * (`[2 * i]`) and its first function (`[2 * i + 1]`); NO_QUERY = none.
@@ -61,29 +64,41 @@ export function collectAddresses(aggregated: Aggregated): AddressCollection {
   }
 
   const contextKeys = contexts.words;
-  const start = new Uint32Array(contexts.length + 1);
+  let most = 0;
   for (let context = 0; context < contexts.length; context++) {
     const stack = contextKeys[context * contextWords + 2]!;
-    start[context + 1] = start[context]! + (stacks.start[stack + 1]! - stacks.start[stack]!) / 2;
+    most += (stacks.start[stack + 1]! - stacks.start[stack]!) / 2;
   }
 
   const queries = new WordTable();
-  const frames = new Uint32Array(start[contexts.length]!);
+  const allowance = new AddressAllowance(aggregated);
+  const start = new Uint32Array(contexts.length + 1);
+  const cut = new Uint8Array(contexts.length);
+  const frames = new Uint32Array(most);
+  let frame = 0;
   for (let context = 0; context < contexts.length; context++) {
+    const instance = contextKeys[context * contextWords]!;
     const stack = contextKeys[context * contextWords + 2]!;
     const firstWord = stacks.start[stack]!;
     const kernelEnd = firstWord + 2 * stacks.kernelCount[stack]!;
-    let frame = start[context]!;
     for (let word = firstWord; word < stacks.start[stack + 1]!; word += 2) {
       const isKernel = word < kernelEnd;
-      key[0] = isKernel ? KERNEL_INSTANCE : contextKeys[context * contextWords]!;
+      key[0] = isKernel ? KERNEL_INSTANCE : instance;
       key[1] = isKernel ? 0 : contextKeys[context * contextWords + 1]!;
       key[2] = stacks.words[word]!;
       key[3] = stacks.words[word + 1]!;
-      frames[frame++] = queries.intern(key, 0, queryWords, 0);
+      const query = isKernel
+        ? queries.intern(key, 0, queryWords, 0)
+        : allowance.intern(queries, instance, key, queryWords);
+      if (query < 0) {
+        cut[context] = 1;
+        break;
+      }
+      frames[frame++] = query;
     }
+    start[context + 1] = frame;
   }
-  const goroutines = collectGoroutines(aggregated, queries);
+  const goroutines = collectGoroutines(aggregated, queries, allowance);
   const samples = new Float64Array(queries.length);
   for (let context = 0; context < contexts.length; context++) {
     for (let frame = start[context]!; frame < start[context + 1]!; frame++) {
@@ -91,10 +106,14 @@ export function collectAddresses(aggregated: Aggregated): AddressCollection {
       samples[query] = samples[query]! + contextSamples[context]!;
     }
   }
-  return { queries: columnsOf(queries, samples), rowStack, start, frames, goroutines };
+  return { queries: columnsOf(queries, samples), rowStack, start, frames, cut, goroutines };
 }
 
-function collectGoroutines({ goroutines }: Aggregated, queries: WordTable): Uint32Array {
+function collectGoroutines(
+  { goroutines }: Aggregated,
+  queries: WordTable,
+  allowance: AddressAllowance,
+): Uint32Array {
   const collected = new Uint32Array(goroutines.length * 2);
   const key = new Uint32Array(queryWords);
   for (let i = 0; i < goroutines.length; i++) {
@@ -110,7 +129,8 @@ function collectGoroutines({ goroutines }: Aggregated, queries: WordTable): Uint
       key[1] = layout!;
       key[2] = low;
       key[3] = high | exact;
-      return queries.intern(key, 0, queryWords, 0);
+      const known = allowance.intern(queries, instance!, key, queryWords);
+      return known < 0 ? NO_QUERY : known;
     };
     collected[2 * i] = query(low!, high!, 0);
     collected[2 * i + 1] = query(startLow!, startHigh!, EXACT_HIGH);

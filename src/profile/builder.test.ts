@@ -54,6 +54,37 @@ test('small golden: inlined call, unnamed frame, kernel frame, marker', () => {
   });
 });
 
+// Each was looked up, kept and sent: a million of them in ten seconds ended the agent.
+test('a process that invents return addresses has its stacks cut, and no other process has', () => {
+  const invented = Array.from({ length: 300 }, (_, sample) => ({
+    ...plainSample,
+    user: Array.from({ length: 500 }, (_, frame) => 0x10_0000 + sample * 500 + frame),
+  }));
+  const ordinary = { ...plainSample, pid: 43, user: [3, 5, 8] };
+  const profile = buildProfile([...invented, ordinary, ordinary]);
+  // 16 for each sample, those of the ordinary process, and the marker.
+  assert.equal(profile.locations.length, 16 * 300 + 3 + 1);
+  const { exported, truncated } = profile.tally;
+  assert.equal(exported, 302);
+  assert.deepEqual(truncated, { too_many_addresses: 291 });
+  const names = profile.stacks.map((stack) => namesOf(profile, stack));
+  assert.ok(names.some((stack) => stack.join() === 'inlined3,f3,app-43+0x5,f8'));
+  assert.ok(names.some((stack) => stack.at(-1) === '[stack cut: process with too many addresses]'));
+});
+
+test('with many processes that invent addresses another still has its own', () => {
+  const inventors = Array.from({ length: 200 }, (_, pid) => ({
+    ...plainSample,
+    pid: 1000 + pid,
+    user: Array.from({ length: 1000 }, (_, frame) => 0x10_0000 + frame),
+  }));
+  const profile = buildProfile([...inventors, { ...plainSample, pid: 43, user: [3, 5, 8] }]);
+  assert.ok(profile.locations.length < 160_000, `${profile.locations.length} locations`);
+  const last = namesOf(profile, profile.stacks[profile.samples.stack.at(-1)!]!);
+  assert.deepEqual(last, ['inlined3', 'f3', 'app-43+0x5', 'f8']);
+  assert.equal(profile.tally.exported, 201);
+});
+
 test('nothing is lost from samples to profile, whatever they are', () => {
   fc.assert(
     fc.property(rawSamples, fc.boolean(), (samples, threads) => {

@@ -5,7 +5,7 @@
 import type { Nanoseconds, UnixTime } from '../units/units.ts';
 import { type AddressCollection, KERNEL_INSTANCE } from './address-collection.ts';
 import type { Aggregated, Instance } from './aggregator.ts';
-import { endReason, markerName } from './end-reason.ts';
+import { endReason, markerName, markerOf, TOO_MANY_ADDRESSES } from './end-reason.ts';
 import { isNamed } from './frame.ts';
 import { UNKNOWN_PROCESS } from './goroutine-labels.ts';
 import type { Label, Process, Profile, Tally } from './model.ts';
@@ -127,7 +127,9 @@ export class ProfileBuilder {
         if (reason === UNKNOWN_PROCESS && isGo(resolved[known]!) === 0) continue;
         addCounts(this.#labelsLost, { [reason]: counted });
       }
-      if (markerName(end) !== undefined) {
+      if (collection.cut[context] === 1) {
+        addCounts(this.#truncated, { [TOO_MANY_ADDRESSES.code]: counted });
+      } else if (markerName(end) !== undefined) {
         addCounts(this.#truncated, { [endReason(end).code]: counted });
       }
     }
@@ -196,7 +198,8 @@ export class ProfileBuilder {
   ): number {
     const first = collection.start[context]!;
     const length = collection.start[context + 1]! - first;
-    const marker = markerName(end) ?? (length === 0 ? emptyStackName : undefined);
+    const cut = collection.cut[context] === 1 ? markerOf(TOO_MANY_ADDRESSES) : markerName(end);
+    const marker = cut ?? (length === 0 ? emptyStackName : undefined);
     const ids = new Uint32Array(length + (marker === undefined ? 0 : 1));
     for (let i = 0; i < length; i++) ids[i] = locations(collection.frames[first + i]!);
     if (marker !== undefined) ids[length] = this.#tables.location(markerLocation(marker));

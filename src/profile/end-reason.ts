@@ -31,6 +31,12 @@ const endReasons: readonly EndReason[] = [
   { code: 'not_followed', words: 'process too costly to follow' },
 ];
 
+/** Of a stack that was whole when it came: ours, not the kernel's. */
+export const TOO_MANY_ADDRESSES: EndReason = {
+  code: 'too_many_addresses',
+  words: 'process with too many addresses',
+};
+
 /** The codes in the order of `enum ft_end`. */
 export const endReasonCodes: readonly string[] = endReasons.map((reason) => reason.code);
 
@@ -41,6 +47,9 @@ export function endReason(end: number): EndReason {
 
 /** Name of the marker frame, such as `[stack cut: no unwind information]`; undefined for whole stacks. */
 export function markerName(end: number): string | undefined {
-  const { words } = endReason(end);
+  return markerOf(endReason(end));
+}
+
+export function markerOf({ words }: EndReason): string | undefined {
   return words === undefined ? undefined : `[stack cut: ${words}]`;
 }

@@ -5,8 +5,9 @@
  *
  * Open addressing with linear probing, at most half full. The hash only picks
  * the candidates; ids are equal only if every word is. A process can craft
- * addresses that collide, but it then pays one 8-byte probe per colliding
- * stack and gets at most its share of the sampling rate to do so.
+ * stacks whose hashes are the same, each of which would be compared to all the
+ * others: after a few of one hash, further ones are not looked for again, and
+ * the same sequence has several ids.
  */
 
 /** Bytes that several tables share. A growth that does not fit is refused. */
@@ -39,6 +40,10 @@ const initialWords = 2048;
 /** Slot: hash, id + 1 (0 = empty). */
 const slotWords = 2;
 const slotsPerEntry = 2;
+/** Different sequences of one hash: among a million by chance there are three once in 10^8 tables. */
+const mostOfOneHash = 8;
+/** Not there, and not to be looked for again. */
+const UNKEPT = -2;
 
 export class WordTable {
   readonly #budget: ByteBudget;
@@ -100,12 +105,18 @@ export class WordTable {
   intern(source: Uint32Array, first: number, length: number, tag: number): number {
     const hash = hashWords(source, first, length, tag);
     const known = this.#find(source, first, length, tag, hash);
-    return known < 0 ? this.#append(source, first, length, tag, hash) : known;
+    if (known >= 0) return known;
+    const id = this.#append(source, first, length, tag);
+    if (id >= 0 && known !== UNKEPT) insert(this.#slots, this.#slotMask, hash, id + 1);
+    return id;
   }
 
   /** As `intern`, but -1 for what is not there. */
   find(source: Uint32Array, first: number, length: number, tag: number): number {
-    return this.#find(source, first, length, tag, hashWords(source, first, length, tag));
+    return Math.max(
+      this.#find(source, first, length, tag, hashWords(source, first, length, tag)),
+      -1,
+    );
   }
 
   /** Forgets all entries; keeps memory for about as many as there were. */
@@ -130,7 +141,7 @@ export class WordTable {
     const slots = this.#slots;
     const mask = this.#slotMask;
     let slot = hash & mask;
-    for (;;) {
+    for (let others = 0; ; ) {
       const entry = slots[slot * slotWords + 1]!;
       if (entry === 0) return -1;
       if (slots[slot * slotWords] === hash) {
@@ -139,12 +150,13 @@ export class WordTable {
         if (this.#starts[id + 1]! - start === length && this.#tags[id] === tag) {
           if (isSame(this.#words, start, source, first, length)) return id;
         }
+        if (++others === mostOfOneHash) return UNKEPT;
       }
       slot = (slot + 1) & mask;
     }
   }
 
-  #append(source: Uint32Array, first: number, length: number, tag: number, hash: number): number {
+  #append(source: Uint32Array, first: number, length: number, tag: number): number {
     const id = this.#length;
     const start = this.#starts[id]!;
     if (id === this.#tags.length && !this.#growEntries()) return -1;
@@ -154,7 +166,6 @@ export class WordTable {
     this.#starts[id + 1] = start + length;
     this.#tags[id] = tag;
     this.#length = id + 1;
-    insert(this.#slots, this.#slotMask, hash, id + 1);
     return id;
   }
 

@@ -61,6 +61,7 @@ export const TRICKS: readonly Trick[] = [
   { name: 'deep' },
   { name: 'signal-storm' },
   { name: 'wild-stack' },
+  { name: 'invented-callers' },
   { name: 'contexts' },
   { name: 'stalled-memory', asRoot: true },
   {

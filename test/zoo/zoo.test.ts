@@ -26,6 +26,7 @@ const OF_EACH_KIND: ReadonlySet<string> = new Set([
   'names',
   'contexts',
   'wild-stack',
+  'invented-callers',
 ]);
 
 test('with tricks of each kind at once the agent lives, no name or id is wrong, and the sums are right', async (t) => {
