@@ -50,7 +50,8 @@ export class ProcessPublisher {
   publish(process: Process, copiesFrom: number): Placement {
     const { identity, layout } = process;
     if (!process.complete) return this.leaveAlone(process, copiesFrom);
-    if (this.#kernel.refuses(identity.pid, process.mappings.length)) return 'too_many';
+    const refusal = this.#kernel.refusal(identity.pid, process.mappings.length);
+    if (refusal) return refusal;
     let go: GoLayout = notGo;
     let goBinary: Binary | undefined;
     const placed = new Map<Binary, PlacedBinary>();

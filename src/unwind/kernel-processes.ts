@@ -127,14 +127,14 @@ export class KernelProcesses {
   }
 
   /**
-   * True, and the process is known no longer, when it has more mappings than one may: then
-   * publish() need not be tried.
+   * Why publish() need not be tried, and that the process is known no longer: it has more
+   * mappings than one may, or for the moment, with those that it had before.
    */
-  refuses(pid: number, mappings: number): boolean {
-    if (!this.#isTooMuch(pid, mappings)) return false;
+  refusal(pid: number, mappings: number): 'too_many' | 'no_room' | undefined {
+    if (!this.#isTooMuch(pid, mappings)) return undefined;
     this.#count('no_room_for_mappings');
     this.forget(pid);
-    return true;
+    return mappings > this.maxMappings ? 'too_many' : 'no_room';
   }
 
   has(pid: number): boolean {
