@@ -12,6 +12,7 @@ const BUNDLES = {
   resolver: 'src/agent/resolver-worker.ts',
   'debug-info': 'src/agent/debug-info-worker.ts',
   history: 'src/viewer/history-worker.ts',
+  server: 'src/viewer/server-worker.ts',
 };
 /** Loaded when a configuration asks for it: half of what the commands are otherwise. */
 const GRPC = { package: '@grpc/grpc-js', bundle: './grpc.cjs' };

@@ -1,7 +1,7 @@
 /** What a running agent says of itself: metrics, readiness, and warnings that do not flood. */
 import type { LiveCounts } from '../cli/profiler-seam.ts';
 import type { Profile } from '../profile/model.ts';
-import { AgentMetrics, type HistoryReading } from '../telemetry/agent-metrics.ts';
+import { AgentMetrics, type HistoryReading, type PageReading } from '../telemetry/agent-metrics.ts';
 import type { ExporterReading } from '../telemetry/exporter-metrics.ts';
 import { Health } from '../telemetry/health.ts';
 import { RepeatedWarnings } from '../telemetry/repeated-warnings.ts';
@@ -14,6 +14,7 @@ export interface ObservedState {
   readonly hz: number;
   readonly exporters: readonly ExporterReading[];
   readonly history: HistoryReading;
+  readonly page: PageReading;
 }
 
 export interface WarningLog {
@@ -58,7 +59,7 @@ export class SelfObservation {
   }
 
   /** Prometheus text. */
-  metrics({ counts, hz, exporters, history }: ObservedState): string {
+  metrics({ counts, hz, exporters, history, page }: ObservedState): string {
     const { user, system } = process.cpuUsage();
     return this.#metrics.render({
       processes: counts?.processes,
@@ -72,6 +73,7 @@ export class SelfObservation {
       retried: counts?.retried ?? {},
       exporters,
       history,
+      page,
     });
   }
 }

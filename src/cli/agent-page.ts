@@ -1,7 +1,7 @@
 /** The page of a running agent: who may look, and the address that lets them in. */
 import type { Config } from '../config/schema.ts';
 import { listenAddress, ViewerError } from '../viewer/address.ts';
-import { startViewer, type Viewer, type ViewerOptions } from '../viewer/server.ts';
+import { ServerThread, type ServerThreadOptions } from '../viewer/server-thread.ts';
 import {
   newToken,
   readToken,
@@ -59,12 +59,12 @@ function isOnLoopback(listen: string): boolean {
 /** @throws CommandError when the page cannot be served */
 export async function servePage(
   config: ViewerConfig,
-  options: Omit<ViewerOptions, 'listen' | 'token' | 'openMetrics'>,
+  options: Omit<ServerThreadOptions, 'listen' | 'token' | 'openMetrics'>,
 ): Promise<Page> {
   const { token, isOurs } = pageToken(config);
-  let viewer: Viewer;
+  let viewer: ServerThread;
   try {
-    viewer = await startViewer({
+    viewer = await ServerThread.start({
       ...options,
       listen: config.listen,
       // Counts that say nothing of anybody; a scraper runs as a user of its own.

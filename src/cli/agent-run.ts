@@ -232,15 +232,21 @@ export class Agent {
         ),
         ...this.#profiler?.counts(),
       }),
-      metrics: () =>
+      metrics: (page) =>
         this.#observation.metrics({
           counts: this.#profiler?.counts(),
           hz: this.#config.capture.hz,
           exporters: this.#delivery.readings,
           history: history.losses,
+          page,
         }),
       health: this.#observation.health,
       onError: (error) => this.#log.error(error, 'a request to the page failed'),
+      onFailure: (error, pauseMs) =>
+        this.#log.error(
+          error,
+          `the thread that serves the page has failed; it restarts in ${pauseMs / 1_000} s`,
+        ),
     });
   }
 

@@ -18,6 +18,7 @@ const nothing: Readings = {
   retried: {},
   exporters: [],
   history: { restarts: 0, profiles: { behind: 0 } },
+  page: { restarts: 0, drops: {} },
 };
 const everything: Readings = {
   processes: 7,
@@ -31,6 +32,7 @@ const everything: Readings = {
   retried: { drain: 3 },
   exporters: [reading('pyroscope'), reading('files "a"\n')],
   history: { restarts: 2, profiles: { behind: 3, restarting: 1 } },
+  page: { restarts: 1, drops: { flood: 7 } },
 };
 
 function reading(exporter: string): ExporterReading {
@@ -104,6 +106,8 @@ test('every name of the design is there, with its labels and type', () => {
     flametap_exporter_fault: 'exporter,fault',
     flametap_history_restarts_total: '',
     flametap_history_profiles_lost_total: 'reason',
+    flametap_page_restarts_total: '',
+    flametap_page_connections_dropped_total: 'reason',
   });
 });
 

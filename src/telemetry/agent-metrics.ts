@@ -26,6 +26,7 @@ export interface Readings {
   readonly retried: Readonly<Record<string, number>>;
   readonly exporters: readonly ExporterReading[];
   readonly history: HistoryReading;
+  readonly page: PageReading;
 }
 
 /** Of the thread that keeps the recent profiles for the page. */
@@ -34,6 +35,14 @@ export interface HistoryReading {
   readonly restarts: number;
   /** That the page does not have, by reason. */
   readonly profiles: Readonly<Record<string, number>>;
+}
+
+/** Of the thread that serves the page. */
+export interface PageReading {
+  /** It has failed and begun anew. */
+  readonly restarts: number;
+  /** Connections that it ended without an answer, by reason. */
+  readonly drops: Readonly<Record<string, number>>;
 }
 
 export interface BuildInfo {
@@ -129,6 +138,7 @@ export class AgentMetrics {
     yield* readingFamilies(readings);
     yield* exporterFamilies(readings.exporters);
     yield* historyFamilies(readings.history);
+    yield* pageFamilies(readings.page);
   }
 
   *#sampleFamilies(): Iterable<Family> {
@@ -206,6 +216,21 @@ function* historyFamilies({ restarts, profiles }: HistoryReading): Iterable<Fami
     help: 'Profiles that the page does not have, by reason; exporters have them.',
     type: 'counter',
     samples: byLabel('reason', profiles),
+  };
+}
+
+function* pageFamilies({ restarts, drops }: PageReading): Iterable<Family> {
+  yield {
+    name: 'flametap_page_restarts_total',
+    help: 'Failures of the thread that serves the page; the counts of its connections begin anew with it.',
+    type: 'counter',
+    samples: [{ value: restarts }],
+  };
+  yield {
+    name: 'flametap_page_connections_dropped_total',
+    help: 'Connections to the page that ended without an answer, by reason; no_descriptor: how often none could be accepted for want of a free descriptor.',
+    type: 'counter',
+    samples: byLabel('reason', drops),
   };
 }
 

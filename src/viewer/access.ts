@@ -1,7 +1,7 @@
 /** The token that opens a viewer beyond loopback: in a header, once in the URL, then in a cookie. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import { ViewerError } from './address.ts';
+import type { Head } from './head.ts';
 
 const LEAST_LENGTH = 16;
 
@@ -30,13 +30,13 @@ export class TokenGate {
     this.#cookieValue = digest(`flametap viewer cookie\0${token}`).toString('base64url');
   }
 
-  check(request: IncomingMessage, url: URL, port: number): Access {
-    const bearer = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(request.headers.authorization ?? '')?.[1];
+  check({ headers }: Pick<Head, 'headers'>, url: URL, port: number): Access {
+    const bearer = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(headers.authorization ?? '')?.[1];
     if (bearer !== undefined) return same(bearer, this.#token) ? 'granted' : 'denied';
     const given = url.searchParams.get('token');
     if (given !== null) return same(given, this.#token) ? 'granted-by-url' : 'denied';
     const name = cookieName(port);
-    for (const cookie of (request.headers.cookie ?? '').split(';')) {
+    for (const cookie of (headers.cookie ?? '').split(';')) {
       const [key, value] = cookie.trim().split('=', 2);
       if (key === name && value !== undefined && same(value, this.#cookieValue)) return 'granted';
     }

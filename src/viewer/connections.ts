@@ -15,6 +15,12 @@ export class Connections {
   /** In the order of their last requests. */
   readonly #idle = new Set<Socket>();
   readonly #busy = new Set<Socket>();
+  #displaced = 0;
+
+  /** How many have given way. */
+  get displaced(): number {
+    return this.#displaced;
+  }
 
   /** A new one. */
   open(socket: Socket): void {
@@ -25,6 +31,7 @@ export class Connections {
     });
     if (this.#fresh.size + this.#idle.size + this.#busy.size >= MOST_CONNECTIONS) {
       const [oldest] = this.#fresh.size > 0 ? this.#fresh : this.#idle;
+      this.#displaced++;
       (oldest ?? socket).destroy();
       if (oldest === undefined) return;
       this.#fresh.delete(oldest);

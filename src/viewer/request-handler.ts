@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { setTimeout } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { EXPOSITION_TYPE } from '../telemetry/exposition.ts';
 import type { Verdict } from '../telemetry/health.ts';
@@ -10,20 +9,23 @@ import { TokenGate } from './access.ts';
 import { isLoopbackHostHeader } from './address.ts';
 import { type Answer, bytesOf, failure, json } from './answer.ts';
 import type { Connections } from './connections.ts';
+import type { Standing } from './entrance.ts';
+import type { Head } from './head.ts';
 import { HistoryError, isHistoryPath } from './history.ts';
 import { type HeldAnswer, KeptAnswers } from './kept-answers.ts';
 import { livePolicy, readPage, renderPage } from './page-file.ts';
 import { parseQuery, QueryError } from './query.ts';
-import { RefusalRate } from './refusal-rate.ts';
 import { refusedPage } from './refused-page.ts';
 import { send, sendHeld } from './sending.ts';
-import type { ViewerLimits, ViewerOptions } from './server.ts';
+import type { ConnectionDrops, ViewerLimits, ViewerOptions } from './server.ts';
 
 const LONGEST_URL = 4_096;
 /** Whoever asks for metrics more often gets the same: without the token too it costs little. */
 const METRICS_MS = 1_000;
-const REFUSALS: ReadonlySet<number> = new Set([401, 403, 421]);
 const BUSY = 'too many requests at once';
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
+/** Makes a path parsable; what a client calls this host plays no part. */
+const BASE = 'http://viewer.invalid';
 
 export class RequestHandler {
   readonly #options: ViewerOptions;
@@ -35,12 +37,12 @@ export class RequestHandler {
   readonly #policy: string;
   readonly #startedMs = Date.now();
   readonly #started = performance.now();
-  readonly #refusals = new RefusalRate();
   /** What /metrics says, and since when. */
-  #metricsText = '';
+  #metricsText: Promise<string> = Promise.resolve('');
   #metricsAt = Number.NEGATIVE_INFINITY;
   #port = 0;
   #loopback = true;
+  #drops = (): ConnectionDrops => ({});
 
   constructor(options: ViewerOptions, limits: ViewerLimits, connections: Connections) {
     this.#options = options;
@@ -58,31 +60,49 @@ export class RequestHandler {
     this.#loopback = loopback;
   }
 
+  /** @param drops what /metrics tells */
+  countDrops(drops: () => ConnectionDrops): void {
+    this.#drops = drops;
+  }
+
+  /** What is to be expected of a request, before it is read in the usual way. */
+  standing({ url, ...head }: Head): Standing {
+    const { health, openMetrics = false } = this.#options;
+    const path = url.split('?', 1)[0]!;
+    if ((health && PROBES.has(path)) || (openMetrics && path === '/metrics')) return 'open';
+    if (!this.#gate) return 'guest';
+    const parsedUrl = URL.parse(url, BASE);
+    const isKnown = parsedUrl && this.#gate.check(head, parsedUrl, this.#port) !== 'denied';
+    return isKnown ? 'known' : 'stranger';
+  }
+
+  /** Of probes: the status, and why. */
+  shortAnswer({ method, url }: Head): string | undefined {
+    const { health } = this.#options;
+    if (!health || method !== 'GET' || !PROBES.has(url)) return undefined;
+    const { ok, words } = url === '/healthz' ? health.live : health.ready;
+    const status = ok ? '200 OK' : '503 Service Unavailable';
+    const length = Buffer.byteLength(words, 'latin1') + 1;
+    return `HTTP/1.1 ${status}\r\nContent-Type: text/plain\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${words}\n`;
+  }
+
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => response.destroy());
     try {
-      const answer = this.#refusal(request) ?? this.#route(request);
-      if (answer === 'history') await this.#answerOfHistory(request, response);
-      else {
-        if (REFUSALS.has(answer.status)) {
-          if (!(await this.#mayTell())) {
-            request.socket.destroy();
-            return;
-          }
-        } else this.#connections.use(request.socket);
-        this.#send(request, response, answer);
+      const answer = this.#refusal(request) ?? (await this.#openToAll(request));
+      if (answer) {
+        // Whoever shows no token asks once: it could send thousands of requests in one piece.
+        const headers = { ...answer.headers, Connection: 'close' };
+        this.#send(request, response, { ...answer, headers });
+        return;
       }
+      this.#connections.use(request.socket);
+      const { pathname } = parsed(request)!;
+      if (isHistoryPath(pathname)) await this.#answerOfHistory(request, response);
+      else this.#send(request, response, await this.#known(request));
     } catch (error) {
       this.#send(request, response, this.#failed(error));
     }
-  }
-
-  /** @returns false when too many wait already */
-  async #mayTell(): Promise<boolean> {
-    const waitMs = this.#refusals.waitMs();
-    if (waitMs === undefined) return false;
-    if (waitMs > 0) await setTimeout(waitMs);
-    return true;
   }
 
   #failed(error: unknown): Answer {
@@ -108,7 +128,8 @@ export class RequestHandler {
     return null;
   }
 
-  #route(request: IncomingMessage): Answer | 'history' {
+  /** What anybody gets; null when it is for those who may look. */
+  async #openToAll(request: IncomingMessage): Promise<Answer | null> {
     const url = parsed(request);
     if (url?.host !== 'viewer.invalid') return failure(400, 'the address must be a path');
     const { health, openMetrics = false } = this.#options;
@@ -116,12 +137,15 @@ export class RequestHandler {
     if (health && url.pathname === '/healthz') return probe(url, health.live);
     if (health && url.pathname === '/readyz') return probe(url, health.ready);
     if (openMetrics && url.pathname === '/metrics') return this.#metrics(url);
-    const stopped = this.#gate && this.#access(this.#gate, request, url);
-    if (stopped) return stopped;
+    return this.#gate && this.#access(this.#gate, request, url);
+  }
+
+  /** Of what is known here. */
+  async #known(request: IncomingMessage): Promise<Answer> {
+    const url = parsed(request)!;
     if (url.pathname === '/')
       return { status: 200, type: 'text/html; charset=utf-8', body: this.#page };
-    if (url.pathname === '/metrics') return this.#metrics(url);
-    return isHistoryPath(url.pathname) ? 'history' : failure(404, 'no such page');
+    return url.pathname === '/metrics' ? this.#metrics(url) : failure(404, 'no such page');
   }
 
   /** What there is to say to who may not pass, or passes with the token in the address. */
@@ -150,16 +174,19 @@ export class RequestHandler {
     };
   }
 
-  #metrics(url: URL): Answer {
+  async #metrics(url: URL): Promise<Answer> {
     const { metrics } = this.#options;
     if (!metrics) return failure(404, 'no such page');
     parseQuery(url.searchParams, []);
     const now = performance.now();
     if (now - this.#metricsAt >= METRICS_MS) {
-      this.#metricsText = metrics();
       this.#metricsAt = now;
+      this.#metricsText = Promise.resolve(metrics(this.#drops()));
+      this.#metricsText.catch(() => {
+        this.#metricsAt = Number.NEGATIVE_INFINITY;
+      });
     }
-    return { status: 200, type: EXPOSITION_TYPE, body: this.#metricsText };
+    return { status: 200, type: EXPOSITION_TYPE, body: await this.#metricsText };
   }
 
   async #answerOfHistory(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -182,7 +209,7 @@ export class RequestHandler {
     }
     const held = await this.#inTime(socket, this.#kept.hold(address));
     if (held === undefined) this.#send(request, response, busy());
-    else if (url.pathname === '/api/status') this.#sendStatus(request, response, held);
+    else if (url.pathname === '/api/status') await this.#sendStatus(request, response, held);
     else
       sendHeld(request, response, held, {
         policy: this.#policy,
@@ -221,7 +248,11 @@ export class RequestHandler {
   }
 
   /** What the history says of itself, and the agent beside it. */
-  #sendStatus(request: IncomingMessage, response: ServerResponse, held: HeldAnswer): void {
+  async #sendStatus(
+    request: IncomingMessage,
+    response: ServerResponse,
+    held: HeldAnswer,
+  ): Promise<void> {
     const { answer } = held;
     held.release();
     const { status, saved = false } = this.#options;
@@ -235,7 +266,7 @@ export class RequestHandler {
       saved,
       uptimeSeconds: (performance.now() - this.#started) / 1_000,
       ...JSON.parse(Buffer.from(body).toString()),
-      agent: status?.() ?? null,
+      agent: (await status?.()) ?? null,
     };
     this.#send(request, response, json(facts));
   }
@@ -248,8 +279,7 @@ export class RequestHandler {
 
 const busy = (): Answer => failure(503, BUSY, { 'Retry-After': '1', Connection: 'close' });
 
-/** The base only makes the path parsable; what a client calls this host plays no part. */
-const parsed = ({ url }: IncomingMessage): URL | null => URL.parse(url!, 'http://viewer.invalid');
+const parsed = ({ url }: IncomingMessage): URL | null => URL.parse(url!, BASE);
 
 function whenOver(response: ServerResponse, socket: Socket, then: () => void): void {
   if (response.closed || socket.destroyed) then();

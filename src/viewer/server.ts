@@ -18,9 +18,14 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Verdict } from '../telemetry/health.ts';
 import { inUrl, type ListenAddress, listenAddress, ViewerError } from './address.ts';
 import { Connections } from './connections.ts';
+import { DescriptorWatch } from './descriptor-watch.ts';
+import { Entrance } from './entrance.ts';
 import type { History } from './history.ts';
 import type { PageTemplate } from './page-file.ts';
 import { RequestHandler } from './request-handler.ts';
+
+/** Connections that ended without an answer, and times when none could be accepted, by reason. */
+export type ConnectionDrops = Readonly<Record<string, number>>;
 
 export interface ViewerOptions {
   /** host:port, or its parts; beyond loopback only with `token`. Port 0 = any that is free. */
@@ -33,7 +38,7 @@ export interface ViewerOptions {
    */
   readonly status?: () => unknown;
   /** Prometheus text; without it there is no /metrics. */
-  readonly metrics?: () => string;
+  readonly metrics?: (drops: ConnectionDrops) => string | Promise<string>;
   /** /metrics needs no token. */
   readonly openMetrics?: boolean;
   /** Without it there is neither /healthz nor /readyz. */
@@ -44,7 +49,7 @@ export interface ViewerOptions {
   readonly saved?: boolean;
   /** Default: the page that the build made. */
   readonly page?: PageTemplate;
-  /** A request that failed inside; the client gets 500. */
+  /** A request that failed inside, and gets 500; or connections that cannot be accepted. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -63,8 +68,8 @@ export interface ViewerLimits {
 }
 
 const HEADERS_MS = 5_000;
-/** Others can bring it about as often as they like. */
-const ACCEPT_ERROR_MS = 60_000;
+/** Connections that wait to be accepted; the kernel's own limit for it, usually. */
+const BACKLOG = 4_096;
 const LIMITS: ViewerLimits = { idleMs: 15_000, answerMs: 60_000 };
 
 /** Rejects with ViewerError or PageError, whose messages name what to do. */
@@ -86,12 +91,18 @@ export async function startViewer(options: ViewerOptions, limits = LIMITS): Prom
     connectionsCheckingInterval: 1_000,
     requireHostHeader: false,
   });
-  server.on('connection', (socket) => connections.open(socket));
+  const entrance = entranceOf(server, viewer, connections);
   server.setTimeout(limits.idleMs, endIfIdle);
   server.on('request', (request, response) => void viewer.answer(request, response));
   server.on('clientError', (_error, socket) => socket.destroy());
   await listening(server, address, name);
-  server.on('error', acceptErrors(options));
+  const descriptors = new DescriptorWatch((error) => options.onError?.(error));
+  server.on('error', (error) => descriptors.accepting(error));
+  viewer.countDrops(() => {
+    const { displaced, ...others } = entrance.dropped;
+    const no_descriptor = descriptors.shortages;
+    return { ...others, displaced: displaced + connections.displaced, no_descriptor };
+  });
   const { port } = server.address() as AddressInfo;
   viewer.open(port, address.loopback);
   return {
@@ -101,6 +112,8 @@ export async function startViewer(options: ViewerOptions, limits = LIMITS): Prom
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
+        entrance.close();
+        descriptors.close();
       }),
   };
 }
@@ -113,17 +126,20 @@ function endIfIdle(socket: Socket): void {
   });
 }
 
-/** A connection that cannot be accepted, for want of descriptors say, costs that connection alone. */
-function acceptErrors({ onError }: ViewerOptions): (error: Error) => void {
-  let toldAt = Number.NEGATIVE_INFINITY;
-  return (error) => {
-    const now = performance.now();
-    if (now - toldAt < ACCEPT_ERROR_MS) return;
-    toldAt = now;
-    onError?.(
-      new ViewerError(`a connection could not be accepted: ${error.message}`, { cause: error }),
-    );
-  };
+/** Puts it between the server's socket and its parsers. */
+function entranceOf(server: Server, viewer: RequestHandler, connections: Connections): Entrance {
+  const parse = server.listeners('connection') as ((this: Server, socket: Socket) => void)[];
+  server.removeAllListeners('connection');
+  const entrance = new Entrance({
+    standing: (head) => viewer.standing(head),
+    shortAnswer: (head) => viewer.shortAnswer(head),
+    onRequest: (socket) => {
+      connections.open(socket);
+      for (const listener of parse) listener.call(server, socket);
+    },
+  });
+  server.on('connection', (socket) => entrance.open(socket));
+  return entrance;
 }
 
 function listening(server: Server, address: ListenAddress, listen: string): Promise<void> {
@@ -139,7 +155,7 @@ function listening(server: Server, address: ListenAddress, listen: string): Prom
       reject(new ViewerError(message, { cause: error }));
     };
     server.once('error', refused);
-    server.listen({ host: address.host, port: address.port }, () => {
+    server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, () => {
       server.off('error', refused);
       resolve();
     });

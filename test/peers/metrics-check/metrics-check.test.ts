@@ -47,6 +47,7 @@ function everything(): string {
     resolverRestarts: 1,
     retried: { drain: 2 },
     history: { restarts: 1, profiles: { behind: 2 } },
+    page: { restarts: 1, drops: { flood: 2 } },
     exporters: [
       { exporter: 'otlp', ...exporter },
       { exporter: 'a "b" \\ c\nd é', ...exporter },
