@@ -40,7 +40,9 @@ test('the first profile makes it ready, and its samples are in the metrics', () 
   assert.ok(observation.health.ready.ok);
   const counts = { samples: 2, lost: 0, unresolved: 0, processes: 5, mapBytes: 9 };
   const render = (state: { counts: typeof counts | undefined }) =>
-    parseExposition(observation.metrics({ ...state, hz: 99, exporters: [], history: NONE_LOST, page: NO_DROPS }));
+    parseExposition(
+      observation.metrics({ ...state, hz: 99, exporters: [], history: NONE_LOST, page: NO_DROPS }),
+    );
   const sampling = render({ counts });
   assert.equal(sampleValue(sampling, 'flametap_samples_total', '{outcome="whole"}'), 2);
   assert.equal(sampleValue(sampling, 'flametap_processes'), 5);
