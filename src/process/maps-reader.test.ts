@@ -50,3 +50,25 @@ test('more than is kept of any process: refused, not read into memory', () => {
   assert.equal(read(path, true), code);
   assert.throws(() => read(path, false), /too many/);
 });
+
+// The reader asked for more with no room to take it, for ever: whoever waited for its thread started it again.
+test('a line that is longer than the room for it: refused', () => {
+  writeFileSync(path, line(1, 'r-xp', `/${'z'.repeat(200_000)}`) + line(2, 'r-xp', '/usr/bin/java'));
+  assert.throws(() => read(path, true), /endless path/);
+  assert.throws(() => read(path, false), /endless path/);
+});
+
+test('gigabytes of long lines without code are not read to their end', () => {
+  const piece = Buffer.from(line(1, 'rw-p', `/${'z'.repeat(100_000)}`));
+  let asked = 0;
+  const endless = (into: Uint8Array, position: number): number => {
+    asked += into.length;
+    for (let at = 0; at < into.length; ) {
+      const from = (position + at) % piece.length;
+      at += piece.copy(into, at, from, Math.min(piece.length, from + into.length - at));
+    }
+    return into.length;
+  };
+  assert.throws(() => reader.read(endless, true), /too many/);
+  assert.ok(asked < 130 << 20, `${asked} bytes`);
+});

@@ -1,9 +1,14 @@
 /** Reads `/proc/PID/maps` in pieces: it may have 262,144 lines, as search engines need, of 4 KiB each. */
 
-/** 1,000 mappings. Longer than any line: a path has at most 4,095 bytes, each of which may be written as `\012`. */
+/**
+ * 1,000 mappings. Longer than any usual line: a name that can be opened has at most 4,095 bytes, each
+ * of which may be written as `\012`. Folder by folder a process goes deeper: that path is hostile.
+ */
 const PIECE_BYTES = 128 << 10;
 /** Of the lines that are kept; 65,530 of usual length have 5 MiB. A process with more code is hostile. */
 const MAX_KEPT_BYTES = 8 << 20;
+/** Of all lines: 262,144 of usual length have 25 MiB. The kernel takes a second to write 2 GiB of long ones. */
+const MAX_READ_BYTES = 128 << 20;
 
 const NEWLINE = 10;
 const SPACE = 32;
@@ -34,6 +39,8 @@ export class MapsReader {
       const isLast = end < PIECE_BYTES;
       // At the end of the file the last line is there, newline or not.
       const whole = isLast ? end : piece.lastIndexOf(NEWLINE, end - 1) + 1;
+      if (whole === 0 && !isLast) throw new Error('the process has a mapping with an endless path');
+      if (position > MAX_READ_BYTES) throw new Error('the process has too many mappings');
       const lines = isExecutableOnly
         ? executable(piece, whole)
         : piece.toString('latin1', 0, whole);
