@@ -113,6 +113,8 @@ export interface Resolution {
   /** Locations that the main thread has not seen; the first has number `firstNew`. */
   readonly firstNew: number;
   readonly fresh: readonly ResolvedLocation[];
+  /** Numbers that are not given again once this answer is taken. */
+  readonly forgotten: Uint32Array<ArrayBuffer>;
   /** Parallel to the instances. */
   readonly processes: readonly (ProcessInformation | undefined)[];
 }

@@ -16,8 +16,8 @@ import { Resolver } from './resolver.ts';
 
 const empty = () => new Uint8Array();
 
-/** Names addresses in this process's own libc. */
-function ownLibc() {
+/** Names addresses in this process's own libc. @param cpuTime of its thread, nanoseconds */
+function ownLibc(cpuTime = () => 0) {
   const host = new LiveHost(loadAddon());
   const resolver = new Resolver({
     host,
@@ -25,6 +25,7 @@ function ownLibc() {
     demangle: noDemangler,
     kernel: undefined,
     maxDepth: 127,
+    isSteady: true,
     hasServers: true,
   });
   const pid = hostPid(process.pid);
@@ -35,6 +36,7 @@ function ownLibc() {
     resolver,
     new KernelNames({ kallsyms: () => [], modules: empty, now: () => 0 }),
     jit,
+    cpuTime,
   );
   const maps = readFileSync('/proc/self/maps', 'latin1');
   const start = Number.parseInt(/^([0-9a-f]+)-\S+ r-xp .*\/libc\.so\.6$/m.exec(maps)![1]!, 16);
@@ -51,6 +53,7 @@ function ownLibc() {
     };
   };
   return {
+    naming,
     flush(...offsets: number[]) {
       const located = naming.locate(queries(...offsets), [instance]);
       return { files: [...located.files], name: () => naming.name(located) };
@@ -132,4 +135,32 @@ test('A file that was given up keeps the names of its own symbols, and is not as
   assert.deepEqual(files, []);
   assert.equal(name().fresh.length, 1);
   assert.deepEqual([...file.problems], [['debug_info_time_limit', 1]]);
+});
+
+// A library with ever new addresses and long names took 7 % of a CPU.
+test('of a process whose names have cost too much further ones are left out, and counted', () => {
+  let [now, each] = [0, 2e9];
+  const { flush, naming } = ownLibc(() => {
+    now += each;
+    return now;
+  });
+  const first = flush(0x1000).name();
+  const known = flush(0x1000, 0x2000).name();
+  assert.equal(known.locations[0], first.locations[0]);
+  assert.equal(known.fresh.length, 1);
+  assert.deepEqual(known.fresh[0]!.lines, []);
+  assert.deepEqual([...known.forgotten], [known.locations[1]], 'it may have a name next time');
+  assert.equal(naming.problems.get('name_refused'), 1);
+  each = 0;
+  assert.ok(flush(0x2000).name().locations[0]! > known.locations[1]!);
+});
+
+test('numbers of a file with ever new addresses are forgotten on both sides', () => {
+  const { flush } = ownLibc();
+  const many = Array.from({ length: 17_000 }, (_, i) => 0x1000 + i);
+  const { forgotten, locations } = flush(...many).name();
+  assert.deepEqual([...forgotten], [...locations.subarray(0, 16_384)]);
+  const again = flush(0x1000, many.at(-1)!).name();
+  assert.equal(again.fresh.length, 1);
+  assert.equal(again.locations[1], locations.at(-1), 'what came later is known');
 });

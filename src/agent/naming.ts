@@ -22,6 +22,7 @@ import {
 import type { Binary } from './binary.ts';
 import type { DebugInfoFile } from './debug-info-file.ts';
 import type { JitMaps } from './jit-maps.ts';
+import { LocationNumbers } from './location-numbers.ts';
 import { NameRoom } from './name-room.ts';
 import { isGeneratedCode } from './process-publisher.ts';
 import type { Resolver } from './resolver.ts';
@@ -58,6 +59,8 @@ export interface Named {
   readonly locations: Uint32Array<ArrayBuffer>;
   readonly firstNew: number;
   readonly fresh: readonly ResolvedLocation[];
+  /** Numbers of earlier answers, or of this one, that are not given again. */
+  readonly forgotten: Uint32Array<ArrayBuffer>;
   readonly processes: readonly (ProcessInformation | undefined)[];
 }
 
@@ -65,17 +68,28 @@ export class Naming {
   readonly #resolver: Resolver;
   readonly #kernelNames: KernelNames;
   readonly #jit: JitMaps;
-  /** Numbers of kernel locations, by address. */
-  readonly #kernelNumbers = new Map<number, number>();
-  /** Numbers of locations in a binary, by its id and by address. */
-  readonly #fileNumbers = new Map<number, Map<number, number>>();
+  readonly #forgotten: number[] = [];
+  /** By address. */
+  readonly #kernelNumbers = new LocationNumbers<number>(this.#forgotten);
+  /** By a binary's id and by address. */
+  readonly #fileNumbers = new Map<number, LocationNumbers<number>>();
   /** All others, by what they stand for. */
-  readonly #numbers = new Map<string, number>();
+  readonly #numbers = new LocationNumbers<string>(this.#forgotten);
   readonly #mappings = new Map<string, Mapping>();
   readonly #room = new NameRoom();
+  readonly #cpuTime: () => number;
+  /** Names that were not looked up, because those of the process have cost too much. */
+  #refused = 0;
   #next = 1;
 
-  constructor(resolver: Resolver, kernelNames: KernelNames, jit: JitMaps) {
+  /** @param cpuTime of this thread, nanoseconds */
+  constructor(
+    resolver: Resolver,
+    kernelNames: KernelNames,
+    jit: JitMaps,
+    cpuTime: () => number = () => 0,
+  ) {
+    this.#cpuTime = cpuTime;
     this.#resolver = resolver;
     this.#kernelNames = kernelNames;
     this.#jit = jit;
@@ -83,7 +97,8 @@ export class Naming {
 
   /** What could not be named as it is, by reason. */
   get problems(): ReadonlyMap<string, number> {
-    return this.#room.problems;
+    const refused: [string, number][] = this.#refused > 0 ? [['name_refused', this.#refused]] : [];
+    return new Map([...this.#room.problems, ...refused]);
   }
 
   /** Finds the file of each address, and notes with the files which addresses are wanted. */
@@ -118,8 +133,18 @@ export class Naming {
       this.#jit.want(place.process, processAddress(address));
     }
     this.#resolver.contexts.beginFlush();
+    let payer: Process | undefined;
+    let begun = this.#cpuTime();
     for (let i = 0; i < queries.length; i++) {
       const instance = queries.instance[i]!;
+      const process = places[i]?.process;
+      // Addresses of one process follow one another.
+      if (process !== payer) {
+        const now = this.#cpuTime();
+        if (payer) this.#resolver.namingCosts.owe(payer, (now - begun) / 1e6);
+        payer = process;
+        begun = now;
+      }
       const low = queries.low[i]!;
       const high = queries.high[i]!;
       locations[i] =
@@ -127,10 +152,12 @@ export class Naming {
           ? this.#kernel(high, low, fresh)
           : this.#user(places[i], userAddress(high, low), fresh);
     }
+    if (payer) this.#resolver.namingCosts.owe(payer, (this.#cpuTime() - begun) / 1e6);
     return {
       locations,
       firstNew,
       fresh,
+      forgotten: Uint32Array.from(this.#forgotten.splice(0)),
       processes: identities.map((identity) => this.#process(identity)),
     };
   }
@@ -151,6 +178,7 @@ export class Naming {
     this.#numbers.clear();
     this.#mappings.clear();
     this.#room.clear();
+    this.#forgotten.length = 0;
     this.#next = 1;
   }
 
@@ -192,7 +220,7 @@ export class Naming {
     }
     const { process, mapped, inFile } = place;
     if (isAnonymous(place)) return this.#anonymous(process, address, fresh);
-    if (inFile) return this.#file(inFile, fresh);
+    if (inFile) return this.#file(process, inFile, fresh);
     const offset = address - mapped.start + mapped.raw.offset;
     const { path } = mapped.raw;
     return this.#number(this.#numbers, `${path}:${offset}`, fresh, () =>
@@ -203,11 +231,19 @@ export class Naming {
     );
   }
 
-  #file({ binary, address }: FileAddress, fresh: ResolvedLocation[]): number {
+  #file(process: Process, { binary, address }: FileAddress, fresh: ResolvedLocation[]): number {
     const { id } = binary.opened;
     const numbers = this.#numbersOf(id);
     // What was found out since it was last named: a better name has a number of its own.
     if (binary.debugInfo?.hasNews(address)) numbers.delete(address);
+    if (!numbers.has(address) && this.#resolver.namingCosts.pauseMs(process) > 0) {
+      this.#refused++;
+      const mapping = this.#mapping(`#${id}`, () => binary.mapping());
+      // Numbered anew at each flush: it is named later.
+      this.#forgotten.push(this.#next);
+      fresh.push(nameless(mapping, address));
+      return this.#next++;
+    }
     return this.#number(numbers, address, fresh, () => {
       const { type, lines } = binary.symbol(address);
       const mapping = this.#mapping(`#${id}`, () => binary.mapping());
@@ -221,6 +257,7 @@ export class Naming {
     const mapping = this.#mapping('[anon]', () => special('[anon]'));
     if (!symbol) {
       // Numbered anew at each flush: its name may arrive later.
+      this.#forgotten.push(this.#next);
       fresh.push({ mapping, address, type: 'jit', lines: [] });
       return this.#next++;
     }
@@ -235,7 +272,7 @@ export class Naming {
   }
 
   #number<Key>(
-    numbers: Map<Key, number>,
+    numbers: LocationNumbers<Key>,
     key: Key,
     fresh: ResolvedLocation[],
     make: () => ResolvedLocation,
@@ -248,10 +285,10 @@ export class Naming {
     return number;
   }
 
-  #numbersOf(binary: number): Map<number, number> {
+  #numbersOf(binary: number): LocationNumbers<number> {
     let numbers = this.#fileNumbers.get(binary);
     if (!numbers) {
-      numbers = new Map();
+      numbers = new LocationNumbers(this.#forgotten);
       this.#fileNumbers.set(binary, numbers);
     }
     return numbers;

@@ -270,12 +270,14 @@ export class ResolverClient {
     if (samples > 0) this.#events.onLost(reason, samples);
   }
 
-  #learn({ locations, firstNew, fresh, processes }: Resolution): ResolvedQueries {
+  #learn({ locations, firstNew, fresh, forgotten, processes }: Resolution): ResolvedQueries {
     // The resolver numbers from 1 again when it has forgotten all.
     if (firstNew < this.#locations.length) this.#locations = [undefined];
     // Not as arguments of push(): of 100,000 there is no room on the stack.
     for (const location of fresh) this.#locations.push(location);
-    return { locations: Array.from(locations, (number) => this.#locations[number]), processes };
+    const known = Array.from(locations, (number) => this.#locations[number]);
+    for (const number of forgotten) this.#locations[number] = undefined;
+    return { locations: known, processes };
   }
 
   #ask(message: Question['message']): Promise<FromResolver | undefined> {

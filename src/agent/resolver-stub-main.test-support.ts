@@ -57,6 +57,7 @@ function serve(port: MessagePort): void {
           id: message.id,
           locations: Uint32Array.from({ length: message.queries.length }, (_, i) => i + 1),
           firstNew: 1,
+          forgotten: new Uint32Array(),
           fresh: Array.from({ length: message.queries.length }, () => ({
             mapping: undefined,
             address: batches,

@@ -124,7 +124,7 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
     host,
     new ReadingBudget(setup.isSteady ? AGENT_READING_LIMITS : READING_LIMITS),
   );
-  const naming = new Naming(resolver, kernelNames, jit);
+  const naming = new Naming(resolver, kernelNames, jit, threadCpu);
   const debugInfo = new DebugInfoClient(
     setup.isSteady ? AGENT_DEBUG_INFO_LIMITS : DEBUG_INFO_LIMITS,
     { symbols: setup.symbols },

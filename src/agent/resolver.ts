@@ -118,6 +118,8 @@ export class Resolver {
   /** Without room on the kernel side, so far. */
   #unplaced: Process[] = [];
   readonly #costs: ProcessCosts;
+  /** What the names of their addresses have cost; of who costs too much no further ones are looked up for a while. */
+  readonly namingCosts: ProcessCosts;
   readonly #cpuTime: () => number;
   readonly #monotonicNow: () => number;
   readonly #publisher: ProcessPublisher;
@@ -147,6 +149,7 @@ export class Resolver {
     this.#budget = new FileBudget(owners, budget);
     const costs = options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS;
     this.#costs = new ProcessCosts(costs, (one) => owners.of(one), options.clock);
+    this.namingCosts = new ProcessCosts(costs, (one) => owners.of(one), options.clock);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
     this.#store = new TableStore(maps, writer, () => this.#kernel.uses());
     this.#store.addFile(0, 0);

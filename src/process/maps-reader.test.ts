@@ -53,7 +53,10 @@ test('more than is kept of any process: refused, not read into memory', () => {
 
 // The reader asked for more with no room to take it, for ever: whoever waited for its thread started it again.
 test('a line that is longer than the room for it: refused', () => {
-  writeFileSync(path, line(1, 'r-xp', `/${'z'.repeat(200_000)}`) + line(2, 'r-xp', '/usr/bin/java'));
+  writeFileSync(
+    path,
+    line(1, 'r-xp', `/${'z'.repeat(200_000)}`) + line(2, 'r-xp', '/usr/bin/java'),
+  );
   assert.throws(() => read(path, true), /endless path/);
   assert.throws(() => read(path, false), /endless path/);
 });
