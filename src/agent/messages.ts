@@ -136,7 +136,8 @@ export interface Waiting {
 }
 
 export type FromResolver =
-  | { readonly type: 'ready' }
+  /** `task`: the thread, as /proc/self/task has it. */
+  | { readonly type: 'ready'; readonly task: number | undefined }
   | { readonly type: 'pong' }
   /** All files are closed: the thread can be ended. */
   | { readonly type: 'stopped' }

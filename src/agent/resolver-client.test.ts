@@ -159,6 +159,24 @@ test('a thread that does not answer is given up, and what was asked is asked of 
   assert.deepEqual(lost, { resolver_restarted: 1 });
 });
 
+// A hundred busy processes had it started again, and all of its samples were lost.
+test('a thread that gets no CPU is not taken for one that hangs', async (context) => {
+  let [pings, waited] = [0, 0];
+  let starves = true;
+  const waitedMs = (): number => {
+    pings++;
+    waited += starves ? 100 : 0;
+    return waited;
+  };
+  const { client, told, send } = await started(context, { pingMs: 100, waitedMs });
+  send(STUB.hang);
+  while (pings < 40) await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual(told, []);
+  starves = false;
+  await client.resolve(QUERIES, INSTANCES);
+  assert.match(told.join(), /has not answered/);
+});
+
 test('at the end nothing is asked twice of a thread that does not answer', async (context) => {
   const { client, told, send } = await started(context, { pingMs: 100 });
   client.hurry();

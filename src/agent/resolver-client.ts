@@ -63,6 +63,8 @@ export interface ResolverClientOptions {
   readonly heapMib?: number;
   /** How often it is asked whether it is still there. */
   readonly pingMs?: number;
+  /** How long a thread has waited for a CPU. */
+  readonly waitedMs?: (task: number) => number;
 }
 
 /** A flush waits for a thread that starts again, but no longer than this. */
@@ -115,15 +117,17 @@ export class ResolverClient {
   #isClosed = false;
   readonly #heapMib: number | undefined;
   readonly #pingMs: number | undefined;
+  readonly #waitedMs: ((task: number) => number) | undefined;
 
   /** Starts the thread; it loads while the caller goes on. */
   constructor(events: ResolverEvents, options: ResolverClientOptions = {}) {
-    const { entry, limits, heapMib, pingMs } = options;
+    const { entry, limits, heapMib, pingMs, waitedMs } = options;
     this.#events = events;
     this.#entry = entry ?? resolverEntry();
     this.#backlog = new Backlog(limits);
     this.#heapMib = heapMib;
     this.#pingMs = pingMs;
+    this.#waitedMs = waitedMs;
     this.#thread = this.#load();
   }
 
@@ -230,7 +234,7 @@ export class ResolverClient {
       onMessage: (message) => this.#receive(message),
       onEnd: (cause) => this.#ended(cause),
     };
-    return new ResolverThread(this.#entry, events, this.#heapMib, this.#pingMs);
+    return new ResolverThread(this.#entry, events, this.#heapMib, this.#pingMs, this.#waitedMs);
   }
 
   #receive(message: Parameters<ThreadEvents['onMessage']>[0]): void {

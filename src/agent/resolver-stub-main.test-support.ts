@@ -72,7 +72,7 @@ function serve(port: MessagePort): void {
         port.close();
     }
   });
-  send({ type: 'ready' });
+  send({ type: 'ready', task: 1 });
 }
 
 // Tests import it for its names.

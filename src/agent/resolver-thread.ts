@@ -4,6 +4,7 @@ import { type RefusedFile, WorkNote } from '../process/work-note.ts';
 import type { FileKey } from '../units/units.ts';
 import { endThread } from './end-thread.ts';
 import type { FromResolver, ResolverSetup, ToResolver } from './messages.ts';
+import { runQueueWaitMs } from './run-queue-wait.ts';
 
 /** JavaScript heap of the thread; names and rows of tables are typed arrays outside of it. */
 const HEAP_MIB = 256;
@@ -15,6 +16,8 @@ const STOP_MS = 1_000;
 const PING_MS = 1_000;
 /** More than a flush takes that names all of a machine's code for the first time, on a busy one. */
 const MAX_UNANSWERED = 15;
+/** Of one that had no CPU to answer with: what computes for ever on a crowded machine is found out as well. */
+const STARVED_COUNTS = 0.1;
 
 /** The bundle has the thread's entry beside it, the sources in this folder. */
 export function resolverEntry(): URL {
@@ -32,18 +35,33 @@ export class ResolverThread {
   readonly #worker: Worker;
   readonly #events: ThreadEvents;
   readonly #pingMs: number;
+  readonly #waitedMs: (task: number) => number;
   readonly #note = WorkNote.memory();
   readonly #ready = Promise.withResolvers<void>();
   readonly #stopped = Promise.withResolvers<void>();
   #isStarted = false;
   #isClosing = false;
   #watch: NodeJS.Timeout | undefined;
-  /** Pings in a row. */
+  /** Pings in a row, about. */
   #unanswered = 0;
+  #task: number | undefined;
+  /** For a CPU, so far. */
+  #waited = 0;
 
-  /** It loads while the caller goes on. @param entry module of the thread */
-  constructor(entry: URL, events: ThreadEvents, heapMib = HEAP_MIB, pingMs = PING_MS) {
+  /**
+   * It loads while the caller goes on.
+   * @param entry module of the thread
+   * @param waitedMs how long a thread has waited for a CPU
+   */
+  constructor(
+    entry: URL,
+    events: ThreadEvents,
+    heapMib = HEAP_MIB,
+    pingMs = PING_MS,
+    waitedMs = runQueueWaitMs,
+  ) {
     this.#pingMs = pingMs;
+    this.#waitedMs = waitedMs;
     this.#events = events;
     this.#worker = new Worker(entry, {
       // Files that it had open are closed when it fails.
@@ -56,7 +74,7 @@ export class ResolverThread {
     let cause: unknown;
     this.#worker.on('message', (message: FromResolver) => {
       if (message.type === 'pong') this.#unanswered = 0;
-      else if (message.type === 'ready') this.#isReady();
+      else if (message.type === 'ready') this.#isReady(message.task);
       else if (message.type === 'stopped') this.#stopped.resolve();
       else events.onMessage(message);
     });
@@ -87,7 +105,8 @@ export class ResolverThread {
     return this.#ready.promise;
   }
 
-  #isReady(): void {
+  #isReady(task: number | undefined): void {
+    this.#task = task;
     this.#ready.resolve();
     // By their number, not by the time: this process may itself be stopped for a while.
     this.#watch = setInterval(() => this.#ping(), this.#pingMs);
@@ -96,7 +115,7 @@ export class ResolverThread {
 
   #ping(): void {
     if (this.#unanswered < MAX_UNANSWERED) {
-      this.#unanswered++;
+      this.#unanswered += this.#isStarved() ? STARVED_COUNTS : 1;
       this.post({ type: 'ping' });
       return;
     }
@@ -107,6 +126,13 @@ export class ResolverThread {
     const error = failure(new Error(`it has not answered ${MAX_UNANSWERED} times`));
     this.#ready.reject(error);
     this.#events.onEnd(error);
+  }
+
+  /** Since the last ping others had the CPU for the most part: no wonder that it has not answered. */
+  #isStarved(): boolean {
+    const before = this.#waited;
+    this.#waited = this.#task === undefined ? 0 : this.#waitedMs(this.#task);
+    return this.#unanswered > 0 && this.#waited - before > this.#pingMs / 2;
   }
 
   post(message: ToResolver, transfer: ArrayBuffer[] = []): void {

@@ -23,6 +23,7 @@ import type { FromResolver, ResolverStats, Snapshot, ToResolver } from './messag
 import { Naming } from './naming.ts';
 import { AGENT_READING_LIMITS, READING_LIMITS, ReadingBudget } from './reading-budget.ts';
 import { type Mark, Resolver } from './resolver.ts';
+import { ownTask } from './run-queue-wait.ts';
 import { RecordingContexts, ReplayContexts } from './snapshot-contexts.ts';
 import { RecordingHost, ReplayHost } from './snapshot-host.ts';
 import { ThreadPriority } from './thread-priority.ts';
@@ -209,7 +210,7 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
         });
     }
   });
-  send({ type: 'ready' });
+  send({ type: 'ready', task: ownTask() });
 }
 
 parentPort?.once('message', (message: ToResolver) => {
