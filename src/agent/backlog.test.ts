@@ -35,6 +35,21 @@ test('news of processes have their room too', () => {
   assert.ok(backlog.hasRoom(500) && !backlog.hasRoom(501));
 });
 
+test('a flush does not wait long behind a resolver that is slow', () => {
+  let now = 0;
+  const backlog = new Backlog(LIMITS, () => now);
+  backlog.boundAge(100);
+  backlog.add(1);
+  now += 101;
+  const looks = Array.from({ length: 6 }, () => backlog.hasRoom(1));
+  assert.deepEqual(looks, [true, true, true, false, false, false], 'it may have been finished');
+  backlog.finish();
+  assert.ok(backlog.hasRoom(1));
+  backlog.add(1);
+  now += 100;
+  for (let i = 0; i < 6; i++) assert.ok(backlog.hasRoom(1));
+});
+
 test('whatever comes, all room is free again when all is finished, and each copy was counted once', () => {
   const step = fc.oneof(
     fc.record({ pid: fc.integer({ min: 1, max: 5 }), bytes: fc.integer({ min: 1, max: 400 }) }),

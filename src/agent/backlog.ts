@@ -27,12 +27,18 @@ export const UNLIMITED: BacklogLimits = {
   bytes: Number.POSITIVE_INFINITY,
 };
 
+/** Of the oldest batch in an agent: each flush waits behind all that was given before it. */
+export const AGENT_AGE_MS = 5_000;
+/** That the oldest batch is finished is only learnt between two drains. */
+const MIN_LOOKS = 4;
+
 export interface Batch {
   readonly bytes: number;
   /** Copies of stacks, each of one sample. */
   readonly copies: number;
   /** Bytes of copies by process. */
   readonly byProcess: ReadonlyMap<number, number>;
+  readonly since: number;
 }
 
 export class Backlog {
@@ -45,8 +51,18 @@ export class Backlog {
   #copies = 0;
   #next = new Map<number, number>();
 
-  constructor(limits: BacklogLimits = BACKLOG_LIMITS) {
+  #ageMs = Number.POSITIVE_INFINITY;
+  /** How often the oldest batch was found to be still there. */
+  #looks = 0;
+  readonly #clock: () => number;
+
+  /** @param clock milliseconds that never go back */
+  constructor(
+    limits: BacklogLimits = BACKLOG_LIMITS,
+    clock: () => number = () => performance.now(),
+  ) {
     this.#limits = limits;
+    this.#clock = clock;
   }
 
   /** Whether a sample with a copy of its stack may become part of the next batch; true takes the room. */
@@ -61,8 +77,17 @@ export class Backlog {
     return true;
   }
 
-  /** Whether a batch of so many bytes may be sent. */
+  /** From now on nothing is sent after a batch that is not finished so long after it was. */
+  boundAge(ms: number): void {
+    this.#ageMs = ms;
+  }
+
+  /** Whether a batch of so many bytes may be sent; asked once for each. */
   hasRoom(bytes: number): boolean {
+    const [oldest] = this.#batches;
+    this.#looks++;
+    const isSlow = oldest !== undefined && this.#clock() - oldest.since > this.#ageMs;
+    if (isSlow && this.#looks >= MIN_LOOKS) return false;
     return this.#bytes + bytes <= this.#limits.bytes;
   }
 
@@ -82,6 +107,7 @@ export class Backlog {
   /** The oldest batch is finished. */
   finish(): Batch | undefined {
     const batch = this.#batches.shift();
+    this.#looks = 0;
     if (!batch) return undefined;
     this.#bytes -= batch.bytes;
     this.#release(batch);
@@ -96,7 +122,8 @@ export class Backlog {
   }
 
   #take(bytes: number): Batch {
-    const batch = { bytes, copies: this.#copies, byProcess: this.#next };
+    const since = this.#clock();
+    const batch = { bytes, copies: this.#copies, byProcess: this.#next, since };
     this.#copies = 0;
     this.#next = new Map();
     return batch;

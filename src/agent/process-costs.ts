@@ -42,6 +42,8 @@ export const AGENT_PROCESS_COSTS: ProcessCostLimits = {
 
 /** What those who have cost little may go on with when their owner has used his share up, until that is twice as much. */
 const TOKEN_MS = 50;
+/** CPU time, for which it is worth finding out whose a process is. */
+const CLAIMED_MS = 1;
 /** An owner comes back when he has paid this much of what he may take ahead: no flicker. */
 const PAID = 1 / 4;
 /** Left alone for less, it would be back before its samples have stopped coming. */
@@ -52,7 +54,10 @@ const MAX_OWNERS = 256;
 
 interface Account {
   readonly debt: CpuDebt;
-  readonly owner: OwnerAccount;
+  /** Undefined as long as it need not be known: to find out takes as long as a small process costs. */
+  owner: OwnerAccount | undefined;
+  /** Milliseconds, not on the owner's account yet. */
+  unclaimedMs: number;
   pausedUntil: number;
   failures: number;
 }
@@ -94,7 +99,8 @@ export class ProcessCosts {
     if (ms <= 0) return;
     const account = this.#account(process);
     account.debt.owe(ms);
-    this.#oweOwner(account.owner, ms);
+    account.unclaimedMs += ms;
+    if (account.owner || account.unclaimedMs >= CLAIMED_MS) this.#claim(process, account);
     const { aheadMs, share } = this.#limits.process;
     const over = account.debt.ms - aheadMs;
     if (over <= 0 || account.pausedUntil > this.#clock()) return;
@@ -102,8 +108,12 @@ export class ProcessCosts {
     account.pausedUntil = this.#clock() + Math.max(SHORTEST_PAUSE_MS, over / share);
   }
 
-  #oweOwner(owner: OwnerAccount, ms: number): void {
-    owner.debt.owe(ms);
+  /** What a process has cost goes on its owner's account. */
+  #claim(process: Process, account: Account): void {
+    account.owner ??= this.#owner(process);
+    const { owner } = account;
+    owner.debt.owe(account.unclaimedMs);
+    account.unclaimedMs = 0;
     const { aheadMs, share } = owner.limits;
     const now = this.#clock();
     const debt = owner.debt.ms;
@@ -123,11 +133,23 @@ export class ProcessCosts {
     account.pausedUntil = Math.max(account.pausedUntil, this.#clock() + pause);
   }
 
-  /** How long it is to be left alone, 0 = it is not. */
+  /** Whether it may be looked at; finds out whose it is. */
+  mayFollow(process: Process): boolean {
+    const account = this.#account(process);
+    account.owner ??= this.#owner(process);
+    return this.pauseMs(process) === 0;
+  }
+
+  /** How long it is to be left alone, as far as its owner is known; 0 = it is not. */
   pauseMs(process: Process): number {
-    const { debt, owner, pausedUntil } = this.#account(process);
-    const isDear = debt.ms > TOKEN_MS;
-    const until = Math.max(pausedUntil, isDear ? owner.dearPausedUntil : owner.pausedUntil);
+    const account = this.#accounts.get(process);
+    if (!account) return 0;
+    const { debt, owner, pausedUntil } = account;
+    let until = pausedUntil;
+    if (owner) {
+      const isDear = debt.ms > TOKEN_MS;
+      until = Math.max(until, isDear ? owner.dearPausedUntil : owner.pausedUntil);
+    }
     return Math.max(0, until - this.#clock());
   }
 
@@ -145,7 +167,7 @@ export class ProcessCosts {
     if (!account) {
       const { share, mostMs } = this.#limits.process;
       const debt = new CpuDebt(share, mostMs, this.#clock);
-      account = { debt, owner: this.#owner(process), pausedUntil: 0, failures: 0 };
+      account = { debt, owner: undefined, unclaimedMs: 0, pausedUntil: 0, failures: 0 };
       this.#accounts.set(process, account);
     }
     return account;

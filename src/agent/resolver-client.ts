@@ -7,7 +7,7 @@ import type { Instance } from '../profile/aggregator.ts';
 import type { ProcessInformation } from '../profile/builder.ts';
 import type { ResolvedLocation } from '../profile/profile-tables.ts';
 import { addCounts } from '../profile/tally.ts';
-import { Backlog, type BacklogLimits } from './backlog.ts';
+import { AGENT_AGE_MS, Backlog, type BacklogLimits } from './backlog.ts';
 import { AGENT_COPY_BUDGET, COPY_BUDGET, CopyBudget } from './copy-budget.ts';
 import type {
   Delivery,
@@ -149,7 +149,10 @@ export class ResolverClient {
   /** Resolves once the thread takes batches. @throws Error when it fails before */
   async start(setup: ResolverSetup): Promise<void> {
     this.#setup = setup;
-    if (setup.isSteady) this.#budget = new CopyBudget(AGENT_COPY_BUDGET);
+    if (setup.isSteady) {
+      this.#budget = new CopyBudget(AGENT_COPY_BUDGET);
+      this.#backlog.boundAge(AGENT_AGE_MS);
+    }
     await this.#thread!.start(setup, this.#suspects.refused());
     this.#isUp = true;
   }

@@ -415,7 +415,7 @@ export class Resolver {
     this.#costs.owe(process, (this.#cpuTime() - before) / 1e6);
   }
 
-  readonly #mayRead = (process: Process): boolean => this.#costs.pauseMs(process) === 0;
+  readonly #mayRead = (process: Process): boolean => this.#costs.mayFollow(process);
 
   #walk(process: Process, copy: StackCopy, records: DataView, at: number): void {
     let walked = this.#walked(process, copy);

@@ -6,18 +6,26 @@ const START_MS = 20_000;
 const EXPRESSION = 'globalThis.gc?.(), process.memoryUsage().heapUsed';
 const ANSWER_MS = 5_000;
 
+/** Threads that last; the one that reads debug information comes and goes. */
+export const HEAPS = ['main', 'resolver', 'history'] as const;
+
 interface Message {
   readonly id?: number;
   readonly method?: string;
-  readonly params?: { readonly sessionId: string; readonly message?: string };
+  readonly params?: {
+    readonly sessionId: string;
+    readonly message?: string;
+    readonly workerInfo?: { readonly url: string };
+  };
   readonly result?: { readonly result?: { readonly value?: number } };
 }
 
 export class Heaps {
   readonly #socket: WebSocket;
-  /** Of the threads that run. */
-  readonly #sessions = new Set<string>();
+  /** Of the threads that run, by session. */
+  readonly #threads = new Map<string, string>();
   readonly #waiting = new Map<number, (bytes: number) => void>();
+  readonly #last = new Map<string, number>(HEAPS.map((name) => [name, 0]));
   #next = 1;
 
   private constructor(socket: WebSocket) {
@@ -46,30 +54,30 @@ export class Heaps {
     }
   }
 
-  /** Bytes in use, all threads together. */
-  async used(): Promise<number> {
-    const asked = [this.#ask((id) => this.#send('Runtime.evaluate', evaluate, id))];
-    for (const sessionId of this.#sessions) {
-      asked.push(
-        this.#ask((id) => {
-          const message = JSON.stringify({ id, method: 'Runtime.evaluate', params: evaluate });
-          this.#send('NodeWorker.sendMessageToWorker', { sessionId, message });
-        }),
-      );
-    }
-    return (await Promise.all(asked)).reduce((sum, bytes) => sum + bytes, 0);
+  /** Bytes in use, by thread; as before where a thread does not answer. */
+  async used(): Promise<ReadonlyMap<string, number>> {
+    const main = this.#ask('main', (id) => this.#send('Runtime.evaluate', evaluate, id));
+    const others = [...this.#threads].map(([sessionId, name]) =>
+      this.#ask(name, (id) => {
+        const message = JSON.stringify({ id, method: 'Runtime.evaluate', params: evaluate });
+        this.#send('NodeWorker.sendMessageToWorker', { sessionId, message });
+      }),
+    );
+    await Promise.all([main, ...others]);
+    return this.#last;
   }
 
   close(): void {
     this.#socket.close();
   }
 
-  /** 0 from a thread that has ended meanwhile. */
-  #ask(send: (id: number) => void): Promise<number> {
+  async #ask(thread: string, send: (id: number) => void): Promise<void> {
     const id = this.#next++;
     const answer = new Promise<number>((resolve) => this.#waiting.set(id, resolve));
     send(id);
-    return Promise.race([answer, pause(ANSWER_MS, 0, { ref: false })]);
+    const bytes = await Promise.race([answer, pause(ANSWER_MS, undefined, { ref: false })]);
+    if (bytes !== undefined) this.#last.set(thread, bytes);
+    this.#waiting.delete(id);
   }
 
   #send(method: string, params: object, id = this.#next++): void {
@@ -77,13 +85,15 @@ export class Heaps {
   }
 
   #take({ id, method, params, result }: Message): void {
-    if (method === 'NodeWorker.attachedToWorker') this.#sessions.add(params!.sessionId);
-    if (method === 'NodeWorker.detachedFromWorker') this.#sessions.delete(params!.sessionId);
+    if (method === 'NodeWorker.attachedToWorker') {
+      const name = HEAPS.find((one) => params!.workerInfo!.url.endsWith(`/${one}.cjs`));
+      if (name) this.#threads.set(params!.sessionId, name);
+    }
+    if (method === 'NodeWorker.detachedFromWorker') this.#threads.delete(params!.sessionId);
     if (method === 'NodeWorker.receivedMessageFromWorker') this.#take(JSON.parse(params!.message!));
     const value = result?.result?.value;
     if (id === undefined || value === undefined) return;
     this.#waiting.get(id)?.(value);
-    this.#waiting.delete(id);
   }
 }
 

@@ -189,7 +189,7 @@ async function disturb(
     if (elapsed() >= reading * plan.readingSeconds) {
       reading++;
       readings.add('resident', 'MiB', residentBytes(pid));
-      readings.add('V8 heaps', 'MiB', await heaps.used());
+      for (const [name, bytes] of await heaps.used()) readings.add(`heap: ${name}`, 'MiB', bytes);
       readings.add('BPF maps', 'MiB', mapMemory(pid));
       readings.add('descriptors', '', descriptorCount(pid));
       const last = readings.series.map(({ values }) => values.at(-1)!.toFixed(0));
