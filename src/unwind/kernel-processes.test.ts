@@ -248,6 +248,17 @@ test('a repair leaves what is as it was registered, sampled or not', () => {
   assert.deepEqual([kernel.has(1), kernel.has(2)], [true, false]);
 });
 
+test('after lost mappings all are forgotten, which is not counted as a repair', () => {
+  const maps = new MemoryMaps({});
+  const kernel = new KernelProcesses(maps.maps, maps);
+  kernel.publish(identity(1), 1, list(1, 3), notGo);
+  kernel.publish(identity(2), 2, list(2, 3), notGo);
+  kernel.forgetAll();
+  assert.deepEqual([kernel.size, maps.processes.size], [0, 0]);
+  kernel.repair();
+  assert.deepEqual([...kernel.problems], [['mappings_distrusted', 2]]);
+});
+
 test('a child that was published on its own keeps what it has', () => {
   const maps = new MemoryMaps({});
   const kernel = new KernelProcesses(maps.maps, maps);

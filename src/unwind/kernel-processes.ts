@@ -261,7 +261,7 @@ export class KernelProcesses {
 
   /** What is mapped is not known for sure any more: all are looked up anew. */
   forgetAll(): void {
-    this.#count('process_entries_repaired', this.#registered.size);
+    this.#count('mappings_distrusted', this.#registered.size);
     for (const pid of [...this.#registered.keys()]) this.forget(pid);
   }
 

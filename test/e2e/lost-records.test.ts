@@ -18,7 +18,8 @@ import { buildProgram } from '../harness/programs.ts';
 const addon = loadAddon();
 const host = new LiveHost(addon);
 /** Of waits for what comes within a few seconds, also on a busy machine. */
-const PATIENCE = 240;
+const PATIENCE = 960;
+const PERF_RECORD_LOST = 2;
 
 let program: ChildProcess | undefined;
 after(() => program?.kill('SIGKILL'));
@@ -54,6 +55,28 @@ function stormUntil(what: string, isSo: () => boolean, where: string): void {
     spawnSync('taskset', ['-c', where, ...storm], { stdio: 'inherit' });
   }
   assert.fail(`a storm in vain until ${what}`);
+}
+
+/**
+ * While nothing is drained the side band of mappings fills up too, with the same forks. Of that
+ * nothing is told: all processes would be looked up anew, which mends what lost forks and exits leave.
+ */
+function hideLostMappings({ capture }: LiveProfiler): void {
+  const drain = capture.drainSideband.bind(capture);
+  capture.drainSideband = (into) => {
+    const length = drain(into);
+    const view = new DataView(into.buffer, into.byteOffset, length);
+    let kept = 0;
+    for (let at = 0; at < length; ) {
+      const size = view.getUint16(at + 6, true);
+      if (view.getUint32(at, true) !== PERF_RECORD_LOST) {
+        into.copyWithin(kept, at, at + size);
+        kept += size;
+      }
+      at += size;
+    }
+    return kept;
+  };
 }
 
 /** User stacks of a process, leaf first, with how often each was met. */
@@ -98,6 +121,7 @@ test('forks, execs and exits lost while nobody drains: right again within second
     steady: true,
   });
   try {
+    hideLostMappings(profiler);
     program = spawn(buildProgram('late-forks'), ['3'], { stdio: ['pipe', 'pipe', 'inherit'] });
     const { pid: parent } = program;
     await until('the kernel side knows the program', () => entries(profiler).has(parent!));
@@ -134,8 +158,8 @@ test('forks, execs and exits lost while nobody drains: right again within second
     const { eventsLost, problems } = first.tally;
     assert.ok(eventsLost.event_ring_full! > 100, JSON.stringify(eventsLost));
     assert.ok(problems.process_entries_repaired! > 0, JSON.stringify(problems));
-    for (const pid of children) wholeStacks(first, pid);
-    const whole = new Map<number, number>(children.map((pid) => [pid, 0]));
+    assert.equal(problems.mappings_distrusted, undefined);
+    const whole = new Map<number, number>(children.map((pid) => [pid, wholeStacks(first, pid)]));
     await until('each child has whole stacks with its own names', async () => {
       const profile = await profiler.flush();
       for (const pid of children) whole.set(pid, whole.get(pid)! + wholeStacks(profile, pid));
