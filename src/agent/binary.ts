@@ -3,6 +3,7 @@
 import { insideRoot } from '../debuginfo/paths.ts';
 import { type CfiRules, cfiRules } from '../elf/eh-frame.ts';
 import { isFileFailure } from '../elf/failure.ts';
+import type { FileState } from '../elf/file-access.ts';
 import { FileSource } from '../elf/file-source.ts';
 import { GoFunctions } from '../elf/go-functions.ts';
 import type { GoPages } from '../elf/go-pages.ts';
@@ -255,6 +256,7 @@ export class Binary {
       get path() {
         return pathInside();
       },
+      owner: ownerOf(source.state),
       roots: () => this.#shared.roots.reopened(this.#roots),
       open: () => source.reopen(),
       giveBack: (descriptors) => this.#shared.roots.giveBack(descriptors),
@@ -295,6 +297,9 @@ export class Binary {
     this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
   }
 }
+
+/** A file system of a user's own says of its files what it likes, but not on which device they are. */
+const ownerOf = ({ owner, device }: FileState): string => `user ${owner} on ${device}`;
 
 function textSource(
   image: ElfImage,

@@ -21,11 +21,15 @@ function clientOf(limits: Partial<DebugInfoLimits> = {}): DebugInfoClient {
 
 /** A file that the stub treats as `behaviour` says, with addresses that occurred. */
 function fileOf(behaviour: string, ...addresses: number[]): DebugInfoFile {
+  return fileOfOwner('somebody', behaviour, ...addresses);
+}
+
+function fileOfOwner(owner: string, behaviour: string, ...addresses: number[]): DebugInfoFile {
   const open = () => openSync(THIS_FILE, 'r');
   const giveBack = (descriptors: readonly number[]) => {
     for (const fd of descriptors) closeSync(fd);
   };
-  const origin = { id: nextId++, path: behaviour, roots: () => [], open, giveBack };
+  const origin = { id: nextId++, path: behaviour, owner, roots: () => [], open, giveBack };
   const file = new DebugInfoFile(origin);
   for (const each of addresses) file.occurred(address(each), false);
   return file;
@@ -154,6 +158,7 @@ test('A file that was closed meanwhile is given up, the next one served', async 
   const closed = new DebugInfoFile({
     id: nextId++,
     path: 'answers',
+    owner: 'somebody',
     roots: () => [],
     open() {
       throw new Error('closed');
@@ -250,13 +255,28 @@ test('Hot code that never ends is asked for a few times, then when that is paid 
   assert.ok(starts > 1 && starts < 50, `${starts} starts`);
 });
 
+test('What an owner owes stops his files, also while a thread runs, and nobody else', async () => {
+  const client = clientOf({ ...poor, idleMs: 3_600_000, newsMs: 200, hotMs: 200 });
+  const hostile = fileOfOwner('hostile', 'takes 0.2 s and throws');
+  hostile.occurred(address(1), false, 30);
+  await client.ask([hostile]);
+  assert.deepEqual([...hostile.problems], [['debug_info_crash', 1]]);
+  const next = fileOfOwner('hostile', 'answers');
+  const good = fileOfOwner('somebody else', 'answers');
+  for (const file of [next, good]) file.occurred(address(1), false, 30);
+  await client.ask([next, good]);
+  assert.ok(good.hasNews(address(1)));
+  assert.deepEqual([client.running, next.questions, next.setbacks], [true, 1, 0]);
+  assert.equal(client.rests(next), true);
+});
+
 test('Late addresses are asked for when what was taken is paid back', async () => {
   const client = clientOf({ idleMs: 20, cpuShare: 0.5 });
   const file = fileOf('answers', 1);
   await client.ask([file]);
   await until(() => !client.running);
-  assert.equal(client.resting, true);
-  await until(() => !client.resting);
+  assert.equal(client.rests(file), true);
+  await until(() => !client.rests(file));
   file.occurred(address(2), false);
   await client.ask([file]);
   assert.ok(file.hasNews(address(2)));
@@ -347,6 +367,8 @@ test('Whoever wants to go waits no longer for downloads', async () => {
   const waiting: unknown[] = [];
   const patience = { namesMs: 3_600_000, downloadsMs: 3_600_000 };
   const wait = new DebugInfoWait(client, patience, (each) => waiting.push(each));
+  // The thread is there before the time begins after which waiting is told of.
+  await client.ask([fileOf('answers', 1)]);
   const file = fileOf('downloads for ever', 1);
   const over = wait.for(new Set([file]), 1);
   await until(() => waiting.length > 0);

@@ -6,12 +6,16 @@
  * without the source that was at fault.
  */
 import { Worker } from 'node:worker_threads';
-import { CpuDebt } from '../process/cpu-debt.ts';
+import {
+  type DebugInfoAccountLimits,
+  DebugInfoAccounts,
+  type DebugInfoPurpose,
+} from './debug-info-accounts.ts';
 import type { DebugInfoFile } from './debug-info-file.ts';
 import type { DebugInfoSetup, FromDebugInfo, ToDebugInfo } from './debug-info-messages.ts';
 import { endThread } from './end-thread.ts';
 
-export interface DebugInfoLimits {
+export interface DebugInfoLimits extends DebugInfoAccountLimits {
   /** Time for one request of a file; half of it after each time that the thread was lost over the file. */
   readonly requestMs: number;
   /** How long a file may hold others up before their turn comes. */
@@ -21,11 +25,6 @@ export interface DebugInfoLimits {
   /** Heap and buffers of the thread. */
   readonly threadBytes: number;
   readonly idleMs: number;
-  /**
-   * Share of one CPU that it may take in the long run, for files met first and
-   * again for addresses that turn up late. 1 = it never rests.
-   */
-  readonly cpuShare: number;
 }
 
 export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
@@ -36,6 +35,9 @@ export const DEBUG_INFO_LIMITS: DebugInfoLimits = {
   // V8 keeps the pages of an ended thread for 8 s more; all shall be back after 10 s.
   idleMs: 1_000,
   cpuShare: 1,
+  // The files of a machine that are met in the first minutes; a handful of starts for hot code.
+  newsMs: 10_000,
+  hotMs: 1_500,
 };
 
 export const AGENT_DEBUG_INFO_LIMITS: DebugInfoLimits = {
@@ -48,25 +50,6 @@ export const AGENT_DEBUG_INFO_LIMITS: DebugInfoLimits = {
 
 /** Starting a thread, ending it, and opening a file, beside the requests themselves. */
 const START_COST_MS = 80;
-/** This many questions are worth a start, as a file is that was never asked. */
-const MANY_QUESTIONS = 500;
-/** But not one of which there is no more than a sample: it can wait as late addresses do. */
-const MIN_NEW_FILE_FRAMES = 20;
-/**
- * Code that has become hot is worth one too: this share of the frames of the
- * flush, and so many samples' frames (0.1 s of CPU time at 99 Hz with stacks of
- * 10). On a quiet machine a share alone would make everything hot.
- */
-const HOT_SHARE = 0.01;
-const MIN_FRAMES = 100;
-/**
- * CPU time that may be owed when a start is worth it: the files of a machine
- * that are met in the first minutes; a handful of starts for hot code.
- */
-const NEWS_CREDIT_MS = 10_000;
-const HOT_CREDIT_MS = 1_500;
-/** Most that is owed: programs with huge debug information wait for half an hour, not for ever. */
-const MOST_OWED = 2;
 const WATCH_MS = 100;
 /** Addresses per request: a flush of a large program has about 2,000 new ones, its first 10,000. */
 const MAX_ADDRESSES = 16_384;
@@ -74,8 +57,7 @@ const MAX_ADDRESSES = 16_384;
 interface Request {
   readonly file: DebugInfoFile;
   readonly addresses: Float64Array<ArrayBuffer>;
-  /** Where its cost goes. */
-  readonly debt: CpuDebt;
+  readonly purpose: DebugInfoPurpose;
   done(): void;
 }
 
@@ -108,7 +90,6 @@ export class DebugInfoClient {
   readonly #entry: URL;
   readonly #queue: Request[] = [];
   readonly #pending = new Set<DebugInfoFile>();
-  readonly #asked = new WeakSet<DebugInfoFile>();
   readonly #settled = new Set<() => void>();
   #worker: Worker | undefined;
   #current: Current | undefined;
@@ -120,10 +101,7 @@ export class DebugInfoClient {
   #downloads = 0;
   #isFreed = false;
   #nextId = 1;
-  /** For files met first, and for large programs. */
-  readonly #news: CpuDebt;
-  /** For addresses that turn up late. */
-  readonly #late: CpuDebt;
+  readonly #accounts: DebugInfoAccounts;
   #closed = false;
 
   /** @param entry module of the thread; tests have others */
@@ -133,8 +111,7 @@ export class DebugInfoClient {
     entry = bundledEntry(),
   ) {
     this.#limits = limits;
-    this.#news = new CpuDebt(limits.cpuShare, NEWS_CREDIT_MS * MOST_OWED);
-    this.#late = new CpuDebt(limits.cpuShare, HOT_CREDIT_MS * MOST_OWED);
+    this.#accounts = new DebugInfoAccounts(limits);
     this.#setup = setup;
     this.#entry = entry;
   }
@@ -144,9 +121,9 @@ export class DebugInfoClient {
     return this.#worker !== undefined;
   }
 
-  /** True while the thread is started only for what is worth it. */
-  get resting(): boolean {
-    return this.#worker === undefined && this.#limits.cpuShare < 1 && this.#late.ms > 0;
+  /** Whether a file's late addresses wait, because the thread is started only for what is worth it. */
+  rests(file: DebugInfoFile): boolean {
+    return this.#accounts.rests(file, this.running);
   }
 
   /** Files whose debug information is being downloaded. */
@@ -160,13 +137,13 @@ export class DebugInfoClient {
    * @param frames of all samples that names are wanted for; when it is not told nothing is hot
    */
   async ask(files: readonly DebugInfoFile[], frames = Number.POSITIVE_INFINITY): Promise<void> {
-    const debt = this.#closed ? undefined : this.#worth(files, frames);
-    if (!debt) return;
-    const requests = files.flatMap((file) => {
+    if (this.#closed) return;
+    const worth = this.#accounts.worth(files, frames, this.running);
+    const requests = [...worth].flatMap(([file, purpose]) => {
       const questions = file.takeQuestions();
       const parts: Promise<void>[] = [];
       for (let at = 0; at < questions.length; at += MAX_ADDRESSES) {
-        parts.push(this.#enqueue(file, questions.slice(at, at + MAX_ADDRESSES), debt));
+        parts.push(this.#enqueue(file, questions.slice(at, at + MAX_ADDRESSES), purpose));
       }
       return parts;
     });
@@ -186,29 +163,13 @@ export class DebugInfoClient {
     for (const request of this.#queue.splice(0)) this.#finish(request);
   }
 
-  /** Who pays for the answers; undefined when they are not worth a start now. */
-  #worth(files: readonly DebugInfoFile[], frames: number): CpuDebt | undefined {
-    let [questions, newFrames, hasNewFile] = [0, 0, false];
-    for (const file of files) {
-      questions += file.questions;
-      newFrames += file.newFrames;
-      if (!this.#asked.has(file) && file.newFrames >= MIN_NEW_FILE_FRAMES) hasNewFile = true;
-    }
-    const isNews = hasNewFile || questions >= MANY_QUESTIONS;
-    if (isNews && this.#news.ms < NEWS_CREDIT_MS) return this.#news;
-    if (!this.resting) return this.#late;
-    const isHot = newFrames >= MIN_FRAMES && newFrames >= frames * HOT_SHARE;
-    return isHot && this.#late.ms < HOT_CREDIT_MS ? this.#late : undefined;
-  }
-
   #enqueue(
     file: DebugInfoFile,
     addresses: Float64Array<ArrayBuffer>,
-    debt: CpuDebt,
+    purpose: DebugInfoPurpose,
   ): Promise<void> {
-    this.#asked.add(file);
     return new Promise((resolve) => {
-      this.#queue.push({ file, addresses, debt, done: resolve });
+      this.#queue.push({ file, addresses, purpose, done: resolve });
       this.#next();
     });
   }
@@ -242,7 +203,7 @@ export class DebugInfoClient {
   #send(request: Request): void {
     const { file, addresses } = request;
     try {
-      this.#worker ??= this.#start(request.debt);
+      this.#worker ??= this.#start(request);
     } catch {
       // No further thread, or no memory for one (EAGAIN, ENOMEM): asked again at the next flush.
       this.#finish(request);
@@ -283,9 +244,9 @@ export class DebugInfoClient {
     } satisfies ToDebugInfo);
   }
 
-  #start(debt: CpuDebt): Worker {
+  #start({ purpose, file }: Request): Worker {
     const { heapMib } = this.#limits;
-    debt.owe(START_COST_MS);
+    this.#accounts.owe(purpose, file, START_COST_MS);
     this.#base = process.memoryUsage.rss();
     const worker = new Worker(this.#entry, {
       workerData: this.#setup,
@@ -378,16 +339,16 @@ export class DebugInfoClient {
   #restart(): void {
     const current = this.#current;
     if (current) {
-      const { file, addresses, debt, done } = current;
+      const { file, addresses, purpose, done } = current;
       this.#release(current);
-      this.#queue.push({ file, addresses, debt, done });
+      this.#queue.push({ file, addresses, purpose, done });
     }
     this.#drop();
     this.#next();
   }
 
-  #release({ cpuBefore, debt, fd, roots, file }: Current): void {
-    debt.owe(cpuMs() - cpuBefore);
+  #release({ cpuBefore, purpose, fd, roots, file }: Current): void {
+    this.#accounts.owe(purpose, file, cpuMs() - cpuBefore);
     file.origin.giveBack([fd, ...roots]);
     this.#current = undefined;
   }

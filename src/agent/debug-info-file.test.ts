@@ -5,7 +5,7 @@ import { DebugInfoFile } from './debug-info-file.ts';
 import { type DebugInfoState, packLines } from './debug-info-messages.ts';
 
 const [a, b] = [virtualAddress(1), virtualAddress(2)];
-const origin = { id: 1, path: '/a', roots: () => [], open: () => 0, giveBack() {} };
+const origin = { id: 1, owner: '', path: '/a', roots: () => [], open: () => 0, giveBack() {} };
 
 /** Answers what is asked; the addresses. */
 function answer(file: DebugInfoFile, state: DebugInfoState): number[] {

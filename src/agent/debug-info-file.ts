@@ -17,6 +17,8 @@ export interface DebugInfoOrigin {
   readonly id: number;
   /** Path as its processes see it. */
   readonly path: string;
+  /** Whoever can change the file: what it costs stops the other files of his. */
+  readonly owner: string;
   /** New descriptors of the roots of processes that map it, or mapped it, where these are not ours. */
   roots(): number[];
   /** A new descriptor. @throws ParseError when the file was closed. */

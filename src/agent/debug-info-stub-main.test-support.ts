@@ -41,6 +41,11 @@ const behaviours: Readonly<Record<string, (message: Lookup) => void>> = {
   answers: (message) => answer(message, 'ready', `inode ${fstatSync(message.fd).ino}`),
   none: (message) => answer(message, 'none', ''),
   slow: (message) => void setTimeout(() => answer(message, 'ready', 'late'), 300),
+  'takes 0.2 s and throws'() {
+    const begun = process.cpuUsage().user;
+    while (process.cpuUsage().user - begun < 200_000) kept.length = 0;
+    throw new Error('as told');
+  },
   hangs() {
     for (;;) kept.length = 0;
   },

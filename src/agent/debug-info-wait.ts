@@ -34,7 +34,7 @@ export class DebugInfoWait {
   async for(files: ReadonlySet<DebugInfoFile>, frames: number): Promise<void> {
     const asked = [...files];
     if (!asked.every((file) => file.isSettled)) await this.#answers(asked, frames);
-    for (const file of asked) file.flushed(this.#client.resting);
+    for (const file of asked) file.flushed(this.#client.rests(file));
   }
 
   async #answers(asked: readonly DebugInfoFile[], frames: number): Promise<void> {

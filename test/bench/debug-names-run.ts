@@ -29,7 +29,8 @@ const open = () => openSync(program, 'r');
 const giveBack = (descriptors: readonly number[]) => {
   for (const fd of descriptors) closeSync(fd);
 };
-const file = new DebugInfoFile({ id: 1, path: program, roots: () => [], open, giveBack });
+const origin = { id: 1, path: program, owner: '', roots: () => [], open, giveBack };
+const file = new DebugInfoFile(origin);
 const entry = new URL('../../dist/debug-info.cjs', import.meta.url);
 const client = new DebugInfoClient(DEBUG_INFO_LIMITS, undefined, entry);
 for (const address of addresses) file.occurred(virtualAddress(address), false);
