@@ -1,11 +1,11 @@
 /** `flametap config`: checks the configuration, or shows what is in force. */
 import { printConfig } from '../config/print.ts';
+import { suggestion } from '../config/suggestion.ts';
 import type { Command, Surroundings } from './command.ts';
 import { configLoader, configOptions } from './config-options.ts';
 import { EXIT_DONE, UsageError } from './errors.ts';
 import { EXIT_CODES, type Manual } from './manual.ts';
 import { parseLine } from './options.ts';
-import { suggestion } from './suggestion.ts';
 
 const ACTIONS = ['check', 'print'];
 

@@ -2,6 +2,7 @@
 import { MachineError } from '../agent/machine-error.ts';
 import { RecordingError } from '../capture/recording.ts';
 import { ConfigError, problemText } from '../config/problem.ts';
+import { suggestion } from '../config/suggestion.ts';
 import type { Command, Surroundings } from './command.ts';
 import {
   CommandError,
@@ -13,7 +14,6 @@ import {
 } from './errors.ts';
 import { versionOf } from './installation.ts';
 import { columns, manualText } from './manual.ts';
-import { suggestion } from './suggestion.ts';
 
 function overview(commands: readonly Command[]): string {
   return [

@@ -3,8 +3,8 @@
  * rules and the manual its words.
  */
 import { parseArgs } from 'node:util';
+import { suggestion } from '../config/suggestion.ts';
 import { UsageError } from './errors.ts';
-import { suggestion } from './suggestion.ts';
 
 /** Present or absent. */
 export interface Flag {

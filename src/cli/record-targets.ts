@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { cgroupScope } from '../capture/cgroup.ts';
+import { suggestion } from '../config/suggestion.ts';
 import { CommandError, reasonOf } from './errors.ts';
-import { suggestion } from './suggestion.ts';
 
 export interface Targets {
   readonly pid: readonly number[];

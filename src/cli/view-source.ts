@@ -81,6 +81,11 @@ export async function storeOf(files: readonly string[]): Promise<ProfileStore> {
 }
 
 async function readFile(file: string) {
+  if (/^https?:/i.test(file)) {
+    throw new CommandError(
+      `${file} is an address, and FILE is a saved profile: for a running agent write \`flametap view --agent ${file}\``,
+    );
+  }
   try {
     const handle = await open(file, 'r');
     try {

@@ -251,6 +251,7 @@ test('no agent, a foreign server and files that are none fail and say what to do
     ],
     [['/nonexistent'], /cannot read \/nonexistent: no such file/],
     [[folder], /is no file|it is a directory/],
+    [['http://127.0.0.1:7099/'], /is an address, .* write `flametap view --agent http/],
     [[join(folder, 'text')], /text cannot be read as a profile: neither pprof nor OTLP/],
   ];
   for (const [args, message] of cases) {

@@ -2,7 +2,7 @@
  * The configuration while its sources are laid over one another: values with
  * their origins, by path. What is wrong is gathered, so that all is told at once.
  */
-import { suggestion } from '../cli/suggestion.ts';
+
 import { readYaml, type Tree } from './document.ts';
 import { EXPORTER_KINDS, type ExporterKind, exporterSchemas } from './exporter-schema.ts';
 import type { Kind } from './kind.ts';
@@ -17,6 +17,7 @@ import {
   type Single,
   type Table,
 } from './setting.ts';
+import { suggestion } from './suggestion.ts';
 
 export interface Setting<Value = unknown> {
   readonly value: Value;

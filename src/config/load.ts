@@ -1,6 +1,5 @@
 /** The configuration from all its sources: defaults < file < environment < --set < options. */
 import { readFileSync, statSync } from 'node:fs';
-import { suggestion } from '../cli/suggestion.ts';
 import { isLoopback } from '../units/loopback.ts';
 import { build } from './build.ts';
 import { MAX_BYTES, readYaml } from './document.ts';
@@ -11,6 +10,7 @@ import { ConfigError, type ConfigProblem, DEFAULT, type Origin, problemText } fr
 import { type Config, schema } from './schema.ts';
 import { secretWarnings } from './secret-warnings.ts';
 import { keysOf, variableOf } from './setting.ts';
+import { suggestion } from './suggestion.ts';
 
 export interface Sources {
   /** Path of the YAML file. */

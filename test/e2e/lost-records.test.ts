@@ -158,7 +158,8 @@ test('forks, execs and exits lost while nobody drains: right again within second
     const { eventsLost, problems } = first.tally;
     assert.ok(eventsLost.event_ring_full! > 100, JSON.stringify(eventsLost));
     assert.ok(problems.process_entries_repaired! > 0, JSON.stringify(problems));
-    assert.equal(problems.mappings_distrusted, undefined);
+    // A machine so busy that the resolver is behind loses mappings there.
+    if (!eventsLost.resolver_behind) assert.equal(problems.mappings_distrusted, undefined);
     const whole = new Map<number, number>(children.map((pid) => [pid, wholeStacks(first, pid)]));
     await until('each child has whole stacks with its own names', async () => {
       const profile = await profiler.flush();
