@@ -145,7 +145,28 @@ struct {
 	__uint(max_entries, FT_NODE_LAYOUTS);
 } ft_node_layouts SEC(".maps");
 
+/* Children whose fork was not told: neither is their end, unless they are sampled or exec. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, u32);
+	__type(value, u8);
+	__uint(max_entries, 4096); /* beyond it forks are told */
+} ft_untold SEC(".maps");
+
 /* ---- per-CPU scratch and counters ---- */
+/* Of the last second in which there was a fork. */
+struct ft_forks {
+	u64 since_ns;
+	u64 told;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, u32);
+	__type(value, struct ft_forks);
+	__uint(max_entries, 1);
+} ft_fork_rates SEC(".maps");
+
 struct ft_counters {
 	u64 values[FT_COUNTER_COUNT];
 };

@@ -71,6 +71,26 @@ static __always_inline void send_event(struct ft_process_event *event, u16 type)
 		count(FT_COUNTER_EVENT_RING_FULL, 1);
 }
 
+/* A loop of vfork() makes 10,000 processes a second on a CPU, hardly one of which is ever sampled;
+ * to be told of all of them would keep the reader from everything else. */
+#define FORKS_TOLD_PER_SECOND 256
+
+static __always_inline int is_told(void) {
+	u32 zero = 0;
+	struct ft_forks *forks = bpf_map_lookup_elem(&ft_fork_rates, &zero);
+	if (!forks)
+		return 1;
+	u64 now = bpf_ktime_get_ns();
+	if (now - forks->since_ns >= 1000 * 1000 * 1000) {
+		forks->since_ns = now;
+		forks->told = 0;
+	}
+	if (forks->told >= FORKS_TOLD_PER_SECOND)
+		return 0;
+	forks->told++;
+	return 1;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(ft_exec, struct task_struct *task) {
 	struct ft_process_event event = {};
@@ -78,6 +98,7 @@ int BPF_PROG(ft_exec, struct task_struct *task) {
 	u32 pid = BPF_CORE_READ(task, tgid);
 	/* The old image is gone: rules placed by its mappings would be wrong now. */
 	bpf_map_delete_elem(&ft_processes, &pid);
+	bpf_map_delete_elem(&ft_untold, &pid);
 	if (ft_scope_pids && !bpf_map_lookup_elem(&ft_scope, &pid))
 		return 0;
 	read_identity(leader, &event.header.process);
@@ -97,6 +118,8 @@ int BPF_PROG(ft_exit, struct task_struct *task) {
 	if (ft_excludes_pids)
 		bpf_map_delete_elem(&ft_excluded_pids, &pid);
 	if (ft_scope_pids && bpf_map_delete_elem(&ft_scope, &pid))
+		return 0;
+	if (!bpf_map_delete_elem(&ft_untold, &pid))
 		return 0;
 	read_identity(BPF_CORE_READ(task, group_leader), &event.header.process);
 	send_event(&event, FT_RECORD_EXIT);
@@ -120,6 +143,15 @@ int BPF_PROG(ft_fork, struct task_struct *parent, struct task_struct *child) {
 			return 0;
 		if (bpf_map_update_elem(&ft_scope, &child_pid, &one, BPF_ANY))
 			count(FT_COUNTER_PROCESS_MAP_FULL, 1);
+	}
+	if (is_told()) {
+		bpf_map_delete_elem(&ft_untold, &child_pid);
+	} else {
+		u8 one = 1;
+		if (!bpf_map_update_elem(&ft_untold, &child_pid, &one, BPF_ANY)) {
+			count(FT_COUNTER_FORKS_UNTOLD, 1);
+			return 0;
+		}
 	}
 	struct ft_process_event event = {};
 	read_identity(child, &event.header.process);

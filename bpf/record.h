@@ -99,7 +99,8 @@ enum ft_end {
 	X(KERNEL_STACK_FAILED, kernel_stack_failed)                                         \
 	X(COPY_REFUSED, copy_refused) /* sent without stack copy: reader behind */          \
 	X(USER_FRAMES, user_frames)   /* sum, for cost per frame */                         \
-	X(LATE, late)                 /* ticks that never came: the timer was late */
+	X(LATE, late)                 /* ticks that never came: the timer was late */       \
+	X(FORKS_UNTOLD, forks_untold) /* too many a second: looked up when sampled */
 
 enum ft_counter {
 #define X(name, text) FT_COUNTER_##name,

@@ -311,6 +311,9 @@ int ft_sample(struct ft_perf_context *ctx) {
 		else
 			end = unwind_user(s);
 		if (end == FT_END_NO_PROCESS) {
+			/* From now on it is known to user space. */
+			u32 pid = pid_tgid >> 32;
+			bpf_map_delete_elem(&ft_untold, &pid);
 			s->sample.go_state = FT_GO_UNKNOWN_PROCESS;
 			s->sample.context = FT_CONTEXT_UNKNOWN_PROCESS;
 		} else if (end != FT_END_NO_REGISTERS && end != FT_END_COMPAT) {

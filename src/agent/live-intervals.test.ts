@@ -33,7 +33,11 @@ test('what was before the first interval is not told; what comes later is told o
   state.unsampled = { cpu_returned: 7.4e9, cpu_unwatched: 2e9, throttled: 0.6e6 };
   const busy = intervals.next();
   assert.deepEqual(withoutZeros(busy.lost), { swallowed: 5, ring_full: 2 });
-  assert.deepEqual(busy.eventsLost, { event_ring_full: 1, process_map_full: 0 });
+  assert.deepEqual(busy.eventsLost, {
+    event_ring_full: 1,
+    process_map_full: 0,
+    forks_untold: 0,
+  });
   assert.deepEqual(withoutZeros(busy.timingMs), {
     cpu_returned: 400,
     cpu_unwatched: 2_000,

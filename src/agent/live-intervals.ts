@@ -63,6 +63,7 @@ export class LiveIntervals {
       eventsLost: {
         event_ring_full: counters.event_ring_full - before.event_ring_full,
         process_map_full: counters.process_map_full - before.process_map_full,
+        forks_untold: counters.forks_untold - before.forks_untold,
       },
       timingMs: {
         ...Object.fromEntries(missed),

@@ -52,6 +52,7 @@ export const COUNTERS = [
   'copy_refused',
   'user_frames',
   'late',
+  'forks_untold',
 ] as const;
 export type Counter = (typeof COUNTERS)[number];
 /** Those that count samples lost. */

@@ -74,7 +74,12 @@ export class AgentMetrics {
   readonly #lost = zeros(LOST_REASONS);
   readonly #unwindErrors = zeros(END_REASONS.filter((reason) => !WHOLE_ENDS.has(reason)));
   readonly #frames = new Map<FrameType, { named: number; unnamed: number }>();
-  readonly #eventsLost = zeros(['event_ring_full', 'mapping_ring_full', 'resolver_behind']);
+  readonly #eventsLost = zeros([
+    'event_ring_full',
+    'mapping_ring_full',
+    'resolver_behind',
+    'forks_untold',
+  ]);
   readonly #labelsLost = zeros(['labels_overflow']);
   readonly #timingMs = zeros([...UNSAMPLED_REASONS, 'clock_set']);
   #profiles = 0;

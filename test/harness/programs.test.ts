@@ -25,7 +25,7 @@ const SILENT = new Set([
 
 // These do what their tests tell them: they need lines on stdin, a file system
 // or a folder of their own.
-const LED_BY_THEIR_TESTS = new Set(['faulty-fs', 'late-forks', 'swallow']);
+const LED_BY_THEIR_TESTS = new Set(['faulty-fs', 'late-forks', 'swallow', 'vfork-loop']);
 
 for (const name of programNames()) {
   // Every program builds; all but those led by their tests end by themselves and tell their

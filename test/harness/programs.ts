@@ -56,6 +56,7 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   swallow: { source: 'swallow.c', flags: ['-l:libbpf.a', '-lelf', '-lz'] },
   sleeper: { source: 'sleeper.c' },
   'late-forks': { source: 'late-forks.c' },
+  'vfork-loop': { source: 'vfork-loop.c' },
   'faulty-fs': { source: 'faulty-fs.c' },
   'process-context': { source: 'process-context.c' },
   'kernel-time': { source: 'kernel-time.c' },
