@@ -118,7 +118,7 @@ function drill(path: string, files: FaultyFiles) {
     demangle: noDemangler,
     goPages: new GoPages(1 << 20),
     text: new Uint8Array(MAX_TEXT_READ),
-    roots: new RootDirectories({ files, openRoot: () => undefined }),
+    roots: new RootDirectories({ files, openRoot: () => undefined, userIds: () => undefined }),
     failed: () => told++,
     mayHaveDebugInfo: (of, at, roots) =>
       mayHaveDebugInformation(of, at, new FileRoots(host, roots), false),

@@ -102,3 +102,20 @@ test('a process that has ended is not looked at: its pid may be another’s', as
   assert.equal(roots.size, 0);
   await end(gone);
 });
+
+// Whoever had 256 mount namespaces left no container's debug files in reach.
+test('roots of one user leave room for those of another', async () => {
+  const owners = new Map<number, number>();
+  const userIds = (pid: number) => [owners.get(pid)!];
+  const look = { openRoot: host.openRoot.bind(host), files: host.files, userIds };
+  const roots = new RootDirectories(look, 4);
+  const all = await Promise.all(['a', 'b', 'c', 'd'].map((name) => started(rootOf(name))));
+  for (const [i, { child }] of all.entries()) owners.set(child.pid!, i < 3 ? 65534 : 1000);
+  const taken = all.map(({ process }) => roots.take(process, []));
+  assert.deepEqual(
+    taken.map((root) => root !== undefined),
+    [true, true, false, true],
+  );
+  for (const root of taken) if (root) roots.release(root);
+  await Promise.all(all.map(end));
+});

@@ -4,20 +4,26 @@ import type { Process } from './process.ts';
 
 /** Containers whose binaries are open at the same time. */
 const MAX_OPEN = 256;
+/** Of them, for processes of one user: everybody may have mount namespaces of his own, as many as he likes. */
+const OWN_SHARE = 1 / 2;
 
 interface Counted {
   readonly root: OpenedRoot;
+  /** User id of the process that it was opened for. */
+  readonly owner: number;
   users: number;
 }
 
 export class RootDirectories {
-  readonly #host: Pick<ProcessHost, 'openRoot' | 'files'>;
+  readonly #host: Pick<ProcessHost, 'openRoot' | 'files' | 'userIds'>;
+  readonly #maxOpen: number;
   readonly #open = new Map<string, Counted>();
   /** Undefined: ours, or out of reach. */
   readonly #identities = new WeakMap<Process, string | undefined>();
 
-  constructor(host: Pick<ProcessHost, 'openRoot' | 'files'>) {
+  constructor(host: Pick<ProcessHost, 'openRoot' | 'files' | 'userIds'>, maxOpen = MAX_OPEN) {
     this.#host = host;
+    this.#maxOpen = maxOpen;
   }
 
   get size(): number {
@@ -61,13 +67,17 @@ export class RootDirectories {
 
   #look(process: Process, known: readonly OpenedRoot[]): OpenedRoot | undefined {
     // The pid of one that has ended may be another's.
-    if (process.ended !== undefined || this.#open.size >= MAX_OPEN) return undefined;
+    if (process.ended !== undefined || this.#open.size >= this.#maxOpen) return undefined;
+    const owner = this.#host.userIds(process.identity.pid)?.[0] ?? -1;
+    let own = 0;
+    for (const counted of this.#open.values()) own += Number(counted.owner === owner);
+    if (own >= this.#maxOpen * OWN_SHARE) return undefined;
     const root = this.#host.openRoot(process.identity.pid);
     this.#identities.set(process, root?.identity);
     if (!root) return undefined;
     const counted = this.#open.get(root.identity);
     if (!counted) {
-      this.#open.set(root.identity, { root, users: 1 });
+      this.#open.set(root.identity, { root, owner, users: 1 });
       return root;
     }
     this.#host.files.close(root.fd);
