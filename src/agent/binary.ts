@@ -16,6 +16,7 @@ import { StartUpRules } from '../elf/start-up-rules.ts';
 import type { OpenedRoot } from '../process/host.ts';
 import type { Opened } from '../process/open-files.ts';
 import type { Process } from '../process/process.ts';
+import type { ProcessOwner } from '../process/process-owners.ts';
 import type { RootDirectories } from '../process/root-directories.ts';
 import type { Mapping } from '../profile/model.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
@@ -33,6 +34,7 @@ import type { RuleSource } from '../unwind/source.ts';
 import type { ExactStep } from '../unwind/stack-walk.ts';
 import type { TableStore } from '../unwind/table-store.ts';
 import { DebugInfoFile, type DebugInfoOrigin } from './debug-info-file.ts';
+import type { SymbolHolder, SymbolRoom } from './symbol-room.ts';
 
 const SEGMENT_EXECUTABLE = 1;
 const PAGE = 4096;
@@ -58,13 +60,14 @@ export interface SharedByBinaries {
   /** For the code of one region, at least MAX_TEXT_READ bytes. */
   readonly text: Uint8Array;
   readonly roots: RootDirectories;
+  readonly symbols: SymbolRoom;
   /** Told once of a binary that cannot be read any more. */
   readonly failed: (binary: Binary) => void;
   /** Whether the debug-info thread is worth asking for a file's addresses. */
   readonly mayHaveDebugInfo: (image: ElfImage, path: string, roots: readonly number[]) => boolean;
 }
 
-export class Binary {
+export class Binary implements SymbolHolder {
   readonly opened: Opened;
   /** Whether it was built by Go. */
   readonly isGo: boolean;
@@ -87,10 +90,21 @@ export class Binary {
   #isTold = false;
   #symbols: FileSymbols | undefined;
 
-  /** @param clock milliseconds that never go back */
-  constructor(opened: Opened, shared: SharedByBinaries, clock = () => performance.now()) {
+  readonly #owner: ProcessOwner;
+
+  /**
+   * @param owner of the process that it is opened for
+   * @param clock milliseconds that never go back
+   */
+  constructor(
+    opened: Opened,
+    shared: SharedByBinaries,
+    owner: ProcessOwner,
+    clock = () => performance.now(),
+  ) {
     const { image, source } = opened;
     this.opened = opened;
+    this.#owner = owner;
     this.#shared = shared;
     this.#clock = clock;
     // Now, because the file may be closed when a profile wants it.
@@ -220,7 +234,14 @@ export class Binary {
     };
   }
 
+  /** They are read anew when they are wanted again. */
+  dropSymbols(): void {
+    for (const [reason, count] of this.#symbols?.problems() ?? []) this.#problem(reason, count);
+    this.#symbols = undefined;
+  }
+
   close(): void {
+    this.#shared.symbols.released(this);
     this.#tables.close();
     for (const root of this.#roots.splice(0)) this.#shared.roots.release(root);
     const { source } = this.opened;
@@ -228,8 +249,10 @@ export class Binary {
   }
 
   #names(): FileSymbols {
-    this.#symbols ??= new FileSymbols(this.#symbolSources());
-    return this.#symbols;
+    const symbols = this.#symbols ?? new FileSymbols(this.#symbolSources());
+    this.#symbols = symbols;
+    this.#shared.symbols.used(this, this.#owner, symbols.indexBytes);
+    return symbols;
   }
 
   #symbolSources(): SymbolSource[] {
@@ -293,8 +316,8 @@ export class Binary {
     }
   }
 
-  #problem(reason: string): void {
-    this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + 1);
+  #problem(reason: string, count = 1): void {
+    this.#problems.set(reason, (this.#problems.get(reason) ?? 0) + count);
   }
 }
 

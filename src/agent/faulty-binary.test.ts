@@ -19,8 +19,9 @@ import { hostPid, textOffset, virtualAddress } from '../units/units.ts';
 import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
 import { nowhere } from '../unwind/map-writer.ts';
 import { TableStore } from '../unwind/table-store.ts';
-import { Binary } from './binary.ts';
+import { Binary, type SharedByBinaries } from './binary.ts';
 import { DebugInfoNames } from './debug-info-names.ts';
+import { SymbolRoom } from './symbol-room.ts';
 
 const scratch = scratchDirectory();
 after(() => scratch.remove());
@@ -113,7 +114,8 @@ function drill(path: string, files: FaultyFiles) {
   if ('reason' in outcome) return { said: [], failure: outcome.reason, told: 1 };
   const { image } = outcome;
   let told = 0;
-  const binary = new Binary(outcome, {
+  const owner = { name: 'user 1000', isUser: true };
+  const shared: SharedByBinaries = {
     store: new TableStore({ ...maps, ...sizes }, nowhere),
     demangle: noDemangler,
     goPages: new GoPages(1 << 20),
@@ -122,7 +124,9 @@ function drill(path: string, files: FaultyFiles) {
     failed: () => told++,
     mayHaveDebugInfo: (of, at, roots) =>
       mayHaveDebugInformation(of, at, new FileRoots(host, roots), false),
-  });
+    symbols: new SymbolRoom(),
+  };
+  const binary = new Binary(outcome, shared, owner);
   const said: unknown[] = [];
   // Nobody counts on what it says while it fails, or later.
   const say = (...answers: unknown[]) => {

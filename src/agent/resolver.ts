@@ -51,6 +51,7 @@ import { AGENT_PROCESS_COSTS, PROCESS_COSTS, ProcessCosts } from './process-cost
 import { isGeneratedCode, ProcessPublisher } from './process-publisher.ts';
 import { RecordWriter, type WrittenSamples } from './record-writer.ts';
 import { stackAt, stackCopy } from './stack-copy.ts';
+import { SymbolRoom } from './symbol-room.ts';
 
 export interface ResolverOptions {
   readonly host: ProcessHost;
@@ -99,6 +100,7 @@ export class Resolver {
   readonly #roots: RootDirectories;
   readonly #files: OpenFiles;
   readonly #budget: FileBudget;
+  readonly #owners: ProcessOwners;
   readonly #store: TableStore;
   readonly #kernel: KernelProcesses;
   readonly #carriers: ProcessCarriers;
@@ -146,6 +148,7 @@ export class Resolver {
     this.#files = new OpenFiles(options.host, undefined, undefined, options.note);
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
     const owners = new ProcessOwners(options.host);
+    this.#owners = owners;
     this.#budget = new FileBudget(owners, budget);
     const costs = options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS;
     this.#costs = new ProcessCosts(costs, (one) => owners.of(one), options.clock);
@@ -159,6 +162,7 @@ export class Resolver {
       store: this.#store,
       demangle: options.demangle,
       goPages: new GoPages(GO_PAGE_BYTES),
+      symbols: new SymbolRoom(),
       text: new Uint8Array(MAX_TEXT_READ),
       roots: this.#roots,
       failed: (binary) => this.#failed.push(binary),
@@ -256,12 +260,12 @@ export class Resolver {
     return binary;
   }
 
-  #open({ identity }: Process, executable: Executable, raw: RawMapping): Binary | undefined {
-    const opened = executable.opened ?? executable.open(identity.pid, raw, this.#files);
+  #open(process: Process, executable: Executable, raw: RawMapping): Binary | undefined {
+    const opened = executable.opened ?? executable.open(process.identity.pid, raw, this.#files);
     if ('reason' in opened) return undefined;
     let binary = this.#binaries.get(opened.id);
     if (!binary) {
-      binary = new Binary(opened, this.#shared, this.#clock);
+      binary = new Binary(opened, this.#shared, this.#owners.of(process), this.#clock);
       this.#binaries.set(opened.id, binary);
     }
     return binary;

@@ -102,6 +102,11 @@ export class ElfSymbols implements SymbolSource {
     return new ElfSymbols(arrange(columns, code), code.base, strings, demangle, problems);
   }
 
+  /** Of five columns. */
+  get indexBytes(): number {
+    return this.#start.length * 5 * Uint32Array.BYTES_PER_ELEMENT;
+  }
+
   /** Symbols that can be found. */
   get size(): number {
     return this.#start.length;

@@ -136,6 +136,24 @@ test('answers are remembered, up to a bound', () => {
   assert.equal(asked, 4, 'the least recently used one was forgotten');
 });
 
+// 8,192 addresses of a file with names of 4 KiB took 64 MiB.
+test('answers with long names are remembered up to a bound of characters', () => {
+  let asked = 0;
+  const name = 'n'.repeat(4096);
+  const line = { name, systemName: name, file: '', line: 0, column: 0, startLine: 0 };
+  const symbols = new FileSymbols([
+    source('symbols', () => {
+      asked++;
+      return [line];
+    }),
+  ]);
+  for (let address = 1; address <= 200; address++) symbols.lookup(virtualAddress(address));
+  for (let address = 200; address > 72; address--) symbols.lookup(virtualAddress(address));
+  assert.equal(asked, 200, 'the latest 128, of 8 KiB each');
+  symbols.lookup(virtualAddress(72));
+  assert.equal(asked, 201);
+});
+
 test('broken Go tables are counted, and the next source is asked', () => {
   const broken = new GoSymbols({
     lookup() {

@@ -26,12 +26,15 @@ export interface Learned {
 
 /** Addresses remembered per file. A flush of a busy process asks for about 2,000. */
 const MAX_CACHED = 8192;
+/** Of their names: a hostile file has 4 KiB in each. */
+const MAX_CHARACTERS = 1 << 20;
 
 export class FileSymbols {
   readonly #sources: readonly SymbolSource[];
   readonly #maxCached: number;
   /** Least recently used first. */
   readonly #cache = new Map<VirtualAddress, SymbolizedAddress>();
+  #characters = 0;
 
   /** @param sources In any order; they are asked by SOURCE_QUALITY. */
   constructor(sources: readonly SymbolSource[], maxCached = MAX_CACHED) {
@@ -60,14 +63,20 @@ export class FileSymbols {
       return known;
     }
     const found = this.#find(address, learned);
+    if (known !== undefined) this.#characters -= charactersOf(known);
     this.#cache.set(address, found);
-    if (this.#cache.size > this.#maxCached) {
-      for (const oldest of this.#cache.keys()) {
-        this.#cache.delete(oldest);
-        break;
-      }
+    this.#characters += charactersOf(found);
+    for (const [oldest, answer] of this.#cache) {
+      if (this.#cache.size <= this.#maxCached && this.#characters <= MAX_CHARACTERS) break;
+      this.#cache.delete(oldest);
+      this.#characters -= charactersOf(answer);
     }
     return found;
+  }
+
+  /** Bytes of what is kept of the file to find names by, about. */
+  get indexBytes(): number {
+    return this.#sources.reduce((sum, { indexBytes = 0 }) => sum + indexBytes, 0);
   }
 
   /** Entries refused by all sources so far, by reason. */
@@ -111,6 +120,12 @@ export class FileSymbols {
     if (isOpen) yield learned!;
   }
 }
+
+const charactersOf = ({ lines }: SymbolizedAddress): number =>
+  lines.reduce(
+    (sum, { name, systemName, file }) => sum + name.length + systemName.length + file.length,
+    0,
+  );
 
 const rank = (kind: SourceKind): number => SOURCE_QUALITY.indexOf(kind);
 

@@ -44,6 +44,8 @@ export type SourceKind = (typeof SOURCE_QUALITY)[number];
 /** Names for addresses of one file. */
 export interface SymbolSource {
   readonly kind: SourceKind;
+  /** Of its index in memory; absent: it has none to speak of. */
+  readonly indexBytes?: number;
   /**
    * Innermost inlined call first, the enclosing function last; undefined when
    * this source does not know the address. For a return address the caller
