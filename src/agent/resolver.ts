@@ -2,14 +2,7 @@
  * The resolver: follows processes, fills the kernel's unwind tables, unwinds
  * deferred samples and names addresses. Synchronous; lives on a thread of its own.
  */
-import {
-  GO_STATES,
-  GoCopy,
-  MAX_USER_FRAMES,
-  REGISTER_COUNT,
-  Sample,
-  StackCopy as StackField,
-} from '../capture/record.ts';
+import { MAX_USER_FRAMES, REGISTER_COUNT } from '../capture/record.ts';
 import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
@@ -19,7 +12,7 @@ import type { ProcessHost } from '../process/host.ts';
 import { findMapping, type Mapped } from '../process/mapping-list.ts';
 import type { RawMapping } from '../process/maps.ts';
 import { OpenFiles } from '../process/open-files.ts';
-import type { Identity, MappedThing, MappingList, Process } from '../process/process.ts';
+import type { Identity, MappedThing, Process } from '../process/process.ts';
 import { ProcessOwners } from '../process/process-owners.ts';
 import { RootDirectories } from '../process/root-directories.ts';
 import { ProcessTracker } from '../process/tracker.ts';
@@ -27,7 +20,6 @@ import type { WorkNote } from '../process/work-note.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
 import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
 import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
-import { copiedGoroutine, type Goroutine } from '../unwind/goroutine-copy.ts';
 import { KernelProcesses } from '../unwind/kernel-processes.ts';
 import { type MapWriter, nowhere, nowhereMaps, type TableMaps } from '../unwind/map-writer.ts';
 import {
@@ -41,8 +33,10 @@ import {
 import { TableStore } from '../unwind/table-store.ts';
 import { type BatchEvent, readBatch } from './batch.ts';
 import { Binary, type SharedByBinaries } from './binary.ts';
+import { deferredGoroutine } from './deferred-goroutine.ts';
 import { AGENT_FILE_BUDGET, FILE_BUDGET, FileBudget } from './file-budget.ts';
 import { GoLayouts } from './go-layouts.ts';
+import { type Layout, Layouts } from './layouts.ts';
 import { LossRepair } from './loss-repair.ts';
 import type { BatchNews, ResolverStats } from './messages.ts';
 import { addProblems } from './problem-counts.ts';
@@ -50,7 +44,7 @@ import { ProcessCarriers } from './process-carriers.ts';
 import { AGENT_PROCESS_COSTS, PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
 import { isGeneratedCode, ProcessPublisher } from './process-publisher.ts';
 import { RecordWriter, type WrittenSamples } from './record-writer.ts';
-import { stackAt, stackCopy } from './stack-copy.ts';
+import { stackCopy } from './stack-copy.ts';
 import { SymbolRoom } from './symbol-room.ts';
 
 export interface ResolverOptions {
@@ -74,19 +68,11 @@ export interface ResolverOptions {
   readonly clock?: () => number;
 }
 
-const UNKNOWN_PROCESS = GO_STATES.indexOf('unknown_process');
-
 /** Of Go tables, all binaries together: what one flush looks up in several large services. */
 const GO_PAGE_BYTES = 8 << 20;
 
 /** Milliseconds of CPU time that a record of a new mapping takes, on both threads. */
 const MAPPING_MS = 0.01;
-
-/** A mapping list that samples name by its number. */
-interface Layout {
-  readonly process: Process;
-  readonly mappings: MappingList;
-}
 
 /** How things stood when a flush began. */
 export interface Mark {
@@ -112,7 +98,7 @@ export class Resolver {
   readonly #binaries = new Map<number, Binary>();
   /** Binaries that cannot be read any more, and are still open. */
   readonly #failed: Binary[] = [];
-  readonly #layouts = new Map<number, Layout>();
+  readonly #layouts = new Layouts();
   readonly #walker = new StackWalker();
   readonly #writer = new RecordWriter();
   readonly #registers = new Float64Array(REGISTER_COUNT);
@@ -136,7 +122,6 @@ export class Resolver {
   };
   /** Of binaries that were closed. */
   readonly #pastProblems: Record<string, number> = {};
-  #nextLayout = 1;
   #sidebandLost = 0;
   #now = monotonicTime(0);
 
@@ -273,7 +258,7 @@ export class Resolver {
 
   /** Called when a flush begins: samples of later ones may need what there is from now on. */
   mark(): Mark {
-    return { now: this.#now, layouts: this.#usedLayouts() };
+    return { now: this.#now, layouts: this.#layouts.usedBy(this.tracker.all()) };
   }
 
   /** Called after a flush: processes and layouts that no later sample can name are dropped. */
@@ -281,10 +266,7 @@ export class Resolver {
     this.#dropFailed();
     this.#shared.goPages.release();
     this.contexts.forget(this.tracker.forget(begun.now));
-    const used = this.#usedLayouts();
-    for (const layout of this.#layouts.keys()) {
-      if (!used.has(layout) && !begun.layouts.has(layout)) this.#layouts.delete(layout);
-    }
+    this.#layouts.keep(begun.layouts, this.#layouts.usedBy(this.tracker.all()));
     for (const id of this.#files.sweep(this.tracker.all())) {
       const binary = this.#binaries.get(id);
       if (binary) this.#close(binary);
@@ -352,12 +334,6 @@ export class Resolver {
       if (process.ended === undefined) this.#spend(process, () => this.#publish(process));
     }
     this.#changed.clear();
-  }
-
-  #usedLayouts(): Set<number> {
-    const used = new Set<number>();
-    for (const process of this.tracker.all()) used.add(process.layout);
-    return used;
   }
 
   #apply(event: BatchEvent, records: DataView): void {
@@ -429,7 +405,7 @@ export class Resolver {
     }
     if (process.layout === 0 || process.stale) this.#number(process);
     if (process.ended === undefined) this.#changed.add(process);
-    const goroutine = this.#goroutine(process, records, at);
+    const goroutine = deferredGoroutine(process, this.#binaries, records, at);
     this.#writer.write(records, at, walked, process.layout, goroutine);
   }
 
@@ -466,20 +442,6 @@ export class Resolver {
     if (this.#kernel.has(process.identity.pid)) this.#changed.add(process);
   }
 
-  /** Of a sample that came before the kernel side knew the process; undefined when it is not Go. */
-  #goroutine(process: Process, records: DataView, at: number): Goroutine | undefined {
-    if (records.getUint32(at + Sample.goState, true) !== UNKNOWN_PROCESS) return undefined;
-    const runtimes = new Set<Binary>();
-    for (const { what } of process.mappings) {
-      const binary = what === 'anonymous' ? undefined : this.#binaries.get(what.opened?.id ?? -1);
-      if (binary?.isGo) runtimes.add(binary);
-    }
-    const [runtime] = runtimes;
-    if (!runtime || runtimes.size > 1) return undefined;
-    const copy = records.byteOffset + stackAt(records, at) + StackField.go;
-    return copiedGoroutine(new DataView(records.buffer, copy, GoCopy.size), runtime.goThread);
-  }
-
   #place(process: Process, address: number): CodePlace | undefined {
     const mapped = findMapping(process.mappings, processAddress(address));
     if (!mapped) return undefined;
@@ -499,9 +461,7 @@ export class Resolver {
   }
 
   #number(process: Process): void {
-    process.layout = this.#nextLayout++;
-    process.stale = false;
-    this.#layouts.set(process.layout, { process, mappings: process.mappings });
+    this.#layouts.number(process);
     this.#changed.add(process);
   }
 
