@@ -1,4 +1,5 @@
 /** YAML as a tree with line numbers. Whatever the text holds, it ends soon: in a tree or in problems. */
+
 import {
   isAlias,
   isMap,
@@ -10,6 +11,7 @@ import {
   parseDocument,
   type YAMLMap,
 } from 'yaml';
+import { yamlFault } from './yaml-faults.ts';
 
 export type Tree =
   | {
@@ -118,8 +120,9 @@ export function readYaml(text: string): Tree | { readonly problem: SyntaxProblem
     // More of them are mostly consequences of the first.
     const [first] = [...document.errors, ...document.warnings];
     if (first) {
-      const message = first.message.replaceAll(/\p{Cc}+/gu, ' ').slice(0, 200);
-      throw new Bad(lines.linePos(first.pos[0]).line, `is not YAML: ${message}`);
+      const { line, col } = lines.linePos(first.pos[0]);
+      const message = yamlFault(first.code, first.message);
+      throw new Bad(line, `is not YAML at column ${col}: ${message}`);
     }
     return new Reader(lines).tree(document.contents, 1);
   } catch (error) {

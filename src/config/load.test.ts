@@ -189,10 +189,16 @@ suite('errors', () => {
   });
 
   const cases: [name: string, Given, RegExp][] = [
-    ['not YAML', { yaml: 'log: {}\n- 1' }, /^:2: is not YAML: /],
-    ['a tab', { yaml: 'capture:\n\thz: 1' }, /^:2: is not YAML: .*[Tt]ab/],
-    ['two documents', { yaml: 'log: {}\n---\nlog: {}' }, /^:\d: is not YAML: .*document/],
-    ['a tag', { yaml: 'log: { level: !x info }' }, /^:1: is not YAML: .*[Uu]nresolved tag/],
+    [
+      'not YAML',
+      { yaml: 'log: {}\n- 1' },
+      /^:2: is not YAML at column 1: .*list stands among keys/,
+    ],
+    ['a tab', { yaml: 'capture:\n\thz: 1' }, /^:2: is not YAML at column 1: a tab .*spaces/],
+    ['two documents', { yaml: 'log: {}\n---\nlog: {}' }, /^:\d: is not YAML .*second document/],
+    ['a tag', { yaml: 'log: { level: !x info }' }, /^:1: is not YAML .*begins with !.*in quotes/],
+    ['no colon', { yaml: 'capture:\n  hz 2\n  x: 1' }, /^:2: is not YAML .*'key: value'/],
+    ['an open quote', { yaml: 'log: "info' }, /^:1: is not YAML .*not closed/],
     ['a key twice', { yaml: 'log: {}\nlog: {}' }, /^:2: 'log' stands on line 1 already$/],
     ['no value', { yaml: 'capture:\n  hz:' }, /^:2: capture\.hz: has no value; allowed: a whole/],
     ['not a map', { yaml: '- 1' }, /^:1: must be a map of capture, symbols/],
