@@ -102,8 +102,8 @@ export class Zoo {
     const agent = await startAgent(folder, {
       profile: { interval: `${this.#plan.intervalSeconds}s` },
       ...(this.#plan.isAlone && { capture: { scope: { include: [`pid=${process.pid}`] } } }),
-      // What is kept for the page would grow all the time; nobody may look, so that there is more to pull.
-      viewer: { listen: '127.0.0.1:0', access: 'local', retention: '1m', max_bytes: '16MiB' },
+      // What is kept for the page would grow all the time.
+      viewer: { listen: '127.0.0.1:0', retention: '1m', max_bytes: '16MiB' },
       exporters: [{ files: { directory: profiles, format: 'otlp' } }],
     });
     // After the agent: a scope by pid has what is started from then on.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* usage: pull SECONDS PORT: 64 clients that ask for the largest profile all the time, some without reading
- * the answer. */
+/* usage: pull SECONDS PORT: 64 clients without the page's token that ask for the largest profile all the
+ * time, some without reading the answer. */
 #include "trick.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
