@@ -10,6 +10,7 @@ import { run } from '../debuginfo/testing.ts';
 import { compile, scratchDirectory } from '../elf/testdata/programs.ts';
 import { LiveHost } from '../process/host.ts';
 import type { Process } from '../process/process.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import type { AddressQueries } from '../profile/address-collection.ts';
 import { noDemangler } from '../symbolize/demangle.ts';
 import { KernelNames } from '../symbolize/kernel-names.ts';
@@ -51,7 +52,7 @@ function newRoot(): { root: string; main: number; debug: string } {
 
 function newResolver(clock?: () => number): Resolver {
   return new Resolver({
-    host: new LiveHost(loadAddon()),
+    host: new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS),
     contexts: noContexts(),
     demangle: noDemangler,
     kernel: undefined,
@@ -67,7 +68,7 @@ async function started(resolver: Resolver, root: string) {
   endings.push(() => child.kill('SIGKILL'));
   await once(child.stdout!, 'data');
   const pid = hostPid(child.pid!);
-  const startNs = new LiveHost(loadAddon()).startTime(pid)!;
+  const startNs = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS).startTime(pid)!;
   const process = resolver.tracker.lookup({ pid, startNs, execId: 0 });
   return {
     process,
@@ -129,7 +130,7 @@ test('A debug file that is installed later is noticed, and names given before ar
   let now = 1000;
   const resolver = newResolver(() => now);
   const { process } = await started(resolver, root);
-  const host = new LiveHost(loadAddon());
+  const host = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
   const kernelNames = new KernelNames({ kallsyms: () => [], modules: nothing, now: () => 0 });
   const naming = new Naming(resolver, kernelNames, new JitMaps(host));
   const queries: AddressQueries = {

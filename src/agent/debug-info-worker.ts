@@ -15,6 +15,7 @@ import { FileRoots } from '../debuginfo/file-roots.ts';
 import { fileFailure } from '../elf/file-source.ts';
 import { ParseError } from '../elf/source.ts';
 import { LiveHost } from '../process/host.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { SOURCE_QUALITY } from '../symbolize/source-line.ts';
 import {
@@ -39,7 +40,7 @@ const noDownloads: Downloads = {
 
 function run(port: MessagePort, { symbols }: DebugInfoSetup): void {
   const addon = loadAddon();
-  const host = new LiveHost(addon);
+  const host = new LiveHost(addon, undefined, PATIENT_WAIT_LIMITS);
   const demangle = cachingDemangler((name) => addon.demangle(name) ?? '');
   /** Least recently asked first. */
   const opened = new Map<number, DebugInfoNames>();

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
 import { noContexts } from '../context/no-contexts.test-support.ts';
 import { LiveHost } from '../process/host.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import type { AddressQueries } from '../profile/address-collection.ts';
 import { noDemangler } from '../symbolize/demangle.ts';
 import { KernelNames } from '../symbolize/kernel-names.ts';
@@ -18,7 +19,7 @@ const empty = () => new Uint8Array();
 
 /** Names addresses in this process's own libc. @param cpuTime of its thread, nanoseconds */
 function ownLibc(cpuTime = () => 0) {
-  const host = new LiveHost(loadAddon());
+  const host = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
   const resolver = new Resolver({
     host,
     contexts: noContexts(),

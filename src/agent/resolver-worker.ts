@@ -7,6 +7,7 @@ import { ProcessContexts } from '../context/process-contexts.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { parseKernelCode } from '../process/kernel-sideband.ts';
 import { machineClock } from '../process/time-namespace.ts';
+import { PATIENT_WAIT_LIMITS, WAIT_LIMITS } from '../process/wait-budget.ts';
 import { WorkNote } from '../process/work-note.ts';
 import { cachingDemangler } from '../symbolize/demangle.ts';
 import { type KernelFiles, KernelNames } from '../symbolize/kernel-names.ts';
@@ -88,7 +89,8 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
   const addon = loadAddon();
   const monotonicNow = machineClock();
   const work = new WorkNote(note, refused);
-  const live = new LiveHost(addon, work);
+  const waits = setup.isSteady ? WAIT_LIMITS : PATIENT_WAIT_LIMITS;
+  const live = new LiveHost(addon, work, waits);
   let host: ProcessHost = live;
   let contexts: ContextSource = new LiveContexts(live, monotonicNow);
   if (setup.snapshots) {

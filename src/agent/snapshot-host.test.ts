@@ -8,6 +8,7 @@ import { ChunkKind, RecordingWriter } from '../capture/recording.ts';
 import { ElfImage } from '../elf/image.ts';
 import { MemorySource } from '../elf/source.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import { hostPid } from '../units/units.ts';
 import type { Snapshot } from './messages.ts';
 import { startReplay } from './replay.ts';
@@ -17,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), 'flametap-snapshot-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const pid = hostPid(4242);
-const live = new LiveHost(loadAddon());
+const live = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
 
 /** A machine whose process 4242 answers as told, once per question. */
 function machine(starts: (number | undefined)[], texts: (string | Error)[]): ProcessHost {

@@ -9,12 +9,13 @@ import { buildProgram } from '../../test/harness/programs.ts';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost } from '../process/host.ts';
 import type { Identity } from '../process/process.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import { bootTime, hostPid } from '../units/units.ts';
 import { type ContextHost, LiveContexts, type Publication } from './context-source.ts';
 import { payloadOf } from './payload.test-support.ts';
 import { type ProcessContext, parseProcessContext } from './process-context.ts';
 
-const host = new LiveHost(loadAddon());
+const host = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
 const clock = (): number => Number(process.hrtime.bigint());
 const contexts = new LiveContexts(host, clock);
 const children: ChildProcess[] = [];

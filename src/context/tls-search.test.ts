@@ -10,11 +10,12 @@ import { after, describe, test } from 'node:test';
 import { loadAddon } from '../capture/addon.ts';
 import { LiveHost, type ProcessHost } from '../process/host.ts';
 import { ProcessTracker } from '../process/tracker.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import { hostPid, monotonicTime } from '../units/units.ts';
 import type { TlsPlace } from './carrier-layout.ts';
 import { TlsSearch } from './tls-search.ts';
 
-const host = new LiveHost(loadAddon());
+const host = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
 const folder = mkdtempSync(join(tmpdir(), 'flametap-tls-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const PROBE = join(import.meta.dirname, 'testdata/probe.c');

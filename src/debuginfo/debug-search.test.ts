@@ -18,6 +18,7 @@ import { FileSource } from '../elf/file-source.ts';
 import { ElfImage } from '../elf/image.ts';
 import { compile, openImage, scratchDirectory } from '../elf/testdata/programs.ts';
 import { LiveHost } from '../process/host.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import { type DebugSearch, mayHaveDebugInformation } from './debug-search.ts';
 import { FileRoots } from './file-roots.ts';
 import { buildIdPaths, debugLinkPaths } from './paths.ts';
@@ -232,7 +233,7 @@ describe('search for debug information', () => {
     const inRoot = await searchAll(program, '/usr/lib/program', processRoot(root));
     inRoot.search.close();
     assert.deepEqual(inRoot.problems, {});
-    const host = new LiveHost(loadAddon());
+    const host = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
     const roots = new FileRoots(host, [openSync(root, 'r')]);
     const found = await searchAll(program, '/usr/bin/program', roots);
     found.search.close();
@@ -257,7 +258,7 @@ describe('search for debug information', () => {
     const debug = join(root, 'usr/lib/debug/.build-id/01/02030405060708.debug');
     const size = infoSize(program);
     separate(program, debug);
-    const live = new LiveHost(loadAddon());
+    const live = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
     const found = async (owner: number, binaryOwner: number) => {
       chownSync(debug, owner, owner);
       const roots = new FileRoots(live, [openSync(root, 'r')], binaryOwner);

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { loadAddon } from '../capture/addon.ts';
 import { directAccess } from '../elf/file-access.ts';
 import { LiveHost } from '../process/host.ts';
+import { PATIENT_WAIT_LIMITS } from '../process/wait-budget.ts';
 import { type DebugCandidate, DebugSearch, type Downloads } from './debug-search.ts';
 import { type DebugFiles, FileRoots } from './file-roots.ts';
 
@@ -22,7 +23,7 @@ export const processRoot = (folder: string): FileRoots =>
 export const hostRoot = (): FileRoots => new FileRoots(host(), []);
 
 function host(): DebugFiles {
-  const live = new LiveHost(loadAddon());
+  const live = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
   return {
     // What was opened by tests themselves is not known to a host.
     files: directAccess,

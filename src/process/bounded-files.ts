@@ -6,7 +6,7 @@
 import type { NativeBoundedCalls } from '../capture/addon.ts';
 import { DeadFileSystem, type FileAccess, type FileState } from '../elf/file-access.ts';
 import type { HostPid } from '../units/units.ts';
-import { TOKEN_MS, WaitBudget } from './wait-budget.ts';
+import { TOKEN_MS, WAIT_LIMITS, WaitBudget } from './wait-budget.ts';
 
 /** After the first time that something hung; twice as long each time that it did so again. */
 const FIRST_PAUSE_MS = 5_000;
@@ -59,11 +59,12 @@ export class BoundedFiles implements FileAccess {
     calls: NativeBoundedCalls,
     userOf: (pid: HostPid) => string,
     clock: () => number = () => performance.now(),
+    limits = WAIT_LIMITS,
   ) {
     this.#calls = calls;
     this.#userOf = userOf;
     this.#clock = clock;
-    this.#budget = new WaitBudget((call) => calls.isOver(call), clock);
+    this.#budget = new WaitBudget((call) => calls.isOver(call), clock, limits);
   }
 
   /**

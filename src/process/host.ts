@@ -14,6 +14,7 @@ import type { RawMapping } from './maps.ts';
 import { MapsReader } from './maps-reader.ts';
 import { TICK_NS } from './process.ts';
 import { ownClockOffsets } from './time-namespace.ts';
+import type { WaitLimits } from './wait-budget.ts';
 import { WorkNote } from './work-note.ts';
 
 /**
@@ -76,13 +77,17 @@ export class LiveHost implements ProcessHost {
   readonly #maps = new MapsReader();
   #ownRoot: string | undefined;
 
-  /** @param clock by which waiting for files is charged, milliseconds */
-  constructor(addon: Addon, note = new WorkNote(), clock?: () => number) {
+  /**
+   * @param waits how long files may be waited for
+   * @param clock by which that is charged, milliseconds
+   */
+  constructor(addon: Addon, note = new WorkNote(), waits?: WaitLimits, clock?: () => number) {
     this.note = note;
     this.files = new BoundedFiles(
       new addon.BoundedCalls(),
       (pid) => `user ${this.userIds(pid)?.[0]}`,
       clock,
+      waits,
     );
   }
 

@@ -28,9 +28,10 @@ import { LiveHost } from './host.ts';
 import { parseMaps, type RawMapping } from './maps.ts';
 import { type Opened, OpenFiles, type Outcome, type Unusable } from './open-files.ts';
 import { ProcessTracker } from './tracker.ts';
+import { PATIENT_WAIT_LIMITS } from './wait-budget.ts';
 
 const me = hostPid(process.pid);
-const host = new LiveHost(loadAddon());
+const host = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
 let folder = '';
 /** A small program with a build id, and two without whose first and last pages are the same. */
 let program = '';
@@ -338,7 +339,7 @@ test('mapped binaries stay open, however old and many; no more than the most are
 
 test('one user’s files, many or large, leave room for those of the others', () => {
   // On a busy machine each of hundreds of files would wait its turn, at its owner's expense.
-  const unique = new UniquePrograms(loadAddon(), undefined, () => 0);
+  const unique = new UniquePrograms(loadAddon(), undefined, undefined, () => 0);
   const bareText = opened(bare[0]).image.textSize;
   for (const [mostOwnText, held] of [
     [2 ** 32, limits.mostOpen / 2],

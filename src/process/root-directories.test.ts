@@ -10,8 +10,9 @@ import { bootTime, hostPid } from '../units/units.ts';
 import { LiveHost } from './host.ts';
 import type { Process } from './process.ts';
 import { RootDirectories } from './root-directories.ts';
+import { PATIENT_WAIT_LIMITS } from './wait-budget.ts';
 
-const host = new LiveHost(loadAddon());
+const host = new LiveHost(loadAddon(), undefined, PATIENT_WAIT_LIMITS);
 let folder = '';
 let program = '';
 

@@ -18,6 +18,17 @@ export const WAIT_LIMITS: WaitLimits = {
   allShare: 0.1,
 };
 
+/**
+ * For whoever has time: one recording, and the thread that reads debug information, for which
+ * nothing else waits. Of hundreds of MiB a disk that is slow reads a part in milliseconds.
+ */
+export const PATIENT_WAIT_LIMITS: WaitLimits = {
+  ownerMs: 10_000,
+  allMs: 20_000,
+  ownerShare: 0.2,
+  allShare: 0.5,
+};
+
 /** What is left to whoever has used his time up, until that is twice as much: a disk's seek, on a crowded machine. */
 export const TOKEN_MS = 100;
 /** Of what is answered within a token: a disk reads the files of a whole start so. */

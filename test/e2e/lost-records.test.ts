@@ -11,12 +11,13 @@ import { parseCpuList } from '../../src/capture/cpus.ts';
 import { ProcessValue } from '../../src/capture/record.ts';
 import { LiveHost } from '../../src/process/host.ts';
 import { TICK_NS } from '../../src/process/process.ts';
+import { PATIENT_WAIT_LIMITS } from '../../src/process/wait-budget.ts';
 import type { Profile } from '../../src/profile/model.ts';
 import { hostPid } from '../../src/units/units.ts';
 import { buildProgram } from '../harness/programs.ts';
 
 const addon = loadAddon();
-const host = new LiveHost(addon);
+const host = new LiveHost(addon, undefined, PATIENT_WAIT_LIMITS);
 /** Of waits for what comes within a few seconds, also on a busy machine. */
 const PATIENCE = 960;
 const PERF_RECORD_LOST = 2;

@@ -19,6 +19,7 @@ export interface JsonTally {
   readonly frames_named: number;
   readonly frames_unnamed: number;
   readonly timing_ms: Readonly<Record<string, number>>;
+  readonly problems: Readonly<Record<string, number>>;
 }
 
 export interface Recording {
