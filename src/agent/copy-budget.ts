@@ -5,6 +5,7 @@
  * little still have theirs unwound.
  */
 import { CpuDebt } from '../process/cpu-debt.ts';
+import { RecentAccounts } from '../process/recent-accounts.ts';
 
 export interface CopyBudgetLimits {
   /** Of one CPU, for all processes. */
@@ -39,9 +40,9 @@ const MAX_PROCESSES = 4096;
 
 export class CopyBudget {
   readonly #limits: CopyBudgetLimits;
-  readonly #clock: () => number;
   readonly #all: CpuDebt;
-  readonly #processes = new Map<number, CpuDebt>();
+  readonly #clock: () => number;
+  readonly #processes = new RecentAccounts<number, CpuDebt>(MAX_PROCESSES);
 
   /** @param clock milliseconds that never go back */
   constructor(limits: CopyBudgetLimits, clock: () => number = () => performance.now()) {
@@ -53,7 +54,7 @@ export class CopyBudget {
   /** Whether a copy of this process's stack may be unwound. */
   allows(pid: number): boolean {
     const { creditMs, ownCreditMs } = this.#limits;
-    return this.#all.ms < creditMs || (this.#processes.get(pid)?.ms ?? 0) < ownCreditMs;
+    return this.#all.ms < creditMs || (this.#processes.find(pid)?.ms ?? 0) < ownCreditMs;
   }
 
   /** @param byProcess how much of the work was for each */
@@ -62,19 +63,9 @@ export class CopyBudget {
     for (const part of byProcess.values()) sum += part;
     if (sum === 0) return;
     this.#all.owe(cpuMs);
-    for (const [pid, part] of byProcess) this.#debt(pid).owe((cpuMs * part) / sum);
-  }
-
-  #debt(pid: number): CpuDebt {
     const { ownShare, ownCreditMs } = this.#limits;
-    const debt =
-      this.#processes.get(pid) ?? new CpuDebt(ownShare, ownCreditMs * MOST_OWED, this.#clock);
-    this.#processes.delete(pid);
-    this.#processes.set(pid, debt);
-    if (this.#processes.size > MAX_PROCESSES) {
-      const [oldest] = this.#processes.keys();
-      this.#processes.delete(oldest!);
-    }
-    return debt;
+    const open = () => new CpuDebt(ownShare, ownCreditMs * MOST_OWED, this.#clock);
+    for (const [pid, part] of byProcess)
+      this.#processes.charge(pid, open).owe((cpuMs * part) / sum);
   }
 }

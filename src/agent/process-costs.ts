@@ -1,8 +1,10 @@
 /** What following a process costs, and when that is too much: then it is left alone for a while. */
 
 import { CpuDebt } from '../process/cpu-debt.ts';
+import { MAX_OWNERS } from '../process/owner-budget.ts';
 import type { Process } from '../process/process.ts';
 import type { ProcessOwner } from '../process/process-owners.ts';
+import { RecentAccounts } from '../process/recent-accounts.ts';
 
 /** CPU time, of one CPU and in milliseconds. */
 export interface CostLimits {
@@ -49,8 +51,6 @@ const PAID = 1 / 4;
 /** Left alone for less, it would be back before its samples have stopped coming. */
 const SHORTEST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
-/** The least recently charged is forgotten. */
-const MAX_OWNERS = 256;
 
 interface Account {
   readonly debt: CpuDebt;
@@ -72,7 +72,7 @@ interface OwnerAccount {
 
 export class ProcessCosts {
   readonly #accounts = new WeakMap<Process, Account>();
-  readonly #owners = new Map<string, OwnerAccount>();
+  readonly #owners = new RecentAccounts<string, OwnerAccount>(MAX_OWNERS);
   readonly #limits: ProcessCostLimits;
   readonly #ownerOf: (process: Process) => ProcessOwner;
   readonly #clock: () => number;
@@ -175,18 +175,10 @@ export class ProcessCosts {
 
   #owner(process: Process): OwnerAccount {
     const { name, isUser } = this.#ownerOf(process);
-    let owner = this.#owners.get(name);
-    if (!owner) {
+    return this.#owners.charge(name, () => {
       const limits = isUser ? this.#limits.user : this.#limits.root;
       const debt = new CpuDebt(limits.share, limits.mostMs, this.#clock);
-      owner = { debt, limits, pausedUntil: 0, dearPausedUntil: 0 };
-    }
-    this.#owners.delete(name);
-    this.#owners.set(name, owner);
-    for (const oldest of this.#owners.keys()) {
-      if (this.#owners.size <= MAX_OWNERS) break;
-      this.#owners.delete(oldest);
-    }
-    return owner;
+      return { debt, limits, pausedUntil: 0, dearPausedUntil: 0 };
+    });
   }
 }

@@ -132,12 +132,12 @@ export class Resolver {
     this.#roots = new RootDirectories(options.host);
     this.#files = new OpenFiles(options.host, undefined, undefined, options.note);
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
-    const owners = new ProcessOwners(options.host);
-    this.#owners = owners;
-    this.#budget = new FileBudget(owners, budget);
+    this.#owners = new ProcessOwners(options.host);
+    this.#budget = new FileBudget(this.#owners, budget);
     const costs = options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS;
-    this.#costs = new ProcessCosts(costs, (one) => owners.of(one), options.clock);
-    this.namingCosts = new ProcessCosts(costs, (one) => owners.of(one), options.clock);
+    const ownerOf = (one: Process) => this.#owners.of(one);
+    this.#costs = new ProcessCosts(costs, ownerOf, options.clock);
+    this.namingCosts = new ProcessCosts(costs, ownerOf, options.clock);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
     this.#store = new TableStore(maps, writer, () => this.#kernel.uses());
     this.#store.addFile(0, 0);

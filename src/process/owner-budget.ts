@@ -1,5 +1,6 @@
 /** What work or waiting costs, per owner and in all: some of it ahead, the rest as time passes. */
 import { CpuDebt } from './cpu-debt.ts';
+import { RecentAccounts } from './recent-accounts.ts';
 
 export interface OwnerLimits {
   /** Milliseconds ahead. */
@@ -12,14 +13,14 @@ export interface OwnerLimits {
 
 /** Of what may be had ahead: more that is owed is forgiven. */
 const MOST_OWED = 2;
-/** The least recently charged is forgotten. */
-const MAX_OWNERS = 256;
+/** Told apart at a time. */
+export const MAX_OWNERS = 256;
 
 export class OwnerBudget {
   readonly #limits: OwnerLimits;
-  readonly #clock: () => number;
   readonly #all: CpuDebt;
-  readonly #owners = new Map<string, CpuDebt>();
+  readonly #clock: () => number;
+  readonly #owners = new RecentAccounts<string, CpuDebt>(MAX_OWNERS);
 
   /** @param clock milliseconds that never go back */
   constructor(limits: OwnerLimits, clock: () => number = () => performance.now()) {
@@ -35,7 +36,7 @@ export class OwnerBudget {
 
   /** What one owner owes, milliseconds. */
   debtOf(owner: string): number {
-    return this.#owners.get(owner)?.ms ?? 0;
+    return this.#owners.find(owner)?.ms ?? 0;
   }
 
   /** Milliseconds that an owner may take ahead now; he waits when it is not above zero. */
@@ -46,15 +47,8 @@ export class OwnerBudget {
   /** @param ofAll what of it counts for all */
   owe(owner: string, ms: number, ofAll = ms): void {
     const { ownerMs, ownerShare } = this.#limits;
-    const debt =
-      this.#owners.get(owner) ?? new CpuDebt(ownerShare, ownerMs * MOST_OWED, this.#clock);
-    this.#owners.delete(owner);
-    this.#owners.set(owner, debt);
-    debt.owe(ms);
+    const open = () => new CpuDebt(ownerShare, ownerMs * MOST_OWED, this.#clock);
+    this.#owners.charge(owner, open).owe(ms);
     this.#all.owe(ofAll);
-    if (this.#owners.size > MAX_OWNERS) {
-      const [oldest] = this.#owners.keys();
-      this.#owners.delete(oldest!);
-    }
   }
 }

@@ -1,14 +1,10 @@
 /** How long a thread waits for files and processes that do not answer, per owner and in all. */
 import { CpuDebt } from './cpu-debt.ts';
+import { MAX_OWNERS, type OwnerLimits } from './owner-budget.ts';
+import { RecentAccounts } from './recent-accounts.ts';
 
-export interface WaitLimits {
-  /** Milliseconds ahead: the longest call, for it is nobody else's either. */
-  readonly ownerMs: number;
-  readonly allMs: number;
-  /** Share of the time that passes. */
-  readonly ownerShare: number;
-  readonly allShare: number;
-}
+/** Ahead is the longest call, for it is nobody else's either; shares are of the time that passes. */
+export type WaitLimits = OwnerLimits;
 
 /** A second is longer than a disk takes that is there, on a machine with ten times the work that it can do. */
 export const WAIT_LIMITS: WaitLimits = {
@@ -37,9 +33,6 @@ const PROMPT_SHARE = 0.25;
 const FREE_MS = 1;
 /** Calls of one owner that hang at the same time; each keeps a thread. */
 const MAX_HANGING = 8;
-/** The least recently charged is forgotten. */
-const MAX_OWNERS = 256;
-
 interface Owner {
   readonly debt: CpuDebt;
   hanging: number[];
@@ -47,10 +40,10 @@ interface Owner {
 
 export class WaitBudget {
   readonly #limits: WaitLimits;
-  readonly #clock: () => number;
   readonly #isOver: (call: number) => boolean;
   readonly #all: CpuDebt;
-  readonly #owners = new Map<string, Owner>();
+  readonly #clock: () => number;
+  readonly #owners = new RecentAccounts<string, Owner>(MAX_OWNERS);
 
   /**
    * @param isOver whether a call that was not waited for has ended
@@ -72,7 +65,7 @@ export class WaitBudget {
     const { ownerMs, allMs } = this.#limits;
     // Nobody has been waited for: whose it is need not be found out.
     if (this.#owners.size === 0) return ownerMs;
-    const known = this.#owners.get(owner());
+    const known = this.#owners.find(owner());
     if (known) {
       known.hanging = known.hanging.filter((call) => !this.#isOver(call));
       if (known.hanging.length >= MAX_HANGING) return 0;
@@ -85,17 +78,10 @@ export class WaitBudget {
     if (waitedMs < FREE_MS && hanging === undefined) return;
     const isPrompt = hanging === undefined && waitedMs <= TOKEN_MS;
     const ms = isPrompt ? waitedMs * PROMPT_SHARE : waitedMs;
-    const name = owner();
-    const charged = this.#owners.get(name) ?? this.#newOwner();
-    this.#owners.delete(name);
-    this.#owners.set(name, charged);
+    const charged = this.#owners.charge(owner(), () => this.#newOwner());
     charged.debt.owe(ms);
     this.#all.owe(ms);
     if (hanging !== undefined) charged.hanging.push(hanging);
-    for (const oldest of this.#owners.keys()) {
-      if (this.#owners.size <= MAX_OWNERS) break;
-      this.#owners.delete(oldest);
-    }
   }
 
   #newOwner(): Owner {
