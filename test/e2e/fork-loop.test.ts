@@ -3,20 +3,12 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { LiveProfiler } from '../../src/agent/profiler.ts';
+import { profileChildren, userNames } from '../harness/live-stacks.ts';
 import { buildProgram } from '../harness/programs.ts';
 
 // 20,000 records a second of processes that nobody ever sampled kept the resolver from all else.
 test('of thousands of forks a second a few are told, and children that compute have whole stacks', async () => {
-  const profiler = await LiveProfiler.start({
-    hz: 99,
-    scope: { pids: [], followChildren: true },
-    threads: false,
-    kernelStacks: false,
-    maxDepth: 64,
-    ringBytes: 128 << 10,
-    steady: true,
-  });
+  const profiler = await profileChildren();
   try {
     const program = spawn(buildProgram('vfork-loop'), ['10'], { stdio: 'inherit' });
     const [code] = await once(program, 'exit');
@@ -27,11 +19,7 @@ test('of thousands of forks a second a few are told, and children that compute h
     assert.equal(profile.tally.eventsLost.forks_untold, untold);
     let [whole, all] = [0, 0];
     for (let row = 0; row < profile.samples.length; row++) {
-      const stack = profile.stacks[profile.samples.stack[row]!]!;
-      const names = Array.from(stack, (location) => {
-        const line = profile.locations[location]!.lines[0];
-        return line ? profile.functions[line.function]!.name : '?';
-      }).join(' < ');
+      const names = userNames(profile, row).join(' < ');
       if (!/\b(inner|child)\b/.test(names)) continue;
       all += profile.samples.count[row]!;
       if (/(^| < )inner < child < main( <|$)/.test(names)) whole += profile.samples.count[row]!;

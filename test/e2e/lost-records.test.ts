@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LiveProfiler } from '../../src/agent/profiler.ts';
+import type { LiveProfiler } from '../../src/agent/profiler.ts';
 import { loadAddon } from '../../src/capture/addon.ts';
 import { parseCpuList } from '../../src/capture/cpus.ts';
 import { ProcessValue } from '../../src/capture/record.ts';
@@ -14,6 +14,7 @@ import { TICK_NS } from '../../src/process/process.ts';
 import { PATIENT_WAIT_LIMITS } from '../../src/process/wait-budget.ts';
 import type { Profile } from '../../src/profile/model.ts';
 import { hostPid } from '../../src/units/units.ts';
+import { profileChildren, userNames } from '../harness/live-stacks.ts';
 import { buildProgram } from '../harness/programs.ts';
 
 const addon = loadAddon();
@@ -91,14 +92,7 @@ function stacks(profile: Profile, pid: number): { names: string[]; count: number
   const found: { names: string[]; count: number }[] = [];
   for (let row = 0; row < samples.length; row++) {
     if (profile.processes[samples.process[row]!]!.pid !== pid) continue;
-    const stack = profile.stacks[samples.stack[row]!]!;
-    const names = Array.from(stack, (location) => {
-      const { type, lines } = profile.locations[location]!;
-      return type === 'kernel'
-        ? ''
-        : (lines[0] && profile.functions[lines[0].function]!.name) || '?';
-    });
-    found.push({ names: names.filter((name) => name !== ''), count: samples.count[row]! });
+    found.push({ names: userNames(profile, row), count: samples.count[row]! });
   }
   return found;
 }
@@ -117,15 +111,7 @@ function wholeStacks(profile: Profile, pid: number): number {
 }
 
 test('forks, execs and exits lost while nobody drains: right again within seconds', async () => {
-  const profiler = await LiveProfiler.start({
-    hz: 99,
-    scope: { pids: [], followChildren: true },
-    threads: false,
-    kernelStacks: false,
-    maxDepth: 64,
-    ringBytes: 128 << 10,
-    steady: true,
-  });
+  const profiler = await profileChildren();
   try {
     hideLostMappings(profiler);
     program = spawn(buildProgram('late-forks'), ['3'], { stdio: ['pipe', 'pipe', 'inherit'] });
