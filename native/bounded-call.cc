@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bounded-call.h"
 
+#include <time.h>
+
 #include <chrono>
 #include <system_error>
 #include <thread>
@@ -8,6 +10,16 @@
 #include "signals.h"
 
 namespace flametap {
+
+namespace {
+
+int64_t ThreadCpuTime() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace
 
 std::shared_ptr<Helper> Helper::Start() {
   auto helper = std::make_shared<Helper>();
@@ -28,7 +40,9 @@ void Helper::Loop() {
     if (!call_) return;
     const std::shared_ptr<Call> call = std::exchange(call_, nullptr);
     lock.unlock();
+    const int64_t begun = ThreadCpuTime();
     call->work(*call);
+    call->cpu_time = ThreadCpuTime() - begun;
     lock.lock();
     // Nobody waits any more. What was opened is closed here: that may take as long again.
     if (leaves_) call->file.Close();

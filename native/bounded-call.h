@@ -32,6 +32,8 @@ struct Call {
   FileKind kind;
   struct statx state = {};
   std::unique_ptr<char[]> bytes;
+  // Of the helper, nanoseconds.
+  int64_t cpu_time = 0;
 
   std::atomic<bool> is_over = false;
 };

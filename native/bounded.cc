@@ -115,7 +115,11 @@ std::shared_ptr<Call> BoundedCalls::Make(Napi::Env env, const std::string& what,
     call->work(*call);
   } else {
     const double limit = WholeNumber(Value().Get("limit"), "limit", 0, INT32_MAX);
-    std::erase_if(stuck_, [](const auto& entry) { return entry.second->is_over.load(); });
+    std::erase_if(stuck_, [this](const auto& entry) {
+      if (!entry.second->is_over) return false;
+      cpu_time_ += entry.second->cpu_time;
+      return true;
+    });
     if (limit == 0 || stuck_.size() >= kMaxStuck) {
       throw SystemError(env, what + ", too many calls hang", EBUSY);
     }
@@ -128,6 +132,7 @@ std::shared_ptr<Call> BoundedCalls::Make(Napi::Env env, const std::string& what,
       error.Set("call", Napi::Number::New(env, next_++));
       throw error;
     }
+    cpu_time_ += call->cpu_time;
   }
   if (call->error) throw SystemError(env, what, call->error);
   return call;
@@ -138,6 +143,11 @@ Napi::Value BoundedCalls::IsOver(const Napi::CallbackInfo& info) {
   const auto found =
       stuck_.find(static_cast<uint32_t>(WholeNumber(info[0], "call", 1, UINT32_MAX)));
   return Napi::Boolean::New(info.Env(), found == stuck_.end() || found->second->is_over.load());
+}
+
+// cpuTime(): nanoseconds that helpers have taken for calls, which the thread that asked has not.
+Napi::Value BoundedCalls::CpuTime(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(cpu_time_));
 }
 
 // open(path, kind, root?): descriptor; below the directory `root`, when there is one, of a
@@ -260,6 +270,7 @@ void BoundedCalls::Init(Napi::Env env, Napi::Object exports) {
                               InstanceMethod<&BoundedCalls::ReadMemory>("readMemory"),
                               InstanceMethod<&BoundedCalls::Close>("close"),
                               InstanceMethod<&BoundedCalls::IsOver>("isOver"),
+                              InstanceMethod<&BoundedCalls::CpuTime>("cpuTime"),
                           }));
 }
 

@@ -30,6 +30,7 @@ class BoundedCalls : public Napi::ObjectWrap<BoundedCalls> {
   Napi::Value ReadMemory(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   Napi::Value IsOver(const Napi::CallbackInfo& info);
+  Napi::Value CpuTime(const Napi::CallbackInfo& info);
 
   using Work = std::function<void(Call&)>;
   std::shared_ptr<Call> Make(Napi::Env env, const std::string& what, Work work,
@@ -40,6 +41,8 @@ class BoundedCalls : public Napi::ObjectWrap<BoundedCalls> {
   // Calls that were not waited for, by number.
   std::unordered_map<uint32_t, std::shared_ptr<Call>> stuck_;
   uint32_t next_ = 1;
+  // Of the helpers, nanoseconds.
+  int64_t cpu_time_ = 0;
 };
 
 }  // namespace flametap

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RawMapping } from '../process/maps.ts';
-import type { Process } from '../process/process.ts';
+import type { MappingList, Process } from '../process/process.ts';
 import { ProcessOwners } from '../process/process-owners.ts';
 import { type HostPid, hostPid } from '../units/units.ts';
 import { AGENT_FILE_BUDGET, FileBudget } from './file-budget.ts';
@@ -10,11 +9,13 @@ function budget() {
   const time = { now: 0, cpu: 0 };
   const userIds = (pid: HostPid) => [pid < 1000 ? 0 : pid];
   const clocks = { now: () => time.now, cpu: () => time.cpu };
-  const files = new FileBudget(new ProcessOwners({ userIds }), AGENT_FILE_BUDGET, clocks);
+  const owners = new ProcessOwners({ userIds });
+  const files = new FileBudget((one) => owners.of(one), AGENT_FILE_BUDGET, clocks);
   /** Opens a file that takes `ms`, as a user of that number, or as root of a container. */
   const open = (user: number, ms: number, device = 1): boolean => {
-    const process = { identity: { pid: hostPid(user) } } as Process;
-    const isDone = files.spend(process, { device } as RawMapping, () => {
+    const mappings = [{ what: 'file', raw: { device } }] as unknown as MappingList;
+    const process = { identity: { pid: hostPid(user) }, mappings } as Process;
+    const isDone = files.spend(process, () => {
       time.cpu += ms;
       return true;
     });

@@ -1,9 +1,8 @@
 /** How much CPU time goes into files that are met first, per owner and in all. */
 
-import type { RawMapping } from '../process/maps.ts';
 import { OwnerBudget, type OwnerLimits } from '../process/owner-budget.ts';
 import type { Process } from '../process/process.ts';
-import type { ProcessOwners } from '../process/process-owners.ts';
+import type { ProcessOwner } from '../process/process-owners.ts';
 
 /**
  * One recording may meet a whole build's programs. CPU time, of which one of a Debian's 1,936 files
@@ -45,13 +44,17 @@ const realClocks: FileClocks = {
 };
 
 export class FileBudget {
-  readonly #owned: ProcessOwners;
+  readonly #ownerOf: (process: Process) => ProcessOwner;
   readonly #clocks: FileClocks;
   readonly #budget: OwnerBudget;
   #refused = 0;
 
-  constructor(owners: ProcessOwners, limits: OwnerLimits, clocks: FileClocks = realClocks) {
-    this.#owned = owners;
+  constructor(
+    ownerOf: (process: Process) => ProcessOwner,
+    limits: OwnerLimits,
+    clocks: FileClocks = realClocks,
+  ) {
+    this.#ownerOf = ownerOf;
     this.#clocks = clocks;
     this.#budget = new OwnerBudget(limits, clocks.now);
   }
@@ -61,8 +64,8 @@ export class FileBudget {
   }
 
   /** Runs `work` at the expense of a process's owner; undefined, and counted, when he has nothing left. */
-  spend<Result>(process: Process, mapping: RawMapping, work: () => Result): Result | undefined {
-    const owner = this.#owned.ofFile(process, mapping);
+  spend<Result>(process: Process, work: () => Result): Result | undefined {
+    const owner = this.#ownerOf(process).name;
     if (this.#budget.left(owner) <= 0) {
       this.#refused++;
       return undefined;

@@ -141,7 +141,7 @@ export class Naming {
       // Addresses of one process follow one another.
       if (process !== payer) {
         const now = this.#cpuTime();
-        if (payer) this.#resolver.namingCosts.owe(payer, (now - begun) / 1e6);
+        if (payer) this.#resolver.costs.owe(payer, (now - begun) / 1e6);
         payer = process;
         begun = now;
       }
@@ -152,7 +152,7 @@ export class Naming {
           ? this.#kernel(high, low, fresh)
           : this.#user(places[i], userAddress(high, low), fresh);
     }
-    if (payer) this.#resolver.namingCosts.owe(payer, (this.#cpuTime() - begun) / 1e6);
+    if (payer) this.#resolver.costs.owe(payer, (this.#cpuTime() - begun) / 1e6);
     return {
       locations,
       firstNew,
@@ -236,7 +236,7 @@ export class Naming {
     const numbers = this.#numbersOf(id);
     // What was found out since it was last named: a better name has a number of its own.
     if (binary.debugInfo?.hasNews(address)) numbers.delete(address);
-    if (!numbers.has(address) && this.#resolver.namingCosts.pauseMs(process) > 0) {
+    if (!numbers.has(address) && !this.#resolver.costs.mayName(process)) {
       this.#refused++;
       const mapping = this.#mapping(`#${id}`, () => binary.mapping());
       // Numbered anew at each flush: it is named later.

@@ -1,9 +1,12 @@
-/** What following a process costs, and when that is too much: then it is left alone for a while. */
+/**
+ * What following a process costs, and naming its addresses, and when that is too much: then it is
+ * left alone for a while.
+ */
 
 import { CpuDebt } from '../process/cpu-debt.ts';
 import { MAX_OWNERS } from '../process/owner-budget.ts';
 import type { Process } from '../process/process.ts';
-import type { ProcessOwner } from '../process/process-owners.ts';
+import type { ProcessOwner, ProcessOwners } from '../process/process-owners.ts';
 import { RecentAccounts } from '../process/recent-accounts.ts';
 
 /** CPU time, of one CPU and in milliseconds. */
@@ -33,19 +36,30 @@ export const PROCESS_COSTS: ProcessCostLimits = {
 };
 
 /**
- * An agent that runs for long takes 1.5 % of a CPU itself: in ten minutes a hostile user adds 4.4 s
- * to its 9. The unwind tables of a large program take one second.
+ * An agent that runs for long takes 1.5 % of a CPU itself: in ten minutes a hostile user adds 4.3 s
+ * to its 9. The unwind tables of a large program take one second, its names half as much.
  */
 export const AGENT_PROCESS_COSTS: ProcessCostLimits = {
   process: { share: 0.003, aheadMs: 1_500, mostMs: 3_000 },
-  user: { share: 0.004, aheadMs: 2_000, mostMs: 4_500 },
-  root: { share: 0.02, aheadMs: 9_000, mostMs: 20_000 },
+  user: { share: 0.004, aheadMs: 1_500, mostMs: 3_000 },
+  root: { share: 0.02, aheadMs: 9_000, mostMs: 15_000 },
 };
 
-/** What those who have cost little may go on with when their owner has used his share up, until that is twice as much. */
-const TOKEN_MS = 50;
+/**
+ * What those who have cost little may go on with when their owner has used up what he may have
+ * ahead, until that is so many times as much.
+ */
+const TOKEN_MS = 10;
+const RESERVE = 1.25;
+/** Names are given as long as so much of what may be had ahead is used: the rest is for following. */
+const NAMED = 3 / 4;
 /** CPU time, for which it is worth finding out whose a process is. */
 const CLAIMED_MS = 1;
+/** What the thread takes besides is divided among them so often, milliseconds, as far as it is more than usual. */
+const SHARED_EVERY_MS = 1_000;
+const USUAL_SHARE = 0.004;
+/** Of what they have cost themselves: garbage collection, messages and contexts are not more. */
+const MOST_SHARED = 2;
 /** An owner comes back when he has paid this much of what he may take ahead: no flicker. */
 const PAID = 1 / 4;
 /** Left alone for less, it would be back before its samples have stopped coming. */
@@ -54,15 +68,20 @@ const LONGEST_PAUSE_MS = 60_000;
 
 interface Account {
   readonly debt: CpuDebt;
-  /** Undefined as long as it need not be known: to find out takes as long as a small process costs. */
+  /**
+   * Its parent's as long as it need not be known: to find out takes as long as a small process
+   * costs. Undefined where there is none either.
+   */
   owner: OwnerAccount | undefined;
-  /** Milliseconds, not on the owner's account yet. */
-  unclaimedMs: number;
+  isOwnerSure: boolean;
+  /** Milliseconds that it has cost itself while that was so. */
+  unsureMs: number;
   pausedUntil: number;
   failures: number;
 }
 
 interface OwnerAccount {
+  readonly of: ProcessOwner;
   readonly debt: CpuDebt;
   readonly limits: CostLimits;
   /** Of all processes, and of those that have cost much. */
@@ -74,19 +93,24 @@ export class ProcessCosts {
   readonly #accounts = new WeakMap<Process, Account>();
   readonly #owners = new RecentAccounts<string, OwnerAccount>(MAX_OWNERS);
   readonly #limits: ProcessCostLimits;
-  readonly #ownerOf: (process: Process) => ProcessOwner;
+  readonly #processOwners: Pick<ProcessOwners, 'of' | 'presume'>;
   readonly #clock: () => number;
   #pauses = 0;
+  /** What each has cost since the rest was divided, milliseconds. */
+  readonly #recent = new Map<Process, number>();
+  #sharedAt: number;
+  #sharedCpuMs = 0;
 
   /** @param clock milliseconds that never go back */
   constructor(
     limits: ProcessCostLimits,
-    ownerOf: (process: Process) => ProcessOwner,
+    owners: Pick<ProcessOwners, 'of' | 'presume'>,
     clock: () => number = () => performance.now(),
   ) {
     this.#limits = limits;
-    this.#ownerOf = ownerOf;
+    this.#processOwners = owners;
     this.#clock = clock;
+    this.#sharedAt = clock();
   }
 
   /** How often a process or an owner was left alone because it had cost too much. */
@@ -97,10 +121,33 @@ export class ProcessCosts {
   /** @param ms CPU time that went into it */
   owe(process: Process, ms: number): void {
     if (ms <= 0) return;
+    this.#recent.set(process, (this.#recent.get(process) ?? 0) + ms);
+    this.#charge(process, ms);
+  }
+
+  /**
+   * Called every now and then: what nobody has been charged with is owed by those for whom
+   * there was something to do.
+   * @param cpuMs that the thread has taken so far
+   */
+  share(cpuMs: number): void {
+    const now = this.#clock();
+    const passed = now - this.#sharedAt;
+    if (passed < SHARED_EVERY_MS) return;
+    let charged = 0;
+    for (const ms of this.#recent.values()) charged += ms;
+    const rest = cpuMs - this.#sharedCpuMs - charged - passed * USUAL_SHARE;
+    const factor = Math.min(rest / charged, MOST_SHARED);
+    if (factor > 0) for (const [process, ms] of this.#recent) this.#charge(process, ms * factor);
+    this.#recent.clear();
+    this.#sharedAt = now;
+    this.#sharedCpuMs = cpuMs;
+  }
+
+  #charge(process: Process, ms: number): void {
     const account = this.#account(process);
     account.debt.owe(ms);
-    account.unclaimedMs += ms;
-    if (account.owner || account.unclaimedMs >= CLAIMED_MS) this.#claim(process, account);
+    this.#claim(process, account, ms);
     const { aheadMs, share } = this.#limits.process;
     const over = account.debt.ms - aheadMs;
     if (over <= 0 || account.pausedUntil > this.#clock()) return;
@@ -108,12 +155,20 @@ export class ProcessCosts {
     account.pausedUntil = this.#clock() + Math.max(SHORTEST_PAUSE_MS, over / share);
   }
 
-  /** What a process has cost goes on its owner's account. */
-  #claim(process: Process, account: Account): void {
-    account.owner ??= this.#owner(process);
+  /** What a process has cost goes on its owner's account: of a storm of short ones too. */
+  #claim(process: Process, account: Account, ms: number): void {
+    let owed = ms;
+    if (!account.isOwnerSure) {
+      account.unsureMs += ms;
+      if (account.unsureMs >= CLAIMED_MS) {
+        // Nobody has paid so far.
+        if (!account.owner) owed = account.unsureMs;
+        this.#findOwner(process, account);
+      }
+    }
     const { owner } = account;
-    owner.debt.owe(account.unclaimedMs);
-    account.unclaimedMs = 0;
+    if (!owner) return;
+    owner.debt.owe(owed);
     const { aheadMs, share } = owner.limits;
     const now = this.#clock();
     const debt = owner.debt.ms;
@@ -121,8 +176,8 @@ export class ProcessCosts {
       this.#pauses++;
       owner.dearPausedUntil = now + (debt - aheadMs * (1 - PAID)) / share;
     }
-    if (debt > 2 * aheadMs && owner.pausedUntil <= now) {
-      owner.pausedUntil = now + (debt - aheadMs * (2 - PAID)) / share;
+    if (debt > aheadMs * RESERVE && owner.pausedUntil <= now) {
+      owner.pausedUntil = now + (debt - aheadMs * (RESERVE - PAID)) / share;
     }
   }
 
@@ -136,8 +191,18 @@ export class ProcessCosts {
   /** Whether it may be looked at; finds out whose it is. */
   mayFollow(process: Process): boolean {
     const account = this.#account(process);
-    account.owner ??= this.#owner(process);
+    if (!account.owner) this.#findOwner(process, account);
     return this.pauseMs(process) === 0;
+  }
+
+  /** Whether names may be looked up for it. */
+  mayName(process: Process): boolean {
+    const account = this.#accounts.get(process);
+    if (!account) return true;
+    const { debt, owner } = account;
+    if (debt.ms >= this.#limits.process.aheadMs * NAMED) return false;
+    const most = debt.ms > TOKEN_MS ? NAMED : RESERVE;
+    return !owner || owner.debt.ms < owner.limits.aheadMs * most;
   }
 
   /** How long it is to be left alone, as far as its owner is known; 0 = it is not. */
@@ -160,6 +225,9 @@ export class ProcessCosts {
     const own = this.#account(process);
     own.debt.owe(account.debt.ms);
     own.pausedUntil = account.failures > 0 ? 0 : account.pausedUntil;
+    if (!account.owner || own.owner) return;
+    own.owner = account.owner;
+    this.#processOwners.presume(process, account.owner.of);
   }
 
   #account(process: Process): Account {
@@ -167,18 +235,26 @@ export class ProcessCosts {
     if (!account) {
       const { share, mostMs } = this.#limits.process;
       const debt = new CpuDebt(share, mostMs, this.#clock);
-      account = { debt, owner: undefined, unclaimedMs: 0, pausedUntil: 0, failures: 0 };
+      account = {
+        debt,
+        owner: undefined,
+        isOwnerSure: false,
+        unsureMs: 0,
+        pausedUntil: 0,
+        failures: 0,
+      };
       this.#accounts.set(process, account);
     }
     return account;
   }
 
-  #owner(process: Process): OwnerAccount {
-    const { name, isUser } = this.#ownerOf(process);
-    return this.#owners.charge(name, () => {
-      const limits = isUser ? this.#limits.user : this.#limits.root;
+  #findOwner(process: Process, account: Account): void {
+    const of = this.#processOwners.of(process);
+    account.isOwnerSure = true;
+    account.owner = this.#owners.charge(of.name, () => {
+      const limits = of.isUser ? this.#limits.user : this.#limits.root;
       const debt = new CpuDebt(limits.share, limits.mostMs, this.#clock);
-      return { debt, limits, pausedUntil: 0, dearPausedUntil: 0 };
+      return { of, debt, limits, pausedUntil: 0, dearPausedUntil: 0 };
     });
   }
 }

@@ -91,6 +91,8 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
   const work = new WorkNote(note, refused);
   const waits = setup.isSteady ? WAIT_LIMITS : PATIENT_WAIT_LIMITS;
   const live = new LiveHost(addon, work, waits);
+  // Reading the mappings of a process is work of another thread.
+  const cpuTime = () => threadCpu() + live.files.cpuTime;
   let host: ProcessHost = live;
   let contexts: ContextSource = new LiveContexts(live, monotonicNow);
   if (setup.snapshots) {
@@ -108,7 +110,7 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
       isAnnounced: setup.announcesContexts,
       isReplay: setup.snapshots !== undefined,
       clock: monotonicNow,
-      cost: threadCpu,
+      cost: cpuTime,
     }),
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },
@@ -116,7 +118,7 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
     maxDepth: setup.maxDepth,
     isSteady: setup.isSteady,
     monotonicNow,
-    cpuTime: threadCpu,
+    cpuTime,
     hasServers: setup.symbols
       ? setup.symbols.debuginfodUrls.length > 0
       : /\S/.test(process.env.DEBUGINFOD_URLS ?? ''),
@@ -127,7 +129,7 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
     host,
     new ReadingBudget(setup.isSteady ? AGENT_READING_LIMITS : READING_LIMITS),
   );
-  const naming = new Naming(resolver, kernelNames, jit, threadCpu);
+  const naming = new Naming(resolver, kernelNames, jit, cpuTime);
   const debugInfo = new DebugInfoClient(
     setup.isSteady ? AGENT_DEBUG_INFO_LIMITS : DEBUG_INFO_LIMITS,
     { symbols: setup.symbols },

@@ -18,7 +18,7 @@ import { RootDirectories } from '../process/root-directories.ts';
 import { ProcessTracker } from '../process/tracker.ts';
 import type { WorkNote } from '../process/work-note.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
-import { type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
+import { type HostPid, type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
 import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
 import { KernelProcesses } from '../unwind/kernel-processes.ts';
 import { type MapWriter, nowhere, nowhereMaps, type TableMaps } from '../unwind/map-writer.ts';
@@ -71,8 +71,11 @@ export interface ResolverOptions {
 /** Of Go tables, all binaries together: what one flush looks up in several large services. */
 const GO_PAGE_BYTES = 8 << 20;
 
-/** Milliseconds of CPU time that a record of a new mapping takes, on both threads. */
-const MAPPING_MS = 0.01;
+/**
+ * Samples come as often as the timer says, news of mappings, programs and children as often as whoever
+ * makes them likes: of what may be had ahead they are worth a third.
+ */
+const NEWS_WEIGHT = 3;
 
 /** How things stood when a flush began. */
 export interface Mark {
@@ -105,9 +108,7 @@ export class Resolver {
   readonly #changed = new Set<Process>();
   /** Without room on the kernel side, so far. */
   #unplaced: Process[] = [];
-  readonly #costs: ProcessCosts;
-  /** What the names of their addresses have cost; of who costs too much no further ones are looked up for a while. */
-  readonly namingCosts: ProcessCosts;
+  readonly costs: ProcessCosts;
   readonly #cpuTime: () => number;
   readonly #monotonicNow: () => number;
   readonly #publisher: ProcessPublisher;
@@ -133,11 +134,9 @@ export class Resolver {
     this.#files = new OpenFiles(options.host, undefined, undefined, options.note);
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
     this.#owners = new ProcessOwners(options.host);
-    this.#budget = new FileBudget(this.#owners, budget);
+    this.#budget = new FileBudget((one) => this.#owners.of(one), budget);
     const costs = options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS;
-    const ownerOf = (one: Process) => this.#owners.of(one);
-    this.#costs = new ProcessCosts(costs, ownerOf, options.clock);
-    this.namingCosts = new ProcessCosts(costs, ownerOf, options.clock);
+    this.costs = new ProcessCosts(costs, this.#owners, options.clock);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
     this.#store = new TableStore(maps, writer, () => this.#kernel.uses());
     this.#store.addFile(0, 0);
@@ -190,13 +189,14 @@ export class Resolver {
       if (this.#isLive) this.#repair.loseMappings();
       else this.tracker.distrust();
     }
-    for (const event of events) this.#apply(event, view);
+    this.#applyAll(events, view);
     this.#applied = news?.delivery?.drainedUntil ?? this.#now;
     if (undelivered + (news?.delivery?.eventsLost ?? 0) > 0) this.#repair.loseEvents();
     this.#repair.run();
     this.#publishChanged();
     // At the end: by then it is known who has become another program.
     this.contexts.settle();
+    this.costs.share(this.#cpuTime() / 1e6);
     return this.#writer.take();
   }
 
@@ -238,8 +238,8 @@ export class Resolver {
     if (what === 'anonymous') return undefined;
     if (what.unusable?.transient === false) return undefined;
     const known = what.opened && this.#binaries.get(what.opened.id);
-    const binary =
-      known ?? this.#budget.spend(process, mapped.raw, () => this.#open(process, what, mapped.raw));
+    const open = () => this.#open(process, what, mapped.raw);
+    const binary = known ?? this.#budget.spend(process, open);
     if (!binary || binary.failure !== undefined) return undefined;
     binary.mappedBy(process);
     return binary;
@@ -287,7 +287,7 @@ export class Resolver {
     addProblems(problems, this.#carriers.problems);
     addProblems(problems, this.#kernel.problems);
     addProblems(problems, this.#store.problems);
-    addProblems(problems, new Map([['process_over_budget', this.#costs.pauses]]));
+    addProblems(problems, new Map([['process_over_budget', this.costs.pauses]]));
     for (const binary of this.#binaries.values()) addProblems(problems, binary.problems);
     return {
       processes: this.tracker.size,
@@ -336,66 +336,90 @@ export class Resolver {
     this.#changed.clear();
   }
 
-  #apply(event: BatchEvent, records: DataView): void {
-    this.#now = monotonicTime(event.time);
+  /** What each takes is on the account of the process that it is about. */
+  #applyAll(events: readonly BatchEvent[], records: DataView): void {
+    let begun = this.#cpuTime();
+    for (const event of events) {
+      this.#now = monotonicTime(event.time);
+      const process = this.#apply(event, records);
+      const ended = this.#cpuTime();
+      const weight = event.kind === 'deferred' ? 1 : NEWS_WEIGHT;
+      if (process) this.costs.owe(process, ((ended - begun) * weight) / 1e6);
+      begun = ended;
+    }
+  }
+
+  /** @returns whom it is about, as far as is known */
+  #apply(event: BatchEvent, records: DataView): Process | undefined {
     switch (event.kind) {
       case 'image':
-        this.tracker.beginExec(event.pid);
-        break;
-      case 'mapping': {
-        const running = this.tracker.running(event.pid);
-        if (running && this.#costs.pauseMs(running) > 0 && !this.tracker.isBeginning(event.pid)) {
-          this.#giveUp(running);
-          break;
-        }
-        const process = this.tracker.map(event.pid, event.mapping);
-        if (process) this.#costs.owe(process, MAPPING_MS);
-        // The kernel learns of it once it knows the process at all.
-        if (process && this.#kernel.has(event.pid)) this.#changed.add(process);
-        break;
-      }
+        return this.#beginExec(event.pid);
+      case 'mapping':
+        return this.#map(event.pid, event.mapping);
       case 'exec': {
         this.#kernel.forget(event.identity.pid);
         const before = this.tracker.running(event.identity.pid);
         const process = this.tracker.exec(event.identity);
-        this.#costs.inherit(process, before);
+        this.costs.inherit(process, before);
         if (before && before !== process) this.contexts.replaced(before, event.time);
         this.contexts.begun(process);
-        break;
+        return process;
       }
       case 'exit':
         this.#kernel.forget(event.identity.pid);
-        this.tracker.exit(event.identity, this.#now);
-        break;
+        return this.tracker.exit(event.identity, this.#now);
       case 'fork': {
         const child = this.tracker.fork(event.identity, event.parent);
         const parent = this.tracker.find(event.parent);
-        this.#costs.inherit(child, parent);
+        this.costs.inherit(child, parent);
         this.contexts.forked(child, parent);
         this.#kernel.inherit(event.identity, event.parent.pid, event.time);
-        break;
+        return child;
       }
       case 'context': {
         const process = this.tracker.find(event.identity);
         if (process) this.contexts.published(process);
-        break;
+        return process;
       }
       case 'deferred':
-        this.#unwind(records, event.at, event.identity);
+        return this.#unwind(records, event.at, event.identity);
     }
   }
 
-  #unwind(records: DataView, at: number, identity: Identity): void {
-    const before = this.#cpuTime();
-    const process = this.tracker.lookup(identity, this.#mayRead);
-    this.contexts.sampled(process);
-    const copy = stackCopy(records, at, this.#registers);
-    if (copy && process.complete) this.#walk(process, copy, records, at);
-    else this.#writeNothing(process, records, at);
-    this.#costs.owe(process, (this.#cpuTime() - before) / 1e6);
+  /** Of who is left alone the new program's mappings are read from /proc, should it come to that. */
+  #beginExec(pid: HostPid): Process | undefined {
+    const running = this.tracker.running(pid);
+    if (running && this.costs.pauseMs(running) > 0) this.#giveUp(running);
+    else this.tracker.beginExec(pid);
+    return running;
   }
 
-  readonly #mayRead = (process: Process): boolean => this.#costs.mayFollow(process);
+  #map(pid: HostPid, mapping: RawMapping): Process | undefined {
+    const running = this.tracker.running(pid);
+    if (running && this.costs.pauseMs(running) > 0 && !this.tracker.isBeginning(pid)) {
+      this.#giveUp(running);
+      return running;
+    }
+    const process = this.tracker.map(pid, mapping);
+    // The kernel learns of it once it knows the process at all.
+    if (process && this.#kernel.has(pid)) this.#changed.add(process);
+    return running;
+  }
+
+  #unwind(records: DataView, at: number, identity: Identity): Process {
+    const process = this.tracker.lookup(identity, this.#mayRead);
+    const mayFollow = process.ended === undefined ? this.#mayRead : this.#isNotPaused;
+    const isFollowed = mayFollow(process);
+    if (isFollowed) this.contexts.sampled(process);
+    const copy = isFollowed && stackCopy(records, at, this.#registers);
+    if (copy && process.complete) this.#walk(process, copy, records, at);
+    else this.#writeNothing(process, records, at);
+    return process;
+  }
+
+  readonly #mayRead = (process: Process): boolean => this.costs.mayFollow(process);
+  /** Of the dead nobody can find out whose they were. */
+  readonly #isNotPaused = (process: Process): boolean => this.costs.pauseMs(process) === 0;
 
   #walk(process: Process, copy: StackCopy, records: DataView, at: number): void {
     let walked = this.#walked(process, copy);
@@ -419,9 +443,9 @@ export class Resolver {
   }
 
   #writeNothing(process: Process, records: DataView, at: number): void {
-    const isPaused = this.#costs.pauseMs(process) > 0;
-    if (process.ended === undefined && !process.complete) {
-      if (!isPaused) this.#costs.fail(process);
+    const isPaused = this.costs.pauseMs(process) > 0;
+    if (process.ended === undefined && (isPaused || !process.complete)) {
+      if (!isPaused) this.costs.fail(process);
       this.#changed.add(process);
     }
     const end = isPaused ? 'not_followed' : 'process_gone';
@@ -432,7 +456,7 @@ export class Resolver {
   #spend(process: Process, work: () => void): void {
     const before = this.#cpuTime();
     work();
-    this.#costs.owe(process, (this.#cpuTime() - before) / 1e6);
+    this.costs.owe(process, (this.#cpuTime() - before) / 1e6);
   }
 
   /** It maps so much that it is not worth following for a while: what was known is not true any more. */
@@ -471,13 +495,13 @@ export class Resolver {
     if (placement === 'no_room') this.#unplaced.push(process);
     if (placement !== 'too_many') return;
     // Until it is tried again its samples are not worth a copy of the stack each.
-    this.#costs.fail(process);
+    this.costs.fail(process);
     this.#publisher.leaveAlone(process, this.#copiesFrom(process));
   }
 
   /** Monotonic nanoseconds, 0 = now. */
   #copiesFrom(process: Process): number {
-    const pauseMs = this.#costs.pauseMs(process);
+    const pauseMs = this.costs.pauseMs(process);
     return pauseMs > 0 ? this.#monotonicNow() + pauseMs * 1e6 : 0;
   }
 }

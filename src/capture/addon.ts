@@ -83,6 +83,8 @@ export interface NativeBoundedCalls {
   close(fd: number): void;
   /** Whether a call that was not waited for has come to its end. */
   isOver(call: number): boolean;
+  /** Nanoseconds that helper threads have taken for calls, which this thread has not. */
+  cpuTime(): number;
 }
 
 export interface Addon {

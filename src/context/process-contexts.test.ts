@@ -18,6 +18,7 @@ function newProcess(): Process {
     layout: 0,
     stale: false,
     readAt: 0,
+    lines: 0,
     parent: undefined,
     ended: undefined,
   };

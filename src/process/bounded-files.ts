@@ -143,6 +143,11 @@ export class BoundedFiles implements FileAccess {
     return this.#guard(asked, () => this.#calls.readMemory(pid, address, into));
   }
 
+  /** Nanoseconds that calls have taken on other threads than the one that made them. */
+  get cpuTime(): number {
+    return this.#calls.cpuTime();
+  }
+
   close(fd: number): void {
     if (this.#unclosed.length > 0) this.#closeRest();
     this.#close(fd);

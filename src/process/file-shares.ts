@@ -34,7 +34,7 @@ export class FileShares {
 
 /**
  * Users are told apart, and the containers that all run as root by their file systems.
- * @param user undefined when it is not known
+ * @param user undefined when nobody knows any more: his process has ended
  */
 export const fileOwner = (user: number | undefined, { device }: RawMapping): string =>
-  user !== undefined && user > 0 ? `user ${user}` : `device ${device}`;
+  user === 0 ? `device ${device}` : `user ${user ?? 'unknown'}`;

@@ -64,6 +64,11 @@ export interface OpenedRoot {
   readonly path: string;
 }
 
+/** For which it is remembered whose a process is: to ask for each file takes as long as to open it. */
+const USERS_MS = 1_000;
+/** Processes, of which it is remembered. */
+const MAX_USERS = 1_024;
+
 /** Longest environment that is read; usual ones have 1 to 8 KiB. */
 const ENVIRONMENT_BYTES = 256 << 10;
 
@@ -75,17 +80,27 @@ export class LiveHost implements ProcessHost {
   readonly note: WorkNote;
   readonly #clockOffsets = ownClockOffsets();
   readonly #maps = new MapsReader();
+  readonly #clock: () => number;
+  /** Names of their users. */
+  readonly #users = new Map<HostPid, string>();
+  #usersSince = 0;
   #ownRoot: string | undefined;
 
   /**
    * @param waits how long files may be waited for
    * @param clock by which that is charged, milliseconds
    */
-  constructor(addon: Addon, note = new WorkNote(), waits?: WaitLimits, clock?: () => number) {
+  constructor(
+    addon: Addon,
+    note = new WorkNote(),
+    waits?: WaitLimits,
+    clock: () => number = () => performance.now(),
+  ) {
     this.note = note;
+    this.#clock = clock;
     this.files = new BoundedFiles(
       new addon.BoundedCalls(),
-      (pid) => `user ${this.userIds(pid)?.[0]}`,
+      (pid) => this.#userOf(pid),
       clock,
       waits,
     );
@@ -214,6 +229,21 @@ export class LiveHost implements ProcessHost {
     } catch {
       return undefined;
     }
+  }
+
+  /** As of a moment ago. */
+  #userOf(pid: HostPid): string {
+    const now = this.#clock();
+    if (now - this.#usersSince >= USERS_MS || this.#users.size >= MAX_USERS) {
+      this.#users.clear();
+      this.#usersSince = now;
+    }
+    let user = this.#users.get(pid);
+    if (user === undefined) {
+      user = `user ${this.userIds(pid)?.[0]}`;
+      this.#users.set(pid, user);
+    }
+    return user;
   }
 
   #root(pid: HostPid | 'self'): OpenedRoot {

@@ -1,7 +1,6 @@
 /** Whose processes are: for what one owner may cost. */
 import { fileOwner } from './file-shares.ts';
 import type { ProcessHost } from './host.ts';
-import type { RawMapping } from './maps.ts';
 import type { Process } from './process.ts';
 
 export interface ProcessOwner {
@@ -10,32 +9,32 @@ export interface ProcessOwner {
   readonly isUser: boolean;
 }
 
+/** Of processes that have ended before anybody asked, and whose parents nobody knows. */
+const UNKNOWN: ProcessOwner = { name: 'user unknown', isUser: true };
+
 export class ProcessOwners {
   readonly #host: Pick<ProcessHost, 'userIds'>;
   /** By the real user ID: who runs a program of root's that way is still himself. */
   readonly #users = new WeakMap<Process, number>();
+  /** Their parents', of processes that nobody has asked about. */
+  readonly #presumed = new WeakMap<Process, ProcessOwner>();
 
   constructor(host: Pick<ProcessHost, 'userIds'>) {
     this.#host = host;
   }
 
-  ofFile(process: Process, mapping: RawMapping): string {
-    return fileOwner(this.#user(process), mapping);
-  }
-
+  /** Asks the machine once; of one that has ended by then, what is presumed. */
   of(process: Process): ProcessOwner {
-    const user = this.#user(process);
+    const user = this.#users.get(process) ?? this.#host.userIds(process.identity.pid)?.[0];
+    if (user === undefined) return this.#presumed.get(process) ?? UNKNOWN;
+    this.#users.set(process, user);
     const file = process.mappings.find(({ what }) => what !== 'anonymous');
     const name = user > 0 || !file ? `user ${user}` : fileOwner(user, file.raw);
     return { name, isUser: user !== 0 };
   }
 
-  #user(process: Process): number {
-    let user = this.#users.get(process);
-    if (user === undefined) {
-      user = this.#host.userIds(process.identity.pid)?.[0] ?? -1;
-      this.#users.set(process, user);
-    }
-    return user;
+  /** A child, or another program in the same process, is presumed to be the same owner's. */
+  presume(process: Process, owner: ProcessOwner): void {
+    this.#presumed.set(process, owner);
   }
 }

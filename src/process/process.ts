@@ -36,6 +36,8 @@ export interface Process {
   stale: boolean;
   /** When the mappings were last read again, monotonic nanoseconds. */
   readAt: number;
+  /** Of executable mappings, also of those that are not kept, when they were last read; 0 = never. */
+  lines: number;
   /** Whose mappings a forked process began with, as long as these are not known. */
   parent: Identity | undefined;
   /** When it ended, monotonic nanoseconds; undefined while it runs. */

@@ -49,6 +49,9 @@ class Slow implements NativeBoundedCalls {
     return 0;
   }
   close(): void {}
+  cpuTime(): number {
+    return 0;
+  }
   isOver(call: number): boolean {
     return !this.#hanging.has(call);
   }

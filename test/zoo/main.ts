@@ -25,8 +25,9 @@ const tricks = only ? TRICKS.filter(({ name }) => only.includes(name)) : TRICKS;
 if (tricks.length === 0)
   throw new Error(`--only: the tricks are ${TRICKS.map(({ name }) => name)}`);
 
-/** Most that a trick has to begin with: its credit is used up by then, or never. */
-const LONGEST_BEGINNING = 20;
+/** Seconds that a trick has to begin with, and most that it takes until its credit is used up. */
+const BEGINNING = 20;
+const LONGEST_BEGINNING = 90;
 
 /** Each trick has its beginning and its window; five of them share a calm. */
 function planFor(seconds: number): Plan {
@@ -35,13 +36,14 @@ function planFor(seconds: number): Plan {
   const left = seconds - warmUpSeconds - togetherSeconds;
   const calms = Math.ceil(tricks.length / 5) + 2;
   const each = left / (tricks.length + calms / 2);
-  const settleSeconds = values.together ? 2 : Math.min(LONGEST_BEGINNING, each * 0.4);
+  const settleSeconds = values.together ? 2 : Math.min(BEGINNING, each * 0.4);
   return {
     tricks,
     intervalSeconds: 3,
     warmUpSeconds,
     windowSeconds: Math.max(6, values.together ? left / 2 : each - settleSeconds),
     settleSeconds,
+    longestSettleSeconds: Math.max(settleSeconds, Math.min(LONGEST_BEGINNING, each * 1.5)),
     togetherSeconds,
     isAlone: values.alone,
     isOneByOne: !values.together,

@@ -37,6 +37,7 @@ test('with tricks of each kind at once the agent lives, no name or id is wrong, 
       warmUpSeconds: 5,
       windowSeconds: 4,
       settleSeconds: 1,
+      longestSettleSeconds: 1,
       togetherSeconds: 15,
       // Others may work on the machine: their samples say nothing here.
       isAlone: true,

@@ -21,6 +21,8 @@ export interface Plan {
   readonly windowSeconds: number;
   /** After a trick has begun: what it may cost once, ahead, is counted by itself. */
   readonly settleSeconds: number;
+  /** It goes on for as long as this while the trick still costs more than it may: what is ahead is used up slowly too. */
+  readonly longestSettleSeconds: number;
   /** With every trick at once; 0 = not. */
   readonly togetherSeconds: number;
   /** Sample nothing but what the zoo starts: others work on this machine. */
@@ -35,7 +37,7 @@ export interface Plan {
 export interface Phase extends Watched {
   /** `calm`, the name of a trick, or `all`. */
   readonly name: string;
-  /** CPU seconds while it began. */
+  /** CPU seconds while it began, beyond what a calm takes. */
   readonly beginning: number;
   /** Tricks that were not running at the end, with their words. */
   readonly failures: readonly string[];
@@ -74,6 +76,10 @@ const CROWD_NICE = 10;
 const LONGEST_FLUSH_MS = 60_000;
 /** Tricks between two calms. */
 const TRICKS_AT_ONCE = 5;
+/** In which the beginning is looked at. */
+const SETTLING_MS = 10_000;
+/** Of a calm: what costs more has not settled. */
+const SETTLED_RATIO = 1.4;
 const SECRET_NAME = 'zoo_secret_of_root';
 
 export class Zoo {
@@ -177,11 +183,12 @@ export class Zoo {
     name: string,
     seconds: number,
   ): Promise<void> {
-    const { settleSeconds } = this.#plan;
+    const { settleSeconds, longestSettleSeconds } = this.#plan;
     const caged: Caged[] = [];
     // What they do to the agent is of interest, not that 60 busy threads leave it no CPU.
     const nice = tricks.length > 1 ? CROWD_NICE : 0;
     const before = cpuSeconds(agent.pid);
+    const began = performance.now();
     try {
       for (const trick of tricks) {
         const cwd = join(this.folder, `cage-${this.#folders++}`);
@@ -192,12 +199,14 @@ export class Zoo {
         const command = commandOf(
           trick,
           surroundings,
-          Math.ceil(seconds + 2 * settleSeconds + 30 + LONGEST_FLUSH_MS / 1000),
+          Math.ceil(seconds + 2 * longestSettleSeconds + 30 + LONGEST_FLUSH_MS / 1000),
         );
         caged.push(this.#cages.start(command, { cwd, user, nice }));
       }
       await pause(settleSeconds * 1000);
-      const beginning = cpuSeconds(agent.pid) - before;
+      if (tricks.length === 1) await this.#settle(agent);
+      const usual = (this.#calmCpu * (performance.now() - began)) / 1000;
+      const beginning = Math.max(0, cpuSeconds(agent.pid) - before - usual);
       const watched = await this.#watch(agent, seconds);
       const failures = caged.flatMap(({ failure }) => failure ?? []);
       this.#add({ name, beginning, failures, ...watched });
@@ -206,6 +215,22 @@ export class Zoo {
       sweepMaps();
     }
     await pause(PAUSE_MS);
+  }
+
+  get #calmCpu(): number {
+    return this.#phases.findLast(({ name }) => name === CALM)?.cpu ?? 0;
+  }
+
+  /** Until what the trick has ahead is used up. */
+  async #settle(agent: RunningAgent): Promise<void> {
+    const { settleSeconds, longestSettleSeconds } = this.#plan;
+    const end = performance.now() + (longestSettleSeconds - settleSeconds) * 1000;
+    while (performance.now() < end) {
+      const before = cpuSeconds(agent.pid);
+      await pause(SETTLING_MS);
+      const cpu = (cpuSeconds(agent.pid) - before) / (SETTLING_MS / 1000);
+      if (cpu < this.#calmCpu * SETTLED_RATIO) return;
+    }
   }
 
   async #watch(agent: RunningAgent, seconds: number): Promise<Watched> {
@@ -237,8 +262,9 @@ export class Zoo {
 
   /** Longer than the whole run: the loads end by themselves. */
   #seconds(): number {
-    const { tricks, warmUpSeconds, windowSeconds, settleSeconds, togetherSeconds } = this.#plan;
-    const each = windowSeconds * 1.5 + 2 * settleSeconds;
+    const { tricks, warmUpSeconds, windowSeconds, longestSettleSeconds, togetherSeconds } =
+      this.#plan;
+    const each = windowSeconds * 1.5 + 2 * longestSettleSeconds;
     return Math.ceil(300 + warmUpSeconds + tricks.length * each + togetherSeconds * 2);
   }
 }
