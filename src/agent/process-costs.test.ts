@@ -82,11 +82,7 @@ test('what cannot be read is asked again later each time, at last once a minute'
 test('a storm of short processes costs its user no more than one process, and others nothing', () => {
   let now = 0;
   const owners = new Map<Process, ProcessOwner>();
-  const costs = new ProcessCosts(
-    AGENT_PROCESS_COSTS,
-    owned(owners),
-    () => now,
-  );
+  const costs = new ProcessCosts(AGENT_PROCESS_COSTS, owned(owners), () => now);
   const processOf = (name: string): Process => {
     const process = someProcess();
     owners.set(process, { name, isUser: true });
@@ -112,7 +108,7 @@ test('a storm of short processes costs its user no more than one process, and ot
   assert.ok(isSmallServed, 'what costs little goes on longer than what costs much');
 });
 
-test('a storm of processes that each cost next to nothing is their user\'s too, and he is asked for once', () => {
+test("a storm of processes that each cost next to nothing is their user's too, and he is asked for once", () => {
   let now = 0;
   const owners = owned();
   const costs = new ProcessCosts(AGENT_PROCESS_COSTS, owners, () => now);
@@ -165,7 +161,8 @@ test('what the thread takes besides is owed by those for whom there was somethin
   const alone = someProcess();
   for (const end = now + 600_000; now < end; now += 100) {
     calm.owe(alone, 0.2);
-    calm.share((cpu += 0.6));
+    cpu += 0.6;
+    calm.share(cpu);
     assert.equal(calm.pauseMs(alone), 0, 'a quiet machine');
   }
 });

@@ -2,14 +2,14 @@
  * The resolver: follows processes, fills the kernel's unwind tables, unwinds
  * deferred samples and names addresses. Synchronous; lives on a thread of its own.
  */
-import { MAX_USER_FRAMES, REGISTER_COUNT } from '../capture/record.ts';
+import { MAX_USER_FRAMES } from '../capture/record.ts';
 import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
 import { FileRoots } from '../debuginfo/file-roots.ts';
 import { GoPages } from '../elf/go-pages.ts';
 import type { Executable } from '../process/executable.ts';
 import type { ProcessHost } from '../process/host.ts';
-import { findMapping, type Mapped } from '../process/mapping-list.ts';
+import type { Mapped } from '../process/mapping-list.ts';
 import type { RawMapping } from '../process/maps.ts';
 import { OpenFiles } from '../process/open-files.ts';
 import type { Identity, MappedThing, Process } from '../process/process.ts';
@@ -18,22 +18,14 @@ import { RootDirectories } from '../process/root-directories.ts';
 import { ProcessTracker } from '../process/tracker.ts';
 import type { WorkNote } from '../process/work-note.ts';
 import type { Demangler } from '../symbolize/demangle.ts';
-import { type HostPid, type MonotonicTime, monotonicTime, processAddress, textOffset } from '../units/units.ts';
+import { type HostPid, type MonotonicTime, monotonicTime } from '../units/units.ts';
 import { MAX_TEXT_READ } from '../unwind/file-tables.ts';
 import { KernelProcesses } from '../unwind/kernel-processes.ts';
 import { type MapWriter, nowhere, nowhereMaps, type TableMaps } from '../unwind/map-writer.ts';
-import {
-  anonymousPlace,
-  type CodePlace,
-  type StackCopy,
-  StackWalker,
-  unreadablePlace,
-  type Walked,
-} from '../unwind/stack-walk.ts';
 import { TableStore } from '../unwind/table-store.ts';
 import { type BatchEvent, readBatch } from './batch.ts';
 import { Binary, type SharedByBinaries } from './binary.ts';
-import { deferredGoroutine } from './deferred-goroutine.ts';
+import { DeferredUnwinder } from './deferred-unwinder.ts';
 import { AGENT_FILE_BUDGET, FILE_BUDGET, FileBudget } from './file-budget.ts';
 import { GoLayouts } from './go-layouts.ts';
 import { type Layout, Layouts } from './layouts.ts';
@@ -42,9 +34,8 @@ import type { BatchNews, ResolverStats } from './messages.ts';
 import { addProblems } from './problem-counts.ts';
 import { ProcessCarriers } from './process-carriers.ts';
 import { AGENT_PROCESS_COSTS, PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
-import { isGeneratedCode, ProcessPublisher } from './process-publisher.ts';
+import { ProcessPublisher } from './process-publisher.ts';
 import { RecordWriter, type WrittenSamples } from './record-writer.ts';
-import { stackCopy } from './stack-copy.ts';
 import { SymbolRoom } from './symbol-room.ts';
 
 export interface ResolverOptions {
@@ -94,7 +85,7 @@ export class Resolver {
   readonly #kernel: KernelProcesses;
   readonly #carriers: ProcessCarriers;
   readonly #shared: SharedByBinaries;
-  readonly #maxDepth: number;
+  readonly #unwinder: DeferredUnwinder;
   /** False in replay, where there is no kernel side to be told. */
   readonly #isLive: boolean;
   readonly #clock: (() => number) | undefined;
@@ -102,9 +93,7 @@ export class Resolver {
   /** Binaries that cannot be read any more, and are still open. */
   readonly #failed: Binary[] = [];
   readonly #layouts = new Layouts();
-  readonly #walker = new StackWalker();
   readonly #writer = new RecordWriter();
-  readonly #registers = new Float64Array(REGISTER_COUNT);
   readonly #changed = new Set<Process>();
   /** Without room on the kernel side, so far. */
   #unplaced: Process[] = [];
@@ -115,12 +104,6 @@ export class Resolver {
   readonly #repair: LossRepair;
   /** Events up to this time have been applied, of all CPUs. */
   #applied = 0;
-  readonly #nothing: Walked = {
-    addresses: new Float64Array(),
-    exact: new Uint8Array(),
-    length: 0,
-    end: 'process_gone',
-  };
   /** Of binaries that were closed. */
   readonly #pastProblems: Record<string, number> = {};
   #sidebandLost = 0;
@@ -169,7 +152,18 @@ export class Resolver {
       carriers: this.#isLive ? this.#carriers : undefined,
       binaries: this.#binaries,
     });
-    this.#maxDepth = Math.min(options.maxDepth, MAX_USER_FRAMES);
+    this.#unwinder = new DeferredUnwinder({
+      tracker: this.tracker,
+      costs: this.costs,
+      contexts: this.contexts,
+      writer: this.#writer,
+      maxDepth: Math.min(options.maxDepth, MAX_USER_FRAMES),
+      binaries: this.#binaries,
+      binary: (process, mapped) => this.binary(process, mapped),
+      dropFailed: () => this.#dropFailed(),
+      changed: (process) => this.#changed.add(process),
+      renumber: (process) => this.#number(process),
+    });
   }
 
   /** Applies a batch; returns the samples made of its deferred ones. */
@@ -382,7 +376,7 @@ export class Resolver {
         return process;
       }
       case 'deferred':
-        return this.#unwind(records, event.at, event.identity);
+        return this.#unwinder.unwind(records, event.at, event.identity, this.#now);
     }
   }
 
@@ -406,52 +400,6 @@ export class Resolver {
     return running;
   }
 
-  #unwind(records: DataView, at: number, identity: Identity): Process {
-    const process = this.tracker.lookup(identity, this.#mayRead);
-    const mayFollow = process.ended === undefined ? this.#mayRead : this.#isNotPaused;
-    const isFollowed = mayFollow(process);
-    if (isFollowed) this.contexts.sampled(process);
-    const copy = isFollowed && stackCopy(records, at, this.#registers);
-    if (copy && process.complete) this.#walk(process, copy, records, at);
-    else this.#writeNothing(process, records, at);
-    return process;
-  }
-
-  readonly #mayRead = (process: Process): boolean => this.costs.mayFollow(process);
-  /** Of the dead nobody can find out whose they were. */
-  readonly #isNotPaused = (process: Process): boolean => this.costs.pauseMs(process) === 0;
-
-  #walk(process: Process, copy: StackCopy, records: DataView, at: number): void {
-    let walked = this.#walked(process, copy);
-    if (walked.end === 'no_mapping' && this.#mayRead(process)) {
-      const address = processAddress(walked.addresses[walked.length - 1] ?? 0);
-      if (this.tracker.refresh(process, this.#now, address)) walked = this.#walked(process, copy);
-    }
-    if (process.layout === 0 || process.stale) this.#number(process);
-    if (process.ended === undefined) this.#changed.add(process);
-    const goroutine = deferredGoroutine(process, this.#binaries, records, at);
-    this.#writer.write(records, at, walked, process.layout, goroutine);
-  }
-
-  #walked(process: Process, copy: StackCopy): Walked {
-    const place = (address: number) => this.#place(process, address);
-    for (;;) {
-      const walked = this.#walker.walk(copy, place, this.#maxDepth);
-      // Then it went by rules that may be another file's: again, without those.
-      if (!this.#dropFailed()) return walked;
-    }
-  }
-
-  #writeNothing(process: Process, records: DataView, at: number): void {
-    const isPaused = this.costs.pauseMs(process) > 0;
-    if (process.ended === undefined && (isPaused || !process.complete)) {
-      if (!isPaused) this.costs.fail(process);
-      this.#changed.add(process);
-    }
-    const end = isPaused ? 'not_followed' : 'process_gone';
-    this.#writer.write(records, at, { ...this.#nothing, end }, 0);
-  }
-
   /** The CPU time of `work` is on the account of a process. */
   #spend(process: Process, work: () => void): void {
     const before = this.#cpuTime();
@@ -464,24 +412,6 @@ export class Resolver {
     if (!process.complete) return;
     this.tracker.giveUp(process);
     if (this.#kernel.has(process.identity.pid)) this.#changed.add(process);
-  }
-
-  #place(process: Process, address: number): CodePlace | undefined {
-    const mapped = findMapping(process.mappings, processAddress(address));
-    if (!mapped) return undefined;
-    if (mapped.what === 'anonymous') return anonymousPlace;
-    const wasOpen = mapped.what.opened !== undefined;
-    const binary = this.binary(process, mapped);
-    if (!wasOpen) process.stale = true;
-    const bias = binary?.bias(mapped.start, mapped.raw.offset);
-    if (!binary && isGeneratedCode(mapped)) return anonymousPlace;
-    if (!binary || bias === undefined) return unreadablePlace;
-    return {
-      kind: 'file',
-      rule: (lookup, exact) => binary.rule(textOffset(lookup - bias), exact),
-      exactStep: (lookup, registers, read) =>
-        binary.exactStep(textOffset(lookup - bias), registers, read),
-    };
   }
 
   #number(process: Process): void {
