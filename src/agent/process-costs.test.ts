@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Process } from '../process/process.ts';
 import type { ProcessOwner } from '../process/process-owners.ts';
-import { AGENT_PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
+import { AGENT_PROCESS_COSTS, agentProcessCosts, ProcessCosts } from './process-costs.ts';
 
 const someProcess = (): Process => ({}) as Process;
 type Owners = ConstructorParameters<typeof ProcessCosts>[1];
@@ -165,4 +165,10 @@ test('what the thread takes besides is owed by those for whom there was somethin
     calm.share(cpu);
     assert.equal(calm.pauseMs(alone), 0, 'a quiet machine');
   }
+});
+
+test('a large machine has more to be done', () => {
+  assert.deepEqual(agentProcessCosts(2), AGENT_PROCESS_COSTS);
+  const { user } = agentProcessCosts(64);
+  assert.deepEqual(user, { share: 0.064, aheadMs: 24_000, mostMs: 48_000 });
 });

@@ -45,6 +45,21 @@ export const AGENT_PROCESS_COSTS: ProcessCostLimits = {
   root: { share: 0.02, aheadMs: 9_000, mostMs: 15_000 },
 };
 
+/** A machine of this size is what the limits of an agent are for: a larger one has more samples. */
+const SMALL_MACHINE_CPUS = 4;
+
+/** What an agent allows on a machine with so many CPUs. */
+export function agentProcessCosts(cpus: number): ProcessCostLimits {
+  const scale = Math.max(1, cpus / SMALL_MACHINE_CPUS);
+  const scaled = ({ share, aheadMs, mostMs }: CostLimits): CostLimits => ({
+    share: share * scale,
+    aheadMs: aheadMs * scale,
+    mostMs: mostMs * scale,
+  });
+  const { process, user, root } = AGENT_PROCESS_COSTS;
+  return { process: scaled(process), user: scaled(user), root: scaled(root) };
+}
+
 /**
  * What those who have cost little may go on with when their owner has used up what he may have
  * ahead, until that is so many times as much.

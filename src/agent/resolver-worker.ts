@@ -103,7 +103,7 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
     host = new RecordingHost(live, save);
     contexts = new RecordingContexts(contexts, save);
   }
-  const resolver = new Resolver({
+  const resolver: Resolver = new Resolver({
     host,
     contexts: new ProcessContexts({
       source: contexts,
@@ -111,6 +111,10 @@ function run(port: MessagePort, { setup, note, refused }: Start): void {
       isReplay: setup.snapshots !== undefined,
       clock: monotonicNow,
       cost: cpuTime,
+      account: {
+        mayLook: (one) => resolver.costs.pauseMs(one) === 0,
+        owe: (one, ns) => resolver.costs.owe(one, ns / 1e6),
+      },
     }),
     demangle: cachingDemangler((name) => addon.demangle(name) ?? ''),
     kernel: setup.maps && { maps: setup.maps, writer: new KernelMapWriter(addon) },

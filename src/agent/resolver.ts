@@ -2,6 +2,7 @@
  * The resolver: follows processes, fills the kernel's unwind tables, unwinds
  * deferred samples and names addresses. Synchronous; lives on a thread of its own.
  */
+import { cpus } from 'node:os';
 import { MAX_USER_FRAMES } from '../capture/record.ts';
 import type { ProcessContexts } from '../context/process-contexts.ts';
 import { mayHaveDebugInformation } from '../debuginfo/debug-search.ts';
@@ -33,7 +34,7 @@ import { LossRepair } from './loss-repair.ts';
 import type { BatchNews, ResolverStats } from './messages.ts';
 import { addProblems } from './problem-counts.ts';
 import { ProcessCarriers } from './process-carriers.ts';
-import { AGENT_PROCESS_COSTS, PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
+import { agentProcessCosts, PROCESS_COSTS, ProcessCosts } from './process-costs.ts';
 import { ProcessPublisher } from './process-publisher.ts';
 import { RecordWriter, type WrittenSamples } from './record-writer.ts';
 import { SymbolRoom } from './symbol-room.ts';
@@ -118,7 +119,7 @@ export class Resolver {
     const budget = options.isSteady ? AGENT_FILE_BUDGET : FILE_BUDGET;
     this.#owners = new ProcessOwners(options.host);
     this.#budget = new FileBudget((one) => this.#owners.of(one), budget);
-    const costs = options.isSteady ? AGENT_PROCESS_COSTS : PROCESS_COSTS;
+    const costs = options.isSteady ? agentProcessCosts(cpus().length) : PROCESS_COSTS;
     this.costs = new ProcessCosts(costs, this.#owners, options.clock);
     this.#kernel = new KernelProcesses(maps, writer, options.monotonicNow);
     this.#store = new TableStore(maps, writer, () => this.#kernel.uses());

@@ -4,7 +4,7 @@ import type { Process } from '../process/process.ts';
 import { bootTime, hostPid, processAddress } from '../units/units.ts';
 import type { Answer, Publication } from './context-source.ts';
 import { payloadOf } from './payload.test-support.ts';
-import { ProcessContexts } from './process-contexts.ts';
+import { type LookAccount, ProcessContexts } from './process-contexts.ts';
 import type { OtelVariables } from './process-environment.ts';
 
 const SECOND = 1e9;
@@ -25,7 +25,17 @@ function newProcess(): Process {
 }
 
 /** A machine whose processes say what a test has them say, and a clock that it sets. */
-function world({ isAnnounced = false, isReplay = false, lookNs = 0 } = {}) {
+function world({
+  isAnnounced = false,
+  isReplay = false,
+  lookNs = 0,
+  account,
+}: {
+  isAnnounced?: boolean;
+  isReplay?: boolean;
+  lookNs?: number;
+  account?: LookAccount;
+} = {}) {
   const said = new Map<number, { name?: string; at?: number; reason?: string; filler?: string }>();
   const variables = new Map<number, OtelVariables>();
   const time = { now: 100 * SECOND, spent: 0 };
@@ -56,6 +66,7 @@ function world({ isAnnounced = false, isReplay = false, lookNs = 0 } = {}) {
     isReplay,
     clock: () => time.now,
     cost: () => time.spent,
+    ...(account && { account }),
   });
   return {
     contexts,
@@ -311,4 +322,25 @@ test('a thousand slow processes do not hold up a batch, or a profile', () => {
     contexts.settle();
   }
   assert.ok(time.spent > 1.8 * SECOND && time.spent < 2.2 * SECOND, `${time.spent / SECOND} s`);
+});
+
+test('looking at a process is at its expense, and put off while it has nothing left', () => {
+  const owed = new Map<Process, number>();
+  let isPaid = false;
+  const account: LookAccount = {
+    mayLook: () => isPaid,
+    owe: (one, ns) => void owed.set(one, (owed.get(one) ?? 0) + ns),
+  };
+  const { contexts, say, service, asked, time } = world({ lookNs: 1e6, account });
+  const process = newProcess();
+  say(process, { name: 'shop' });
+  contexts.sampled(process);
+  contexts.settle();
+  assert.equal(service(process), undefined);
+  assert.deepEqual(asked(), []);
+  assert.equal(contexts.due, 1_000);
+  isPaid = true;
+  time.now += SECOND;
+  assert.equal(service(process), 'shop');
+  assert.deepEqual([...owed], [[process, 1e6]]);
 });

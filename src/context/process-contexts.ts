@@ -21,6 +21,15 @@ export interface ContextsOptions {
   readonly clock: () => number;
   /** CPU time of this thread in nanoseconds. */
   readonly cost: () => number;
+  /** At whose expense processes are looked at; without it nobody pays. */
+  readonly account?: LookAccount;
+}
+
+export interface LookAccount {
+  /** False while a process, or its owner, has cost too much. */
+  mayLook(process: Process): boolean;
+  /** @param ns CPU time */
+  owe(process: Process, ns: number): void;
 }
 
 type Environment = ReadonlyMap<string, string>;
@@ -67,6 +76,9 @@ const MAX_CREDIT_NS = SECOND / 20;
 /** Payloads of all processes: two thousand usual ones. */
 const MAX_BYTES = 4 << 20;
 
+/** Until it is asked again whether a process may be looked at. */
+const REFUSED_NS = SECOND;
+
 const NO_ENVIRONMENT: Environment = new Map();
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -77,6 +89,7 @@ export class ProcessContexts {
   readonly #isReplay: boolean;
   readonly #clock: () => number;
   readonly #cost: () => number;
+  readonly #account: LookAccount | undefined;
   /** The one that was looked at last is the last. */
   readonly #followed = new Map<Process, Followed>();
   /** Of children that began with their parent's. */
@@ -89,13 +102,14 @@ export class ProcessContexts {
   #creditAt: number;
   #flushUntil = 0;
 
-  constructor({ source, isAnnounced, isReplay, clock, cost }: ContextsOptions) {
+  constructor({ source, isAnnounced, isReplay, clock, cost, account }: ContextsOptions) {
     this.#source = source;
     this.#isAnnounced = isAnnounced;
     this.#isReplay = isReplay;
     this.#pauses = isAnnounced ? ANNOUNCED_PAUSES : PAUSES;
     this.#clock = clock;
     this.#cost = cost;
+    this.#account = account;
     this.#creditAt = clock();
   }
 
@@ -169,14 +183,10 @@ export class ProcessContexts {
     const now = this.#clock();
     this.#creditNs = Math.min(MAX_CREDIT_NS, this.#creditNs + (now - this.#creditAt) * SHARE);
     this.#creditAt = now;
-    let before = this.#cost();
     for (const [process, known] of this.#followed) {
       if (known.dueAt > now) continue;
       if (this.#creditNs <= 0) break;
-      this.#look(process, known);
-      const after = this.#cost();
-      this.#creditNs -= after - before;
-      before = after;
+      this.#creditNs -= this.#lookIfPaid(process, known);
     }
   }
 
@@ -190,7 +200,7 @@ export class ProcessContexts {
     const known = this.#followed.get(process) ?? this.#follow(process);
     const isDue = known.dueAt <= this.#clock();
     if (this.#cost() < this.#flushUntil && (isDue || !this.#isCurrent(process, known))) {
-      this.#look(process, known);
+      this.#lookIfPaid(process, known);
     }
     known.labels ??= resourceLabels(known.context, known.environment ?? NO_ENVIRONMENT);
     return known.labels;
@@ -228,6 +238,19 @@ export class ProcessContexts {
   #isCurrent(process: Process, { publication }: Followed): boolean {
     if (!publication || process.ended !== undefined) return true;
     return this.#source.isCurrent(process.identity, publication);
+  }
+
+  /** @returns what it has taken, nanoseconds */
+  #lookIfPaid(process: Process, known: Followed): number {
+    if (this.#account?.mayLook(process) === false) {
+      known.dueAt = this.#clock() + REFUSED_NS;
+      return 0;
+    }
+    const before = this.#cost();
+    this.#look(process, known);
+    const taken = this.#cost() - before;
+    this.#account?.owe(process, taken);
+    return taken;
   }
 
   #look(process: Process, known: Followed): void {
