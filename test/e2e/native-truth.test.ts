@@ -40,7 +40,7 @@ function start(command: readonly string[]): number {
 async function perfStacks(pid: number): Promise<SourceStack[]> {
   const data = join(folder, `${pid}.data`);
   const how = ['-F', String(HZ), '-e', 'cpu-clock', '--call-graph', 'dwarf,16384'];
-  const perf = ['perf', 'record', '-q', ...how, '-p', String(pid), '-o', data];
+  const perf = ['perf', 'record', '-q', '-N', ...how, '-p', String(pid), '-o', data];
   const recorded = await execute([...perf, '--', 'sleep', String(SECONDS)]);
   assert.equal(recorded.code, 0, recorded.stderr);
   const script = await execute(['perf', 'script', '-i', data, ...PERF_SOURCE_FIELDS]);

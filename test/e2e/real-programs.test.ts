@@ -44,7 +44,7 @@ async function perfSamples(comm: string): Promise<JsonSample[]> {
   const data = join(folder, `${comm}.data`);
   const options = ['-e', 'cpu-clock', '-F', String(HZ), '-a', '--call-graph', 'dwarf,65528'];
   const window = ['--', 'sleep', String(SECONDS)];
-  const run = await execute(['perf', 'record', '-q', ...options, '-o', data, ...window]);
+  const run = await execute(['perf', 'record', '-q', '-N', ...options, '-o', data, ...window]);
   assert.equal(run.code, 0, run.stderr);
   const { status, stdout } = spawnSync('perf', ['script', '-i', data, ...PERF_SCRIPT_FIELDS], {
     maxBuffer: 2 ** 30,
