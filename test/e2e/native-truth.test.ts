@@ -21,6 +21,7 @@ import {
   sourceStacks,
   upTo,
 } from '../harness/source-stacks.ts';
+import { PERF_RECORD } from '../peers/perf.ts';
 
 const HZ = 499;
 const SECONDS = 5;
@@ -39,8 +40,8 @@ function start(command: readonly string[]): number {
 
 async function perfStacks(pid: number): Promise<SourceStack[]> {
   const data = join(folder, `${pid}.data`);
-  const how = ['-F', String(HZ), '-e', 'cpu-clock', '--call-graph', 'dwarf,16384'];
-  const perf = ['perf', 'record', '-q', '-N', ...how, '-p', String(pid), '-o', data];
+  const how = ['-F', String(HZ), '--call-graph', 'dwarf,16384'];
+  const perf = ['perf', ...PERF_RECORD, ...how, '-p', String(pid), '-o', data];
   const recorded = await execute([...perf, '--', 'sleep', String(SECONDS)]);
   assert.equal(recorded.code, 0, recorded.stderr);
   const script = await execute(['perf', 'script', '-i', data, ...PERF_SOURCE_FIELDS]);

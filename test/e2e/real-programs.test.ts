@@ -12,7 +12,7 @@ import { after, test } from 'node:test';
 import { countNamed, isNamed, type JsonSample, markerOf, showStack } from '../harness/chains.ts';
 import { expectTally } from '../harness/expect.ts';
 import { countOf, execute, pause, record } from '../harness/record.ts';
-import { PERF_SCRIPT_FIELDS, parsePerfScript } from '../peers/perf.ts';
+import { PERF_RECORD, PERF_SCRIPT_FIELDS, parsePerfScript } from '../peers/perf.ts';
 
 const HZ = 199;
 const SECONDS = 6;
@@ -42,9 +42,9 @@ const PERF_EFAULT = 242;
 /** What perf saw in the same seconds; of each stack 64 KiB: with its default of 8 it cuts a tenth of PostgreSQL's and half of a compiler's, and not at random. */
 async function perfSamples(comm: string): Promise<JsonSample[]> {
   const data = join(folder, `${comm}.data`);
-  const options = ['-e', 'cpu-clock', '-F', String(HZ), '-a', '--call-graph', 'dwarf,65528'];
+  const options = ['-F', String(HZ), '-a', '--call-graph', 'dwarf,65528'];
   const window = ['--', 'sleep', String(SECONDS)];
-  const run = await execute(['perf', 'record', '-q', '-N', ...options, '-o', data, ...window]);
+  const run = await execute(['perf', ...PERF_RECORD, ...options, '-o', data, ...window]);
   assert.equal(run.code, 0, run.stderr);
   const { status, stdout } = spawnSync('perf', ['script', '-i', data, ...PERF_SCRIPT_FIELDS], {
     maxBuffer: 2 ** 30,

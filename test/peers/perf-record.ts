@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { PERF_SCRIPT_FIELDS, parsePerfScript } from './perf.ts';
+import { PERF_RECORD, PERF_SCRIPT_FIELDS, parsePerfScript } from './perf.ts';
 
 const split = process.argv.indexOf('--');
 const command = split < 0 ? [] : process.argv.slice(split + 1);
@@ -29,7 +29,7 @@ const { values } = parseArgs({
 const folder = mkdtempSync(join(tmpdir(), 'perf-'));
 try {
   const data = join(folder, 'perf.data');
-  const args = ['record', '-q', '-e', 'cpu-clock', '-F', values.hz, '--call-graph', 'dwarf,16384'];
+  const args = [...PERF_RECORD, '-F', values.hz, '--call-graph', 'dwarf,16384'];
   args.push('-o', data);
   const target =
     command.length > 0 ? command : ['sleep', String(Number.parseFloat(values.duration))];

@@ -2,6 +2,12 @@
 import type { JsonFrame, JsonSample } from '../harness/chains.ts';
 
 /**
+ * Arguments of `perf record`. Without -N it links each program into its cache of build ids: that
+ * changes the inode while we read it, and ours is then a file that was written to.
+ */
+export const PERF_RECORD = ['record', '-q', '-N', '-e', 'cpu-clock'];
+
+/**
  * Arguments of `perf script` whose output `parsePerfScript` reads. Without
  * --no-inline perf 6.1 starts addr2line for every address.
  */
