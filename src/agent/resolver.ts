@@ -98,6 +98,7 @@ export class Resolver {
   readonly #changed = new Set<Process>();
   /** Without room on the kernel side, so far. */
   #unplaced: Process[] = [];
+  /** What following processes, and naming their addresses, has cost. */
   readonly costs: ProcessCosts;
   readonly #cpuTime: () => number;
   readonly #monotonicNow: () => number;
@@ -384,8 +385,12 @@ export class Resolver {
   /** Of who is left alone the new program's mappings are read from /proc, should it come to that. */
   #beginExec(pid: HostPid): Process | undefined {
     const running = this.tracker.running(pid);
-    if (running && this.costs.pauseMs(running) > 0) this.#giveUp(running);
-    else this.tracker.beginExec(pid);
+    if (!running || this.costs.pauseMs(running) === 0) {
+      this.tracker.beginExec(pid);
+      return running;
+    }
+    this.tracker.skipExec(pid);
+    this.#giveUp(running);
     return running;
   }
 

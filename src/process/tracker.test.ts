@@ -325,6 +325,32 @@ test('refresh: not more often than once a second, not for the dead', () => {
   assert.equal(tracker.refresh(process, monotonicTime(9 * SECOND)), false);
 });
 
+test('refresh: so much less often as there are more mappings, and no sooner for a child', () => {
+  const { host, tracker, run } = machine();
+  run(10, '/bin/a');
+  const lines = Array.from({ length: 4_096 }, (_, i) => mapsLine('/bin/a', 0x10000 + i * 0x2000));
+  host.running.get(10)!.text = lines.join('');
+  run(11, '/bin/a');
+  const process = tracker.lookup(identity(10));
+  const at = (seconds: number) => monotonicTime(seconds * SECOND);
+  assert.equal(tracker.refresh(process, at(10)), true);
+  assert.equal(tracker.refresh(process, at(13)), false);
+  const child = tracker.fork(identity(11), identity(10));
+  assert.equal(tracker.refresh(child, at(13)), false);
+  assert.equal(tracker.refresh(process, at(14)), true);
+});
+
+test('a program whose mappings are not collected does not get those of one before it', () => {
+  const { tracker } = machine();
+  const pid = hostPid(10);
+  tracker.beginExec(pid);
+  tracker.map(pid, raw('/bin/never-told', 0x400000));
+  tracker.skipExec(pid);
+  tracker.map(pid, raw('/bin/b', 0x500000));
+  const process = tracker.exec(identity(10));
+  assert.deepEqual([process.complete, process.mappings], [false, []]);
+});
+
 test('what is mapped: files apart, memory without a file as such', () => {
   const { tracker, run } = machine();
   run(10, '/bin/a');

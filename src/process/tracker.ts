@@ -139,6 +139,11 @@ export class ProcessTracker {
     this.#images.set(pid, []);
   }
 
+  /** As beginExec(), of a program whose mappings are not collected: read at a lookup() that may. */
+  skipExec(pid: HostPid): void {
+    this.#images.delete(pid);
+  }
+
   exec(identity: Identity): Process {
     const image = this.#images.get(identity.pid);
     this.#images.delete(identity.pid);
