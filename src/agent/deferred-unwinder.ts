@@ -54,10 +54,11 @@ export class DeferredUnwinder {
 
   /** Writes the sample at `at` as it turns out. @returns whose it is */
   unwind(records: DataView, at: number, identity: Identity, now: MonotonicTime): Process {
-    const { tracker, contexts } = this.#options;
+    const { tracker, contexts, costs } = this.#options;
     const process = tracker.lookup(identity, this.#mayRead);
-    const mayFollow = process.ended === undefined ? this.#mayRead : this.#isNotPaused;
-    const isFollowed = mayFollow(process);
+    // Of the dead nobody can find out whose they were.
+    const isFollowed =
+      process.ended === undefined ? this.#mayRead(process) : costs.pauseMs(process) === 0;
     if (isFollowed) contexts.sampled(process);
     const copy = isFollowed && stackCopy(records, at, this.#registers);
     if (copy && process.complete) this.#walk(process, copy, records, at, now);
@@ -66,8 +67,6 @@ export class DeferredUnwinder {
   }
 
   readonly #mayRead = (process: Process): boolean => this.#options.costs.mayFollow(process);
-  /** Of the dead nobody can find out whose they were. */
-  readonly #isNotPaused = (process: Process): boolean => this.#options.costs.pauseMs(process) === 0;
 
   #walk(process: Process, copy: StackCopy, records: DataView, at: number, now: MonotonicTime) {
     const { tracker, binaries, writer, changed, renumber } = this.#options;

@@ -142,6 +142,11 @@ test('names are the first that is given up', () => {
   assert.ok(!costs.mayName(dear));
   assert.equal(costs.pauseMs(dear), 0);
   assert.ok(costs.mayName(cheap), 'who has cost little goes on');
+  const service = someProcess();
+  const root = { name: 'user 0', isUser: false };
+  const roots = new ProcessCosts(AGENT_PROCESS_COSTS, owned(new Map([[service, root]])), () => now);
+  roots.owe(service, 1_200);
+  assert.ok(!roots.mayName(service), 'its own share, whatever its owner has');
 });
 
 test('what the thread takes besides is owed by those for whom there was something to do', () => {

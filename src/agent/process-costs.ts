@@ -81,6 +81,8 @@ const PAID = 1 / 4;
 const SHORTEST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
 
+type Owners = Pick<ProcessOwners, 'of' | 'presume'>;
+
 interface Account {
   readonly debt: CpuDebt;
   /**
@@ -108,7 +110,7 @@ export class ProcessCosts {
   readonly #accounts = new WeakMap<Process, Account>();
   readonly #owners = new RecentAccounts<string, OwnerAccount>(MAX_OWNERS);
   readonly #limits: ProcessCostLimits;
-  readonly #processOwners: Pick<ProcessOwners, 'of' | 'presume'>;
+  readonly #processOwners: Owners;
   readonly #clock: () => number;
   #pauses = 0;
   /** What each has cost since the rest was divided, milliseconds. */
@@ -119,7 +121,7 @@ export class ProcessCosts {
   /** @param clock milliseconds that never go back */
   constructor(
     limits: ProcessCostLimits,
-    owners: Pick<ProcessOwners, 'of' | 'presume'>,
+    owners: Owners,
     clock: () => number = () => performance.now(),
   ) {
     this.#limits = limits;

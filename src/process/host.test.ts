@@ -220,3 +220,13 @@ test('what is no regular file is not even opened', () => {
   }
   assert.equal(descriptors(), before);
 });
+
+test('what a helper thread takes for a call is known', () => {
+  const own = new LiveHost(loadAddon());
+  assert.equal(own.files.cpuTime, 0);
+  own.readAllMaps(hostPid(process.pid));
+  const first = own.files.cpuTime;
+  assert.ok(first > 0, `${first} ns`);
+  own.readAllMaps(hostPid(process.pid));
+  assert.ok(own.files.cpuTime > first);
+});

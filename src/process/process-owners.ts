@@ -15,7 +15,7 @@ const UNKNOWN: ProcessOwner = { name: 'user unknown', isUser: true };
 export class ProcessOwners {
   readonly #host: Pick<ProcessHost, 'userIds'>;
   /** By the real user ID: who runs a program of root's that way is still himself. */
-  readonly #users = new WeakMap<Process, number>();
+  readonly #users = new WeakMap<Process, number | undefined>();
   /** Their parents', of processes that nobody has asked about. */
   readonly #presumed = new WeakMap<Process, ProcessOwner>();
 
@@ -25,9 +25,11 @@ export class ProcessOwners {
 
   /** Asks the machine once; of one that has ended by then, what is presumed. */
   of(process: Process): ProcessOwner {
-    const user = this.#users.get(process) ?? this.#host.userIds(process.identity.pid)?.[0];
+    if (!this.#users.has(process)) {
+      this.#users.set(process, this.#host.userIds(process.identity.pid)?.[0]);
+    }
+    const user = this.#users.get(process);
     if (user === undefined) return this.#presumed.get(process) ?? UNKNOWN;
-    this.#users.set(process, user);
     const file = process.mappings.find(({ what }) => what !== 'anonymous');
     const name = user > 0 || !file ? `user ${user}` : fileOwner(user, file.raw);
     return { name, isUser: user !== 0 };

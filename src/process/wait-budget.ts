@@ -33,6 +33,7 @@ const PROMPT_SHARE = 0.25;
 const FREE_MS = 1;
 /** Calls of one owner that hang at the same time; each keeps a thread. */
 const MAX_HANGING = 8;
+
 interface Owner {
   readonly debt: CpuDebt;
   hanging: number[];

@@ -8,7 +8,7 @@ export interface Limits {
   readonly cpuRatio: number;
   /** Bytes beyond what it has in a calm. */
   readonly memory: number;
-  /** CPU seconds while it begins: what a new program may cost once. */
+  /** CPU seconds while it begins, beyond a calm's: what a new program may cost once. */
   readonly beginning: number;
 }
 
@@ -21,7 +21,7 @@ export interface Row {
   readonly name: string;
   readonly cpuRatio: number;
   readonly memoryDelta: number;
-  /** CPU seconds while it began. */
+  /** CPU seconds while it began, beyond what a calm takes. */
   readonly beginning: number;
   /** Bytes, at most. */
   readonly memory: number;
